@@ -1,0 +1,1 @@
+"""Leaf numerics of a moving skeleton."""

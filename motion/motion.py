@@ -1,0 +1,143 @@
+"""`Motion`: the one currency in which a dance passes between the parts of this package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import roma
+import torch
+
+from .kinematics import forward_kinematics
+from .rotations import quaternion_to_matrix
+from .skeleton import MIRROR_ORDER, NUM_JOINTS, Skeleton, neutral_skeleton
+
+FRAME_RATE = 30.0
+"""Frame rate of features, codes and models, Hz."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A dance of one person: true joint rotations on a skeleton with bones of fixed length.
+
+    Args:
+        frame_rate: Frames per second.
+        root_positions: `(frames, 3)`, metres, Y up, the floor at y = 0.
+        joint_rotations: `(frames, 22, 4)`, unit quaternions wxyz, local to the parent.
+        skeleton: The body that dances.
+        foot_contacts: `(frames, 4)` bool, left ankle, right ankle, left foot, right foot; `None` if not known.
+        provenance: Where the motion comes from (source, model, seed, licence ...), of values that JSON can hold.
+
+    Raises:
+        ValueError: If shapes do not fit each other, a value is not finite, or a quaternion is not of unit length.
+    """
+
+    frame_rate: float
+    root_positions: np.ndarray
+    joint_rotations: np.ndarray
+    skeleton: Skeleton = field(default_factory=neutral_skeleton)
+    foot_contacts: np.ndarray | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        root_positions = np.asarray(self.root_positions, dtype=np.float32)
+        joint_rotations = np.asarray(self.joint_rotations, dtype=np.float32)
+        frames = len(root_positions)
+        if not (np.isfinite(self.frame_rate) and self.frame_rate > 0):
+            raise ValueError(f"`frame_rate` must be a positive number of frames per second, got {self.frame_rate}.")
+        if frames == 0 or root_positions.shape != (frames, 3):
+            raise ValueError(f"`root_positions` must have shape (frames >= 1, 3), got {root_positions.shape}.")
+        if joint_rotations.shape != (frames, NUM_JOINTS, 4):
+            raise ValueError(
+                f"`joint_rotations` must have shape ({frames}, {NUM_JOINTS}, 4) for {frames} frames of our 22-joint "
+                f"skeleton, got {joint_rotations.shape}. Other skeletons are converted by `retarget`."
+            )
+        for name, array in (("root_positions", root_positions), ("joint_rotations", joint_rotations)):
+            if not np.isfinite(array).all():
+                bad = np.flatnonzero(~np.isfinite(array.reshape(frames, -1)).all(1))
+                raise ValueError(f"`{name}` holds NaN or infinity in {len(bad)} of {frames} frames, first in {bad[0]}.")
+        norms = np.linalg.norm(joint_rotations, axis=-1)
+        if np.abs(norms - 1).max() > 1e-3:
+            raise ValueError(f"`joint_rotations` must be unit quaternions, got lengths {norms.min()} to {norms.max()}.")
+        object.__setattr__(self, "root_positions", root_positions)
+        object.__setattr__(self, "joint_rotations", joint_rotations / norms[..., None])
+        if self.foot_contacts is not None:
+            contacts = np.asarray(self.foot_contacts, dtype=bool)
+            if contacts.shape != (frames, 4):
+                raise ValueError(f"`foot_contacts` must have shape ({frames}, 4), got {contacts.shape}.")
+            object.__setattr__(self, "foot_contacts", contacts)
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames."""
+        return len(self.root_positions)
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length in seconds."""
+        return self.num_frames / self.frame_rate
+
+    def joint_rotations_matrix(self) -> torch.Tensor:
+        """Return local rotations as matrices, `(frames, 22, 3, 3)`, float64."""
+        return quaternion_to_matrix(torch.from_numpy(self.joint_rotations).double())
+
+    def joint_positions(self) -> np.ndarray:
+        """Return world positions of all joints by forward kinematics, `(frames, 22, 3)`, metres, float32."""
+        positions, _ = forward_kinematics(
+            self.joint_rotations_matrix(),
+            torch.from_numpy(self.root_positions).double(),
+            torch.from_numpy(self.skeleton.offsets),
+            self.skeleton.parents,
+        )
+        return positions.numpy().astype(np.float32)
+
+    def cut(self, start_frame: int, end_frame: int) -> Motion:
+        """Return frames `start_frame` to `end_frame` (exclusive)."""
+        if not 0 <= start_frame < end_frame <= self.num_frames:
+            raise ValueError(
+                f"Frames must satisfy 0 <= start < end <= {self.num_frames}, got {start_frame} to {end_frame}."
+            )
+        part = slice(start_frame, end_frame)
+        return replace(
+            self,
+            root_positions=self.root_positions[part],
+            joint_rotations=self.joint_rotations[part],
+            foot_contacts=None if self.foot_contacts is None else self.foot_contacts[part],
+        )
+
+    def mirror(self) -> Motion:
+        """Return the dance as seen in a mirror: left and right change places."""
+        order = list(MIRROR_ORDER)
+        rotations = self.joint_rotations[:, order] * np.array([1, 1, -1, -1], dtype=np.float32)
+        return replace(
+            self,
+            root_positions=self.root_positions * np.array([-1, 1, 1], dtype=np.float32),
+            joint_rotations=rotations,
+            skeleton=replace(self.skeleton, offsets=self.skeleton.offsets[order] * np.array([-1, 1, 1])),
+            foot_contacts=None if self.foot_contacts is None else self.foot_contacts[:, [1, 0, 3, 2]],
+        )
+
+    def resample(self, frame_rate: float) -> Motion:
+        """Return the motion at another frame rate: slerp for rotations, linear for the root, nearest for contacts."""
+        if frame_rate == self.frame_rate:
+            return self
+        num_frames = max(1, round(self.duration_seconds * frame_rate))
+        source_frames = np.minimum(np.arange(num_frames) * (self.frame_rate / frame_rate), self.num_frames - 1)
+        before = np.floor(source_frames).astype(int)
+        after = np.minimum(before + 1, self.num_frames - 1)
+        weight = (source_frames - before).astype(np.float32)
+        root = self.root_positions[before] * (1 - weight)[:, None] + self.root_positions[after] * weight[:, None]
+        # roma interpolates xyzw; `unitquat_slerp` wants equal hemispheres, which `shortest_arc` sees to.
+        first, second = (roma.quat_wxyz_to_xyzw(torch.from_numpy(self.joint_rotations[index])) for index in (before, after))
+        steps = torch.from_numpy(weight)
+        # One step for each frame: interpolate all pairs at their own weight by scaling the relative rotation vector.
+        relative = roma.unitquat_to_rotvec(roma.quat_product(roma.quat_conjugation(first), second))
+        rotations = roma.quat_product(first, roma.rotvec_to_unitquat(relative * steps[:, None, None]))
+        return replace(
+            self,
+            frame_rate=frame_rate,
+            root_positions=root,
+            joint_rotations=roma.quat_xyzw_to_wxyz(rotations).numpy(),
+            foot_contacts=None if self.foot_contacts is None else self.foot_contacts[np.round(source_frames).astype(int)],
+        )
