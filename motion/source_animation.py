@@ -24,7 +24,7 @@ class SourceAnimation:
         offsets: `(joints, 3)`, metres. Position of each joint in its parent's frame.
         root_positions: `(frames, 3)`, metres, Y up.
         local_rotations: `(frames, joints, 4)`, unit quaternions wxyz, local to the parent.
-        joint_translations: For joints that slide in their parent's frame: `(frames, 3)`, metres, instead of the offset.
+        joint_translations: For joints that slide in their parent's frame: `(frames, 3)`, metres, instead of an offset.
         end_sites: For joints with tips: `(tips, 3)`, metres, in the joint's frame.
 
     Raises:
@@ -52,10 +52,12 @@ class SourceAnimation:
                 raise ValueError(f"`{name}` must have shape {shape}, got {array.shape}.")
             if not np.isfinite(array).all():
                 raise ValueError(f"`{name}` holds NaN or infinity.")
-        if len(self.parents) != joints or self.parents[0] != -1 or any(
-            not 0 <= parent < joint for joint, parent in enumerate(self.parents) if joint
+        if (
+            len(self.parents) != joints
+            or self.parents[0] != -1
+            or any(not 0 <= parent < joint for joint, parent in enumerate(self.parents) if joint)
         ):
-            raise ValueError(f"`parents` must be -1 for joint 0 and point backwards for all others, got {self.parents}.")
+            raise ValueError(f"`parents` must be -1 for joint 0 and point back for all others, got {self.parents}.")
         if frames == 0:
             raise ValueError("An animation needs at least one frame.")
 
@@ -106,7 +108,7 @@ class SourceAnimation:
         return np.stack([body[name] for name in JOINT_NAMES], axis=1), rotations, source_joints
 
     def _toe_offset(self, ankle: int, source_joints: dict[str, int]) -> np.ndarray:
-        """Return the toe in the frame of an ankle that has no toe joint: its tip, or a neutral foot that points ahead."""
+        """Return the toe in the frame of an ankle without toe joint: its tip, or a neutral foot that points ahead."""
         if ankle in self.end_sites and np.linalg.norm(self.end_sites[ankle][0]) > 0.03:
             return self.end_sites[ankle][0]
         rest = np.zeros((len(self.parents), 3))

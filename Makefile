@@ -1,0 +1,43 @@
+# Each goal sets up `.venv` by itself: Python 3.11, gcc and make are all that a machine needs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TYPECHECK := build/typecheck
+
+export HF_HUB_OFFLINE := 1
+
+.PHONY: setup demo test quality format clean
+
+setup: $(STAMP)
+
+# uv reads local wheels from UV_FIND_LINKS, pip from PIP_FIND_LINKS. Without local wheels torch comes from the registry:
+# `UV_TORCH_BACKEND=cpu make setup` then takes the small build for CPUs.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(BIN)/uv pip install --quiet --python $(BIN)/python \
+		--constraints constraints.txt --editable '.[video,train,test,quality]'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/infinitedance demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+# mypy reads the package as users get it: the repository root cannot be type-checked under its own name.
+quality: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(TYPECHECK) .
+	cd $(TYPECHECK) && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache \
+		--python-executable ../../$(BIN)/python --package infinitedance
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

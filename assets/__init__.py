@@ -1,0 +1,1 @@
+"""The checkpoints and the demo song that ship with the package."""

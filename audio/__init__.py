@@ -1,0 +1,1 @@
+"""Leaf numerics of sound: loading, beats, music features."""

@@ -1,0 +1,1 @@
+"""Data sets of music and motion."""

@@ -1,0 +1,172 @@
+"""The clip-folder format: dances and their songs, listed in one `metadata.csv` (docs/data_format.md)."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+METADATA_FILE = "metadata.csv"
+REQUIRED_COLUMNS = ("clip", "file", "genre")
+MOTION_SUFFIXES = (".npz", ".bvh")
+VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")
+MIRROR_SUFFIX = "_mirror"
+"""What the `clip_id` of a mirrored copy ends with."""
+MAX_LISTED_PROBLEMS = 20
+
+
+@dataclass(frozen=True)
+class ClipRecord:
+    """One dance of a clip folder; nothing of it is loaded.
+
+    Args:
+        clip_id: Unique name of the clip.
+        motion_path: A `.npz` or `.bvh` file.
+        audio_path: The song that it is danced to, `None` where there is none.
+        song_id: Names the song; all takes and mirrored copies of one song share it.
+        genre: Genre of the dance.
+        source: Where the clip comes from, empty if not stated.
+        licence: Terms of the clip, empty if not stated.
+        bpm: Tempo of the song in beats per minute, `None` if not known.
+        aligned: Whether the first frame of the motion and the first sample of the audio are the same instant.
+        duration_seconds: Length of the motion, `None` if not stated.
+    """
+
+    clip_id: str
+    motion_path: Path
+    audio_path: Path | None
+    song_id: str
+    genre: str
+    source: str
+    licence: str
+    bpm: float | None
+    aligned: bool
+    duration_seconds: float | None
+
+
+def read_clip_folder(path: str | Path) -> list[ClipRecord]:
+    """Read the list of dances of a clip folder.
+
+    Rows without a motion file (a song alone, a video) are no dances: they are left out, and their number is logged.
+
+    Args:
+        path: A folder that holds `metadata.csv`; the paths in it are relative to the folder.
+
+    Returns:
+        One record a dance, in the order of the file.
+
+    Raises:
+        FileNotFoundError: If `metadata.csv` or a file that it names is missing.
+        ValueError: If a column is missing, a name is empty or stands twice, a number cannot be read, a file has a
+            suffix that is not supported, or no dance is listed. All problems are listed at once.
+    """
+    folder = Path(path)
+    metadata_path = folder / METADATA_FILE
+    rows = _read_rows(metadata_path)
+    records: list[ClipRecord] = []
+    problems: list[str] = []
+    for line, row in rows:
+        if row["file"] and Path(row["file"]).suffix.lower() not in VIDEO_SUFFIXES:
+            try:
+                records.append(_record_from_row(row, folder))
+            except ValueError as error:
+                problems.append(f"line {line}: {error}")
+    seen: set[str] = set()
+    for record in records:
+        if record.clip_id in seen:
+            problems.append(f"the clip {record.clip_id!r} is listed more than once")
+        seen.add(record.clip_id)
+    if problems:
+        raise ValueError(_listed(f"{metadata_path} cannot be used", problems))
+    if not records:
+        raise ValueError(
+            f"{metadata_path} must list at least one dance with a motion file in the column `file`, got none."
+        )
+
+    missing_files = [
+        f"{record.clip_id}: {file}"
+        for record in records
+        for file in (record.motion_path, record.audio_path)
+        if file is not None and not file.is_file()
+    ]
+    if missing_files:
+        raise FileNotFoundError(_listed(f"{metadata_path} names files that do not exist", missing_files))
+    if len(records) < len(rows):
+        logger.info("%s: %d rows without a motion file are left out.", metadata_path, len(rows) - len(records))
+    return records
+
+
+def _read_rows(metadata_path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return each row with the number of its line."""
+    if not metadata_path.is_file():
+        raise FileNotFoundError(
+            f"A clip folder must hold `{METADATA_FILE}` (see docs/data_format.md), got no {metadata_path}."
+        )
+    try:
+        # utf-8-sig: spreadsheets write a byte order mark before the first column's name.
+        with metadata_path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            rows = [
+                (reader.line_num, {key: (value or "").strip() for key, value in row.items() if key}) for row in reader
+            ]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{metadata_path} must be UTF-8 text, save it as such: {error}.") from error
+    missing_columns = [name for name in REQUIRED_COLUMNS if name not in columns]
+    if missing_columns:
+        raise ValueError(
+            f"{metadata_path} must have the columns {', '.join(REQUIRED_COLUMNS)} (see docs/data_format.md): "
+            f"{', '.join(missing_columns)} missing, got {', '.join(columns) or 'an empty file'}."
+        )
+    return rows
+
+
+def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
+    clip_id = row["clip"]
+    if not clip_id or not row["genre"]:
+        raise ValueError(f"`clip` and `genre` must not be empty, got {clip_id!r} and {row['genre']!r}")
+    motion_path = folder / row["file"]
+    if motion_path.suffix.lower() not in MOTION_SUFFIXES:
+        raise ValueError(f"`file` must be one of {', '.join(MOTION_SUFFIXES)} (or a video), got {row['file']!r}")
+    audio = row.get("audio", "")
+    # A cell such as "(features only)" is a remark on where the sound is, not a file.
+    audio_path = folder / audio if audio and not audio.endswith(")") else None
+    song_id = row.get("song_id") or (audio_path.stem if audio_path else clip_id.removesuffix(MIRROR_SUFFIX))
+    aligned = row.get("aligned") or ("1" if audio_path else "0")
+    if aligned not in ("0", "1"):
+        raise ValueError(f"`aligned` must be 0 or 1, got {aligned!r}")
+    return ClipRecord(
+        clip_id=clip_id,
+        motion_path=motion_path,
+        audio_path=audio_path,
+        song_id=song_id,
+        genre=row["genre"],
+        source=row.get("source", ""),
+        licence=row.get("licence", ""),
+        bpm=_positive_number(row, "bpm"),
+        aligned=aligned == "1",
+        duration_seconds=_positive_number(row, "seconds"),
+    )
+
+
+def _positive_number(row: dict[str, str], column: str) -> float | None:
+    text = row.get(column, "")
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"`{column}` must be a positive number or empty, got {text!r}")
+    return number
+
+
+def _listed(headline: str, problems: list[str]) -> str:
+    shown = problems[:MAX_LISTED_PROBLEMS]
+    more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
+    return "\n  ".join([f"{headline}:", *shown, *more])

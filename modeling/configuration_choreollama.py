@@ -1,0 +1,255 @@
+"""Configuration of ChoreoLLaMA, the model that writes motion codes for a song."""
+
+import copy
+from typing import Any
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+TINY_BACKBONE = {
+    "hidden_size": 256,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "intermediate_size": 768,
+    "max_position_embeddings": 512,
+}
+LLAMA_3_2_1B_BACKBONE = {
+    "hidden_size": 2048,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 8192,
+    "rms_norm_eps": 1e-5,
+    "max_position_embeddings": 2048,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0},
+}
+
+
+@strict
+class ChoreoLlamaConfig(PreTrainedConfig):
+    """Configuration of `ChoreoLlamaModel` and `ChoreoLlamaForConditionalGeneration` (paper section 3.3).
+
+    The defaults are the small model that runs on a CPU (`tiny`); `paper_1b` is the paper's. A *token* is one time step
+    of the motion codec, `frames_per_token` frames long; a *code* is one of its `num_quantizers` indices.
+
+    Args:
+        backbone_config (`PreTrainedConfig` or `dict`, *optional*):
+            The decoder that writes the codes, a LLaMA built by `AutoModel`. Its `vocab_size` and special ids follow
+            from the fields below and are set here.
+        codec_config (`PreTrainedConfig` or `dict`, *optional*):
+            The frozen motion codec carried inside the model (`model_type` `"motion_codec"`), or none.
+        music_feature_size (`int`): Channels of one frame of music features.
+        motion_feature_size (`int`): Channels of one frame of a retrieved reference dance.
+        frame_rate (`float`): Frames per second of music and motion, in Hz.
+        frames_per_token (`int`): Frames that one motion token spans.
+        genres (`list[str]`): Names of the genres; the index is the genre's id, and `num_genres` stands for "any".
+        genre_embedding_size (`int`): Size of the genre embedding (paper: 256).
+        num_quantizers (`int`): Levels of the residual quantiser.
+        codebook_size (`int`): Codes of one level.
+        codebook_dim (`int`): Size of one codebook vector.
+        expert_hidden_size (`int`): Width of every Cadence-MoE expert (paper: the backbone's width).
+        expert_num_heads (`int`): Attention heads of an expert.
+        expert_attention_tokens (`int`):
+            How far back the attention of an expert reaches, in tokens. Our value: the paper attends to its whole
+            12.8 s window; a bounded reach makes the cost of a song linear in its length.
+        mamba_state_size (`int`), mamba_conv_size (`int`), mamba_expand (`int`): Sizes of the expert's Mamba layer.
+        num_bands (`int`): Frequency bands of the references, each with its own expert (paper: 2).
+        cutoff_hz (`list[float]`):
+            Inner band edges on the motion time axis, `num_bands - 1` rising frequencies in Hz. The default of 1 Hz
+            halves the joint-velocity energy of the ballroom dances (0.58 below, 0.42 above): figures and changes of
+            weight below, beats and accents above. The released code's 7.5 Hz leaves less than 1 % above.
+        gate (`str`):
+            `"softmax"`: a gate read from the universal expert weights the bands at every token (paper);
+            `"concat"`: the bands are concatenated without a gate (released code).
+        load_balance_weight (`float`): Weight of the term that keeps the gate from ignoring a band (ours).
+        condition_placement (`str`):
+            `"aligned"`: the condition of a token is added to the inputs that predict its codes (ours);
+            `"prefix"`: all conditions of a window stand before its codes (paper).
+        lookahead_seconds (`float`):
+            `"aligned"` only: music heard beyond the end of a token, in seconds; a whole number of tokens.
+        code_pattern (`str`): `"flat"`: a backbone step for every code, levels in order within a token (paper).
+        max_references (`int`): Most retrieved dances accepted for one song (paper: 10).
+        max_window_tokens (`int`): Length of a training window and of the context window of generation, in tokens.
+        dropout (`float`):
+            Dropout after the embeddings and after every attention and MLP block of the backbone (ours; 0 off).
+        condition_dropout (`float`):
+            Probability, per clip in training, that music, genre and references are dropped together: this is what the
+            unconditional side of classifier-free guidance is trained on.
+        music_dropout (`float`), genre_dropout (`float`), reference_dropout (`float`):
+            Further probabilities of dropping each condition on its own, independently of the others.
+        history_mask_prob (`float`):
+            In training, a share of the past codes, drawn per clip from U(0, 2 * history_mask_prob), is replaced by a
+            learned vector, so that the model listens to the music instead of only continuing the dance (ours).
+
+    Raises:
+        ValueError: If the fields contradict each other.
+
+    Example:
+        ```python
+        config = ChoreoLlamaConfig(genres=["waltz", "rumba"], backbone_config={"hidden_size": 128})
+        ```
+    """
+
+    model_type = "choreollama"
+    sub_configs_defaults = {
+        "backbone_config": SubConfigSpec(config_class=AutoConfig, model_type="llama", init_kwargs=TINY_BACKBONE),
+        "codec_config": SubConfigSpec(config_class=AutoConfig, model_type="motion_codec", optional=True),
+    }
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    backbone_config: dict | PreTrainedConfig | None = None
+    codec_config: dict | PreTrainedConfig | None = None
+    music_feature_size: int = 109
+    motion_feature_size: int = 269
+    frame_rate: float = 30.0
+    frames_per_token: int = 4
+    genres: list[str] | tuple[str, ...] = ()
+    genre_embedding_size: int = 32
+    num_quantizers: int = 3
+    codebook_size: int = 512
+    codebook_dim: int = 128
+    expert_hidden_size: int = 128
+    expert_num_heads: int = 4
+    expert_attention_tokens: int = 32
+    mamba_state_size: int = 16
+    mamba_conv_size: int = 4
+    mamba_expand: int = 2
+    num_bands: int = 2
+    cutoff_hz: list[float] | tuple[float, ...] = (1.0,)
+    gate: str = "softmax"
+    load_balance_weight: float = 0.01
+    condition_placement: str = "aligned"
+    lookahead_seconds: float = 0.4
+    code_pattern: str = "flat"
+    max_references: int = 10
+    max_window_tokens: int = 64
+    dropout: float = 0.0
+    condition_dropout: float = 0.1
+    music_dropout: float = 0.0
+    genre_dropout: float = 0.1
+    reference_dropout: float = 0.2
+    history_mask_prob: float = 0.0
+    initializer_range: float = 0.02
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Build the nested configurations and set the ids that follow from the code book."""
+        if isinstance(self.backbone_config, dict):
+            # transformers expects the type in a field of this name.
+            self.backbone_config = {"model_type": "llama", **self.backbone_config}
+        self.backbone_config = copy.deepcopy(self.backbone_config)  # its ids are set below
+        super().__post_init__(**kwargs)
+        self.genres, self.cutoff_hz = list(self.genres), [float(edge) for edge in self.cutoff_hz]
+        # Codes, the start id, the placeholder, one mask id for each level.
+        self.vocab_size = self.num_codes + 2 + self.num_quantizers
+        self.bos_token_id, self.eos_token_id, self.pad_token_id = self.num_codes, None, None
+        backbone = self.backbone_config
+        backbone.vocab_size = self.vocab_size
+        backbone.bos_token_id = backbone.eos_token_id = backbone.pad_token_id = None
+
+    def validate_choreollama(self) -> None:
+        """Check the fields against each other; called by transformers after construction."""
+        for name, allowed in (
+            ("gate", ("softmax", "concat")),
+            ("condition_placement", ("aligned", "prefix")),
+            ("code_pattern", ("flat",)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"`{name}` must be one of {allowed}, got {getattr(self, name)!r}.")
+        edges = [0.0, *self.cutoff_hz, self.frame_rate / 2]
+        if len(self.cutoff_hz) != self.num_bands - 1 or any(low >= high for low, high in zip(edges, edges[1:])):
+            raise ValueError(
+                f"`cutoff_hz` must hold num_bands - 1 = {self.num_bands - 1} rising frequencies between 0 and "
+                f"{self.frame_rate / 2} Hz, got {self.cutoff_hz}."
+            )
+        for name in ("dropout", "condition_dropout", "music_dropout", "genre_dropout", "reference_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"`{name}` must lie in [0, 1), got {getattr(self, name)}.")
+        if not 0.0 <= self.history_mask_prob <= 0.5:
+            raise ValueError(f"`history_mask_prob` must lie in [0, 0.5], got {self.history_mask_prob}.")
+        if self.expert_hidden_size % self.expert_num_heads != 0:
+            raise ValueError(
+                f"`expert_hidden_size` must be a multiple of `expert_num_heads`, got {self.expert_hidden_size} and "
+                f"{self.expert_num_heads}."
+            )
+        tokens = self.lookahead_seconds * self.frame_rate / self.frames_per_token
+        if tokens < 0 or abs(tokens - round(tokens)) > 1e-6:
+            raise ValueError(
+                f"`lookahead_seconds` must be a whole number of tokens of {self.frames_per_token / self.frame_rate:.4f} "
+                f"s, got {self.lookahead_seconds}."
+            )
+        if self.max_window_tokens < 4 or self.max_window_tokens % 2 != 0:
+            raise ValueError(f"`max_window_tokens` must be even and at least 4, got {self.max_window_tokens}.")
+        if len(set(self.genres)) != len(self.genres):
+            raise ValueError(f"`genres` must be distinct names, got {self.genres}.")
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
+        """Return the backbone's configuration, from which transformers sizes the cache."""
+        return self.backbone_config
+
+    @property
+    def num_codes(self) -> int:
+        """Number of code ids over all levels; code `c` of level `q` has id `q * codebook_size + c`."""
+        return self.num_quantizers * self.codebook_size
+
+    @property
+    def music_token_id(self) -> int:
+        """Id of the placeholder that a `"prefix"` condition replaces."""
+        return self.num_codes + 1
+
+    @property
+    def mask_token_id(self) -> int:
+        """Id of the masked code of level 0; those of the other levels follow."""
+        return self.num_codes + 2
+
+    @property
+    def num_genres(self) -> int:
+        """Number of named genres, and the id of "any genre"."""
+        return len(self.genres)
+
+    @property
+    def lookahead_tokens(self) -> int:
+        """Tokens after its own that the condition of a token may hear."""
+        if self.condition_placement == "prefix":
+            return self.expert_attention_tokens
+        return round(self.lookahead_seconds * self.frame_rate / self.frames_per_token)
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens before its own that the condition of a token is sure to hear."""
+        return self.expert_attention_tokens
+
+    @classmethod
+    def tiny(cls, **overrides: Any) -> "ChoreoLlamaConfig":
+        """Return the configuration of the small shipped model.
+
+        Args:
+            **overrides: Fields that differ.
+        """
+        return cls(**overrides)
+
+    @classmethod
+    def paper_1b(cls, **overrides: Any) -> "ChoreoLlamaConfig":
+        """Return the paper's configuration: a LLaMA-3.2-1B backbone, ten references, music as a prefix.
+
+        The window is the released code's 96 tokens (12.8 s), the music features are MuQ's 1024 channels. The number of
+        attention heads of an expert is the released code's.
+
+        Args:
+            **overrides: Fields that differ.
+        """
+        fields = {
+            "backbone_config": dict(LLAMA_3_2_1B_BACKBONE),
+            "music_feature_size": 1024,
+            "genre_embedding_size": 256,
+            "codebook_dim": 1024,
+            "expert_hidden_size": 2048,
+            "expert_num_heads": 8,
+            "expert_attention_tokens": 96,
+            "condition_placement": "prefix",
+            "max_references": 10,
+            "max_window_tokens": 96,
+        }
+        return cls(**{**fields, **overrides})

@@ -1,0 +1,41 @@
+"""Write files so that no half-written one ever stands under its final name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
+
+    Example:
+        ```python
+        with atomic_path("dance.bvh") as temporary:
+            temporary.write_text(text)
+        ```
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        IsADirectoryError: If `path` is a folder.
+        PermissionError: If the folder cannot be written to.
+    """
+    path = Path(path)
+    folder = path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"Cannot write {path}: the folder {folder} does not exist. Create it first.")
+    if path.is_dir():
+        raise IsADirectoryError(f"Cannot write {path}: it is a folder. Give the name of a file.")
+    temporary = folder / f".{path.stem}.{os.getpid()}{path.suffix}"
+    try:
+        temporary.touch()
+    except OSError as error:
+        raise PermissionError(f"Cannot write {path}: no permission to create files in {folder}.") from error
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

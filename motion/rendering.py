@@ -1,0 +1,168 @@
+"""Show a dance: an mp4 with its song, and a sheet of stills."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from .drawing import Painter, build_scene
+from .extras import require_extra
+from .files.atomic import atomic_path
+from .motion import FRAME_RATE, Motion
+
+_AUDIO_RATE = 48_000
+
+
+def render_video(
+    motion: Motion,
+    path: str | os.PathLike,
+    audio_path: str | os.PathLike | None = None,
+    *,
+    size: tuple[int, int] = (1280, 720),
+    frame_rate: float = FRAME_RATE,
+) -> None:
+    """Write an mp4 (H.264, AAC) of the dancing figure; left limbs are blue, right limbs orange.
+
+    Args:
+        motion: The dance. Rings mark the feet that its `foot_contacts` call planted.
+        path: Must end in `.mp4`. Written in full or not at all; equal input gives equal bytes.
+        audio_path: Sound from the dance's first frame on; what is longer than the dance is cut off. `None`: silent.
+        size: Width and height in pixels, even numbers.
+        frame_rate: Frames per second of the video, a whole number; the motion is resampled.
+
+    Raises:
+        ValueError: If `path`, `size` or `frame_rate` is not as above, or the audio cannot be decoded.
+        FileNotFoundError: If there is no such audio file.
+        OSError: As `atomic_path`.
+        ImportError: If the extra `video` is not installed.
+    """
+    require_extra("av", "video", "Writing a video")
+    _check_size(size)
+    if Path(path).suffix.lower() != ".mp4":
+        raise ValueError(f"A video must end in .mp4, got {path}.")
+    if frame_rate < 1 or frame_rate != round(frame_rate):
+        raise ValueError(f"`frame_rate` must be a whole number of frames per second, got {frame_rate}.")
+    if audio_path is not None and not Path(audio_path).is_file():
+        raise FileNotFoundError(f"There is no audio file {audio_path}.")
+    import av
+    import cv2
+
+    motion = motion.resample(frame_rate)
+    painter = Painter(build_scene(motion, size))
+    with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "faststart"}) as container:
+        video: Any = container.add_stream("libx264", rate=round(frame_rate))
+        video.width, video.height = size
+        video.pix_fmt = "yuv420p"
+        video.options = {"preset": "superfast", "crf": "21"}
+        video.codec_context.colorspace, video.codec_context.color_range = 6, 1  # BT.601 as OpenCV converts, limited
+        sound = _encode_audio(container, audio_path, motion.duration_seconds) if audio_path else iter(())
+        sound_end = next(sound, np.inf)
+        for frame in tqdm(range(motion.num_frames), desc=Path(path).name, unit="frame", disable=None):
+            planes = cv2.cvtColor(painter.draw(frame), cv2.COLOR_BGR2YUV_I420)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+            while sound_end <= frame / frame_rate:
+                sound_end = next(sound, np.inf)
+        container.mux(video.encode())
+        for _ in sound:
+            pass
+
+
+def _encode_audio(container: Any, audio_path: str | os.PathLike, duration_seconds: float) -> Iterator[float]:
+    """Encode up to `duration_seconds` of a file piece by piece; yield the time reached, seconds."""
+    import av
+
+    stream = container.add_stream("aac", rate=_AUDIO_RATE)
+    stream.layout = "stereo"
+    stream.bit_rate = 160_000
+    resampler = av.AudioResampler(format="fltp", layout="stereo", rate=_AUDIO_RATE)
+    wanted, done = round(duration_seconds * _AUDIO_RATE), 0
+    yield 0.0
+    for samples in _decoded(audio_path, resampler):
+        samples = samples[:, : wanted - done]
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts = _AUDIO_RATE, done
+        container.mux(stream.encode(frame))
+        done += samples.shape[1]
+        yield done / _AUDIO_RATE
+        if done >= wanted:
+            break
+    container.mux(stream.encode())
+
+
+def _decoded(audio_path: str | os.PathLike, resampler: Any) -> Iterator[np.ndarray]:
+    """Decode a file to blocks of `(2, samples)`."""
+    import av
+
+    try:
+        with av.open(str(audio_path)) as source:
+            for frame in source.decode(audio=0):
+                frame.pts = None
+                for block in resampler.resample(frame):
+                    yield block.to_ndarray()
+        for block in resampler.resample(None):
+            yield block.to_ndarray()
+    except (av.FFmpegError, IndexError) as error:
+        raise ValueError(f"Cannot decode any sound in {audio_path}: {error}.") from error
+
+
+def render_contact_sheet(
+    motion: Motion,
+    path: str | os.PathLike,
+    rows: int = 3,
+    columns: int = 5,
+    *,
+    tile_size: tuple[int, int] = (320, 360),
+) -> None:
+    """Write a PNG with stills at equal distances in time, each with its time stamp.
+
+    Args:
+        motion: The dance.
+        path: Must end in `.png`.
+        rows: Number of rows.
+        columns: Number of columns.
+        tile_size: Width and height of a still in pixels, even numbers.
+
+    Raises:
+        ValueError: If `path` or a number is not as above.
+        OSError: As `atomic_path`.
+        ImportError: If the extra `video` is not installed.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"A contact sheet must end in .png, got {path}.")
+    if rows < 1 or columns < 1:
+        raise ValueError(f"A contact sheet needs at least one row and one column, got {rows} and {columns}.")
+    _check_size(tile_size)
+    painter = Painter(build_scene(motion, tile_size))
+    import cv2
+
+    frames = np.linspace(0, motion.num_frames - 1, rows * columns).round().astype(int)
+    tiles = []
+    for frame in frames.tolist():
+        tile = painter.draw(frame)
+        minutes, seconds = divmod(frame / motion.frame_rate, 60)
+        label = f"{int(minutes)}:{seconds:04.1f}"
+        scale = tile_size[1] / 720
+        cv2.putText(
+            tile,
+            label,
+            (round(16 * scale) + 2, tile_size[1] - round(22 * scale)),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            scale,
+            (190, 180, 172),
+            max(1, round(1.6 * scale)),
+            cv2.LINE_AA,
+        )
+        tiles.append(tile)
+    sheet = np.concatenate([np.concatenate(tiles[row * columns : (row + 1) * columns], axis=1) for row in range(rows)])
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if len(size) != 2 or any(length != int(length) or length < 64 or length % 2 for length in size):
+        raise ValueError(f"Width and height must be even numbers of at least 64 pixels, got {size}.")

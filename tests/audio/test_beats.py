@@ -1,0 +1,187 @@
+import csv
+
+import numpy as np
+import pytest
+
+from infinitedance.audio.beats import GENRE_TEMPO_RANGES, BeatClock, estimate_beats
+from infinitedance.audio.loading import load_audio
+
+RATE = 24000
+
+
+def beats_inside(clock: BeatClock, seconds: float) -> np.ndarray:
+    beats = clock.beat_times_seconds
+    return beats[(beats >= 0) & (beats < seconds)]
+
+
+def distance_to_nearest(times: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.abs(times[:, None] - others).min(axis=1)
+
+
+@pytest.mark.parametrize("bpm", [60, 75, 90, 105, 120, 135, 150, 165, 180])
+def test_the_tempo_and_beats_of_a_click_track_are_found(make_clicks, bpm):
+    times = 0.31 + np.arange(0, 20, 60 / bpm)
+    clock = estimate_beats(make_clicks(times, 20), RATE)
+    assert clock.bpm(np.array([1.0, 10.0, 19.0])) == pytest.approx(bpm, rel=1e-3)
+    beats = beats_inside(clock, 20)
+    assert distance_to_nearest(beats[(beats > 0.3) & (beats < 19.5)], times).max() < 0.010
+
+
+def test_one_tempo_gives_exactly_even_beats(make_drums):
+    beats = estimate_beats(make_drums(97.3, 30, first_downbeat=0.4), RATE).beat_times_seconds
+    np.testing.assert_allclose(np.diff(beats), 60 / 97.3, rtol=2e-3)
+    assert np.ptp(np.diff(beats)) < 1e-9
+
+
+def test_the_beats_cover_the_whole_song(make_clicks):
+    clock = estimate_beats(make_clicks(np.arange(6, 14, 0.5), 20), RATE)
+    assert clock.beat_times_seconds[0] <= 0 < clock.beat_times_seconds[1]
+    assert clock.beat_times_seconds[-2] < 20 <= clock.beat_times_seconds[-1]
+
+
+def test_a_change_of_tempo_is_followed(make_clicks):
+    times = np.concatenate([np.arange(0, 30, 60 / 90), 30 + np.arange(0, 30, 60 / 120)])
+    clock = estimate_beats(make_clicks(times, 60), RATE)
+    assert clock.bpm(np.array([5.0, 15.0, 25.0])) == pytest.approx(90, rel=2e-3)
+    assert clock.bpm(np.array([35.0, 45.0, 55.0])) == pytest.approx(120, rel=2e-3)
+    assert distance_to_nearest(beats_inside(clock, 59), times).max() < 0.03
+    assert (distance_to_nearest(times, clock.beat_times_seconds) < 0.03).mean() > 0.97
+
+
+def test_a_slow_drift_is_followed(make_clicks):
+    periods = np.linspace(0.5, 0.54, 80)
+    times = np.cumsum(periods)
+    clock = estimate_beats(make_clicks(times, 41), RATE)
+    assert distance_to_nearest(times[2:-2], clock.beat_times_seconds).max() < 0.06
+
+
+def test_the_genre_decides_between_half_and_double_tempo(make_drums):
+    song = make_drums(80, 20)
+    assert estimate_beats(song, RATE, genre="rumba").bpm(10.0) == pytest.approx(80, rel=2e-3)
+    assert estimate_beats(song, RATE, genre="viennese waltz").bpm(10.0) == pytest.approx(160, rel=2e-3)
+
+
+def test_no_genre_range_holds_a_tempo_and_its_double():
+    assert all(lowest < highest < 2 * lowest for lowest, highest in GENRE_TEMPO_RANGES.values())
+
+
+@pytest.mark.parametrize("first_downbeat_beats", [0, 1, 2])
+def test_a_waltz_has_three_beats_from_its_loud_one(make_drums, first_downbeat_beats):
+    downbeat = 0.2 + first_downbeat_beats * 60 / 90
+    clock = estimate_beats(make_drums(90, 20, first_downbeat=downbeat, meter=3), RATE)
+    assert clock.beats_per_bar == 3
+    phase_in_bar = clock.phase(downbeat) % 3
+    assert min(phase_in_bar, 3 - phase_in_bar) < 0.05
+
+
+def test_four_beats_are_heard_from_their_accents(make_drums):
+    clock = estimate_beats(make_drums(100, 20, first_downbeat=1.2), RATE)
+    assert clock.beats_per_bar == 4
+    assert abs((clock.phase(1.2) + 2) % 4 - 2) < 0.05
+
+
+def test_the_beat_phase_is_right_within_ten_milliseconds(make_drums):
+    clock = estimate_beats(make_drums(104, 25, first_downbeat=0.37), RATE)
+    offset = (clock.phase(0.37) + 0.5) % 1 - 0.5
+    assert abs(offset) * 60 / 104 < 0.010
+
+
+def test_a_given_tempo_is_kept_and_its_rounding_refined(make_drums):
+    song = make_drums(91.4, 30)
+    assert estimate_beats(song, RATE, bpm=91).bpm(10.0) == pytest.approx(91.4, rel=1e-3)
+    assert estimate_beats(song, RATE, bpm=183).bpm(10.0) == pytest.approx(182.8, rel=1e-3)
+
+
+def test_a_given_meter_and_first_downbeat_are_used(make_drums):
+    clock = estimate_beats(make_drums(90, 20), RATE, bpm=90, meter=5, first_downbeat_seconds=3.1)
+    assert clock.beats_per_bar == 5
+    assert clock.phase(3.1) == pytest.approx(0, abs=1e-9)
+    assert clock.beat_times_seconds[0] <= 0 and clock.beat_times_seconds[-1] >= 20
+
+
+def test_the_same_song_gives_the_same_beats(make_drums):
+    song = make_drums(117, 15)
+    first, second = (estimate_beats(song, RATE).beat_times_seconds for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_silence_takes_the_tempo_of_the_prior_with_a_warning(caplog):
+    clock = estimate_beats(np.zeros(RATE * 5, dtype=np.float32), RATE)
+    assert clock.bpm(2.0) == pytest.approx(100, rel=0.03)
+    assert "No clear beat" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
+def test_a_very_short_song_has_a_clock(make_clicks, seconds):
+    features = estimate_beats(make_clicks(np.arange(0, seconds, 0.5), seconds), RATE).to_features(round(30 * seconds))
+    assert np.isfinite(features).all()
+
+
+def test_a_steady_clock_counts_beats_from_its_first():
+    clock = BeatClock.steady(bpm=90, duration_seconds=10, first_beat_seconds=0.5, meter=3)
+    assert clock.phase(np.array([0.5, 0.5 + 60 / 90, -0.1667, 20.5])) == pytest.approx([0, 1, -1, 30], abs=1e-3)
+    assert clock.beats_per_bar == 3
+    assert clock.beat_times_seconds[0] <= 0 and clock.beat_times_seconds[-1] >= 10
+
+
+def test_clock_features_are_the_sines_and_cosines_of_the_phase():
+    features = BeatClock.steady(bpm=60, duration_seconds=12).to_features(360)
+    assert features.shape == (360, 11) and features.dtype == np.float32
+    seconds = np.arange(360) / 30  # at 60 bpm a beat is a second
+    for index, cycles in enumerate((2, 1, 1 / 2, 1 / 3, 1 / 4)):
+        np.testing.assert_allclose(features[:, 2 * index], np.sin(2 * np.pi * cycles * seconds), atol=1e-5)
+        np.testing.assert_allclose(features[:, 2 * index + 1], np.cos(2 * np.pi * cycles * seconds), atol=1e-5)
+    np.testing.assert_allclose(features[:, 10], -1)
+
+
+def test_one_odd_interval_does_not_show_in_the_local_tempo():
+    times = np.concatenate([np.arange(0, 10, 0.5), 10.2 + np.arange(0, 10, 0.4)])
+    assert set(np.round(BeatClock(times).bpm(np.arange(0, 19, 0.1)), 3)) == {120.0, 150.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beat_times_seconds": np.array([1.0])}, "two or more"),
+        ({"beat_times_seconds": np.array([1.0, 1.0])}, "strictly increasing"),
+        ({"beat_times_seconds": np.array([1.0, np.nan])}, "finite"),
+        ({"beat_times_seconds": np.array([0.0, 1.0]), "beats_per_bar": 0}, "beats_per_bar"),
+        ({"beat_times_seconds": np.array([0.0, 1.0]), "first_downbeat_index": 2}, "first_downbeat_index"),
+    ],
+)
+def test_an_impossible_clock_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        BeatClock(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sampling_rate": 44100}, "24000 Hz, got 44100.*load_audio"),
+        ({"waveform": np.zeros((2, RATE))}, "mono"),
+        ({"waveform": np.zeros(10)}, "at least 0.1 s"),
+        ({"waveform": np.full(RATE, np.nan)}, "finite"),
+        ({"bpm": 0}, "`bpm` must lie in"),
+        ({"bpm": float("nan")}, "`bpm` must lie in"),
+        ({"meter": 0}, "`meter`"),
+        ({"first_downbeat_seconds": 5.0}, "must lie in the song"),
+        ({"first_downbeat_seconds": -1.0}, "must lie in the song"),
+    ],
+)
+def test_a_wrong_argument_is_refused(changes, message):
+    arguments = {"waveform": np.zeros(RATE, dtype=np.float32), "sampling_rate": RATE} | changes
+    with pytest.raises(ValueError, match=message):
+        estimate_beats(**arguments)
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("clip", ["dance_w_5", "dance_r_6", "dance_c_7"])
+def test_the_beats_of_a_real_song_meet_its_known_tempo(shared_data_dir, clip):
+    with open(shared_data_dir / "metadata.csv", newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["clip"] == clip)
+    clock = estimate_beats(load_audio(shared_data_dir / row["audio"]), RATE, genre=row["genre"])
+    bpm = float(row["bpm"])
+    seconds = float(row["seconds"])
+    assert np.median(clock.bpm(np.arange(0, seconds))) == pytest.approx(bpm, rel=2e-3)
+    phase = np.angle(np.exp(2j * np.pi * beats_inside(clock, seconds) * bpm / 60).mean()) / (2 * np.pi)
+    assert abs(phase) < 0.08  # the song begins on a beat

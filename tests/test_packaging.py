@@ -1,0 +1,76 @@
+"""The wheel holds what the repository holds."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+NOT_PACKAGES = {"tests", "docs", "build", "dist", "runs", "outputs"}
+
+
+@pytest.fixture(scope="module")
+def project(repository_root) -> dict:
+    return tomllib.loads((repository_root / "pyproject.toml").read_text())
+
+
+def test_the_listed_packages_are_the_folders_with_an_init_file(repository_root, project):
+    folders = [path.parent.relative_to(repository_root) for path in repository_root.glob("[!.]*/**/__init__.py")]
+    packages = {
+        ".".join(("infinitedance", *folder.parts)) for folder in folders if folder.parts[0] not in NOT_PACKAGES
+    }
+    assert set(project["tool"]["setuptools"]["packages"]) == packages | {"infinitedance"}
+
+
+def test_the_version_is_the_same_everywhere(repository_root, project):
+    import infinitedance
+
+    version = project["project"]["version"]
+    assert infinitedance.__version__ == version
+    assert f"version: {version}" in (repository_root / "CITATION.cff").read_text()
+
+
+def test_every_constraint_pins_one_version(repository_root):
+    lines = (repository_root / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert "torch==2.13.0" in pins
+    assert all(pin.count("==") == 1 and "/" not in pin and "*" not in pin for pin in pins)
+
+
+@pytest.fixture(scope="module")
+def wheel_names(repository_root, project, tmp_path_factory) -> set[str]:
+    """Build the wheel from a copy, since setuptools writes into the tree that it builds."""
+    copy = tmp_path_factory.mktemp("wheel") / "source"
+    copy.mkdir()
+    for name in ["pyproject.toml", "README.md", "LICENSE", *[path.name for path in repository_root.glob("*.py")]]:
+        shutil.copy(repository_root / name, copy / name)
+    for package in project["tool"]["setuptools"]["packages"][1:]:
+        folder = Path(*package.split(".")[1:])
+        shutil.copytree(repository_root / folder, copy / folder, dirs_exist_ok=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", copy, copy],
+        check=True,
+    )
+    (wheel,) = copy.glob("*.whl")
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_the_wheel_holds_every_module_asset_and_recipe(repository_root, project, wheel_names):
+    expected = set()
+    for package in project["tool"]["setuptools"]["packages"]:
+        folder = Path(*package.split(".")[1:])
+        patterns = ["*.py", *project["tool"]["setuptools"]["package-data"].get(package, [])]
+        paths = [path for pattern in patterns for path in (repository_root / folder).glob(pattern)]
+        expected |= {f"infinitedance/{path.relative_to(repository_root)}" for path in paths}
+    assert "infinitedance/motion/extras.py" in expected
+    assert expected <= wheel_names
+
+
+def test_the_wheel_holds_no_tests_and_every_asset_file(repository_root, wheel_names):
+    assert not [name for name in wheel_names if "tests/" in name or "docs/" in name]
+    assets = [path for path in (repository_root / "assets").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    missing = {f"infinitedance/{path.relative_to(repository_root)}" for path in assets} - wheel_names
+    assert not missing, "add their suffix to package-data in pyproject.toml"

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+from transformers import AutoFeatureExtractor
+
+from infinitedance.audio.features import MusicFeatureExtractor
+from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
+from infinitedance.tokenization.processing_choreollama import ChoreoLlamaProcessor
+
+GENRES = ["waltz", "rumba"]
+
+
+@pytest.fixture(scope="module")
+def processor() -> ChoreoLlamaProcessor:
+    AutoFeatureExtractor.register(MotionCodecConfig, MusicFeatureExtractor, exist_ok=True)
+    return ChoreoLlamaProcessor(MusicFeatureExtractor(), genres=GENRES)
+
+
+def click_track(seconds: float) -> np.ndarray:
+    """A click on every half second, 24,000 Hz."""
+    waveform = 0.01 * np.sin(2 * np.pi * 440 * np.arange(round(24_000 * seconds)) / 24_000)
+    waveform[::12_000] = 1.0
+    return waveform.astype(np.float32)
+
+
+def test_songs_of_different_length_become_one_batch_of_model_inputs(processor):
+    inputs = processor([click_track(3.0), click_track(2.0)], 24_000, genre=["waltz", None], bpm=[120.0, None])
+    assert set(inputs) == {"input_features", "frame_mask", "genre_ids"}
+    assert inputs["input_features"].shape == (2, 90, 109)
+    assert inputs["frame_mask"].dtype == torch.bool and inputs["frame_mask"].sum(1).tolist() == [90, 60]
+    assert inputs["genre_ids"].tolist() == [0, 2]
+
+
+def test_one_waveform_is_a_batch_of_one_and_overrides_reach_the_beat_clock(processor):
+    slow, fast = (processor(click_track(2.0), 24_000, bpm=bpm)["input_features"] for bpm in (60.0, 120.0))
+    assert slow.shape == (1, 60, 109)
+    torch.testing.assert_close(fast[..., -1] - slow[..., -1], torch.ones(1, 60))  # log2 of the tempo
+
+
+def test_an_unknown_genre_is_refused_with_the_list_of_valid_ones(processor):
+    with pytest.raises(ValueError, match="one of waltz, rumba, or None for any, got 'polka'"):
+        processor(click_track(2.0), 24_000, genre="polka")
+    with pytest.raises(ValueError, match="one for each of the 1 songs, got 2"):
+        processor(click_track(2.0), 24_000, genre=["waltz", "rumba"])
+
+
+@pytest.mark.parametrize(("num_frames", "num_tokens"), [(1, 1), (4, 1), (5, 2), (90, 23)])
+def test_a_started_group_of_frames_takes_a_token(processor, num_frames, num_tokens):
+    assert processor.num_tokens(num_frames) == num_tokens
+
+
+def test_decoded_features_become_dances_of_the_length_asked_for(processor, motion_features):
+    dances = processor.post_process_motion(motion_features, num_frames=[30, 7])
+    assert [dance.num_frames for dance in dances] == [30, 7]
+    assert processor.post_process_motion(motion_features)[1].num_frames == 32
+    assert dances[0].frame_rate == 30.0
+
+
+@pytest.mark.parametrize("num_frames", [[30], [30, 33], [0, 5]])
+def test_lengths_that_do_not_fit_are_refused(processor, motion_features, num_frames):
+    with pytest.raises(ValueError, match=r"a number in \[1, 32\] for each of 2 dances"):
+        processor.post_process_motion(motion_features, num_frames=num_frames)
+
+
+def test_a_saved_processor_is_loaded_with_its_genres(processor, tmp_path):
+    processor.save_pretrained(tmp_path)
+    loaded = ChoreoLlamaProcessor.from_pretrained(tmp_path)
+    assert (loaded.genres, loaded.frames_per_token) == (GENRES, 4)
+    song = click_track(2.0)
+    torch.testing.assert_close(
+        loaded(song, 24_000, genre="waltz")["input_features"], processor(song, 24_000, genre="waltz")["input_features"]
+    )

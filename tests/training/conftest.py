@@ -1,0 +1,45 @@
+"""A prepared folder of synthetic dances."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infinitedance.motion.features import motion_to_features
+from infinitedance.motion.motion import Motion
+
+
+def walking_features(num_frames: int, phase: float) -> np.ndarray:
+    """Features of a dancer who walks a circle and waves, `(num_frames, 269)`."""
+    seconds = np.arange(num_frames) / 30
+    rotations = np.zeros((num_frames, 22, 4), dtype=np.float32)
+    angle = 0.5 * np.sin(2 * np.pi * seconds + phase)
+    rotations[..., 0] = 1
+    for joint, axis in ((0, 3), (16, 2), (19, 1)):
+        rotations[:, joint, 0], rotations[:, joint, axis] = np.cos(angle / 2), np.sin(angle / 2)
+    circle = np.stack([np.sin(seconds), 0.93 + 0.02 * angle, np.cos(seconds)], axis=-1)
+    return motion_to_features(Motion(30.0, circle, rotations)).numpy()
+
+
+@pytest.fixture(scope="session")
+def prepared_folder(tmp_path_factory) -> Path:
+    """Four training clips with a mirrored copy each, and two test clips of two sources; one clip is very short."""
+    folder = tmp_path_factory.mktemp("prepared")
+    entries = []
+    for number, (split, num_frames) in enumerate([("train", 40), ("train", 90), ("train", 5), ("train", 64)] + [("test", 70)] * 2):
+        for suffix in ("", "_mirror"):
+            clip_id = f"clip_{number}{suffix}"
+            np.save(folder / f"{clip_id}.npy", walking_features(num_frames, number + len(suffix)))
+            entries.append(
+                {
+                    "clip_id": clip_id,
+                    "source": "stage" if number % 2 else "street",
+                    "genre": "waltz",
+                    "split": split,
+                    "file": f"{clip_id}.npy",
+                    "num_frames": num_frames,
+                }
+            )
+    (folder / "index.json").write_text(json.dumps(entries))
+    return folder

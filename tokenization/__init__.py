@@ -1,0 +1,1 @@
+"""The residual-VQ motion codec, its tokenizer and the processor."""

@@ -1,0 +1,92 @@
+"""Arguments of the training scripts: a YAML recipe, then overrides on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transformers import HfArgumentParser
+
+
+@dataclass
+class LoopArguments:
+    """How long and how a model is trained; the same for every script."""
+
+    output_dir: str = field(metadata={"help": "Folder for the model, checkpoints, metrics and the record of the run."})
+    max_steps: int = field(default=20_000, metadata={"help": "Optimizer steps after which training ends."})
+    max_minutes: float | None = field(
+        default=None,
+        metadata={"help": "Minutes after which training ends, if that is sooner; the learning rate decays to fit."},
+    )
+    batch_size: int = field(default=32, metadata={"help": "Windows per process and micro-batch."})
+    gradient_accumulation_steps: int = field(default=1, metadata={"help": "Micro-batches per optimizer step."})
+    learning_rate: float = field(default=8e-4, metadata={"help": "Highest learning rate, reached after the warm-up."})
+    final_learning_rate_share: float = field(default=0.02, metadata={"help": "Share of it left at the end (cosine)."})
+    warmup_steps: int = field(default=50, metadata={"help": "Optimizer steps of linear warm-up."})
+    adam_beta1: float = field(default=0.9, metadata={"help": "AdamW's first decay."})
+    adam_beta2: float = field(default=0.99, metadata={"help": "AdamW's second decay."})
+    weight_decay: float = field(default=0.0, metadata={"help": "AdamW's weight decay."})
+    max_grad_norm: float = field(default=1.0, metadata={"help": "Gradients are clipped to this norm."})
+    mixed_precision: str = field(
+        default="no",
+        metadata={"help": "`bf16` on GPUs and CPUs with bf16 instructions, else `no`.", "choices": ["no", "bf16"]},
+    )
+    seed: int = field(default=0, metadata={"help": "Seeds weights, windows and codebooks."})
+    log_steps: int = field(default=50, metadata={"help": "Optimizer steps between two log entries."})
+    eval_steps: int = field(default=1_000, metadata={"help": "Optimizer steps between two evaluations."})
+    checkpoint_minutes: float = field(default=10.0, metadata={"help": "Minutes between two checkpoints."})
+    resume: bool = field(default=False, metadata={"help": "Continue from the last checkpoint in `output_dir`."})
+    tracker: str = field(
+        default="none", metadata={"help": "Where curves go besides metrics.jsonl.", "choices": ["none", "tensorboard"]}
+    )
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("max_steps", "batch_size", "gradient_accumulation_steps", "log_steps", "eval_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise ValueError(f"`max_minutes` must be positive, got {self.max_minutes}.")
+
+
+def parse_arguments(dataclasses: Sequence[type], command_line: Sequence[str] | None = None) -> tuple:
+    """Read one object of each dataclass from `--config recipe.yaml` and the options that follow.
+
+    Args:
+        dataclasses: Their fields are the options; no two have a field in common.
+        command_line: Without the program's name; `sys.argv[1:]` by default.
+
+    Returns:
+        One object for each dataclass.
+
+    Raises:
+        FileNotFoundError: If the recipe does not exist.
+        ValueError: If the recipe is not a mapping or has a key that is no option.
+    """
+    parser = HfArgumentParser(dataclasses)
+    parser.add_argument("--config", help="YAML file of options; those on the command line win.")
+    config_parser = HfArgumentParser([], add_help=False)
+    config_parser.add_argument("--config")
+    recipe_path = config_parser.parse_known_args(command_line)[0].config
+    if recipe_path is not None:
+        recipe = _read_recipe(Path(recipe_path))
+        options = {action.dest: action for action in parser._actions}
+        unknown = sorted(set(recipe) - set(options))
+        if unknown:
+            raise ValueError(f"{recipe_path}: unknown option {', '.join(unknown)}; `--help` lists all.")
+        parser.set_defaults(**recipe)
+        for name in recipe:
+            options[name].required = False
+    return parser.parse_args_into_dataclasses(command_line)[: len(dataclasses)]
+
+
+def _read_recipe(path: Path) -> dict:
+    import yaml
+
+    if not path.is_file():
+        raise FileNotFoundError(f"The recipe {path} does not exist.")
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{path} must hold `option: value` lines, got {type(recipe).__name__}.")
+    return recipe

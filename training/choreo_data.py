@@ -1,0 +1,221 @@
+"""Training windows of ChoreoLLaMA: codes, the music around them, and dances to other songs as references."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..audio.features import MusicFeatureLayout
+from ..dataset_builder.augmentation import stretch_motion, stretch_music_features
+from ..dataset_builder.clip_folder import MIRROR_SUFFIX
+from ..dataset_builder.prepared import PreparedClip, PreparedClips
+from ..modeling.configuration_choreollama import ChoreoLlamaConfig
+from ..motion.features import features_to_motion, motion_to_features
+from ..tokenization.modeling_motion_codec import MotionCodecModel
+
+START_SHARE = 0.1
+"""Share of training windows that begin with the clip: windows drawn at random hardly ever do."""
+
+
+@dataclass
+class DanceTake:
+    """One version (mirrored or not, at one speed) of a clip, ready to be cut into windows.
+
+    Args:
+        song_id: The song; two takes of one song never serve each other as reference.
+        genre: Genre of the dance.
+        music: Music features, `(frames, 109)`.
+        codes: For each offset of 0 to `frames_per_token - 1` frames, the codes of the motion that begins there,
+            `(num_quantizers, num_tokens)`, int64.
+        reference: Normalised motion features, `(frames, 269)`, for use as a reference; `None` if it never is one.
+    """
+
+    song_id: str
+    genre: str
+    music: np.ndarray
+    codes: list[np.ndarray]
+    reference: np.ndarray | None
+
+
+@torch.inference_mode()
+def load_takes(
+    data: PreparedClips,
+    clips: Iterable[PreparedClip],
+    codec: MotionCodecModel,
+    *,
+    stretches: Sequence[float] = (1.0,),
+    offsets: Sequence[int] = (0,),
+    keep_references: bool = False,
+) -> list[DanceTake]:
+    """Encode clips with aligned music; the others are left out.
+
+    Args:
+        data: The prepared folder.
+        clips: Clips of it.
+        codec: Encodes the motion; in evaluation mode.
+        stretches: Speeds at which each clip is taken, 1 = its own.
+        offsets: First frames from which it is encoded.
+        keep_references: Keep the motion of unstretched, unmirrored clips as possible references.
+    """
+    takes = []
+    for clip in clips:
+        if clip.music_file is None:
+            continue
+        features = torch.from_numpy(np.array(data.features(clip)))
+        music = data.music_features(clip)
+        for stretch in stretches:
+            dance = features[: len(music)]
+            if stretch != 1.0:
+                dance = motion_to_features(stretch_motion(features_to_motion(dance), stretch))
+            reference = None
+            if keep_references and stretch == 1.0 and not clip.clip_id.endswith(MIRROR_SUFFIX):
+                reference = ((dance - codec.feature_mean) / codec.feature_std).numpy()
+            takes.append(
+                DanceTake(
+                    song_id=clip.song_id,
+                    genre=clip.genre,
+                    music=stretch_music_features(music, stretch, len(dance)) if stretch != 1.0 else music,
+                    codes=[codec.encode(dance[None, offset:])[0].numpy() for offset in offsets],
+                    reference=reference,
+                )
+            )
+    return takes
+
+
+def nearest_songs(takes: Sequence[DanceTake], pool: Sequence[DanceTake], num_references: int) -> list[list[DanceTake]]:
+    """Find, for each take, dances to the most similar other songs.
+
+    Similarity is the distance of the standardised means and deviations of the spectral channels and of the tempo. It
+    stands in for the trained retrieval.
+
+    Args:
+        takes: For which references are wanted.
+        pool: Takes that may be references; those without `reference` are passed over.
+        num_references: How many.
+
+    Returns:
+        For each take, the nearest first; never a take of the same song.
+    """
+    pool = [take for take in pool if take.reference is not None]
+    spectra = slice(0, MusicFeatureLayout.beat_clock.start)
+
+    def describe(take: DanceTake) -> np.ndarray:
+        spectral = take.music[:, spectra]
+        return np.concatenate([spectral.mean(0), spectral.std(0), 4 * take.music[:, -1:].mean(0)])
+
+    pool_descriptions = np.stack([describe(take) for take in pool])
+    scale = pool_descriptions.std(0) + 1e-6
+    result = []
+    for take in takes:
+        distances = np.square((pool_descriptions - describe(take)) / scale).sum(1)
+        order = [index for index in np.argsort(distances) if pool[index].song_id != take.song_id]
+        result.append([pool[index] for index in order[:num_references]])
+    return result
+
+
+class ChoreoWindows:
+    """Cut windows out of takes.
+
+    Args:
+        takes: The dances.
+        config: Of the model: window, context and look-ahead lengths, genres.
+        references: For each take its references, see `nearest_songs`; none if not given.
+    """
+
+    def __init__(
+        self,
+        takes: Sequence[DanceTake],
+        config: ChoreoLlamaConfig,
+        references: Sequence[Sequence[DanceTake]] | None = None,
+    ):
+        self.takes, self.config, self.references = takes, config, references
+        self.genre_ids = {genre: index for index, genre in enumerate(config.genres)}
+
+    def cut(self, windows: Sequence[tuple[int, int, int]], music_takes: Sequence[DanceTake] | None = None) -> dict:
+        """Return a batch for `ChoreoLlamaForConditionalGeneration.forward`.
+
+        Args:
+            windows: For each row the index of the take, the index of the offset and the first token.
+            music_takes: Takes whose music is to be heard instead of each row's own, for "a wrong song".
+        """
+        config = self.config
+        per_token, num_tokens = config.frames_per_token, config.max_window_tokens
+        total = (config.context_tokens + num_tokens + config.lookahead_tokens) * per_token
+        num_references = 0 if self.references is None else len(self.references[0])
+        batch: dict[str, np.ndarray] = {
+            "input_features": np.zeros((len(windows), total, config.music_feature_size), np.float32),
+            "frame_mask": np.zeros((len(windows), total), bool),
+            "genre_ids": np.zeros(len(windows), np.int64),
+            "motion_codes": np.zeros((len(windows), config.num_quantizers, num_tokens), np.int64),
+            "labels": np.full((len(windows), config.num_quantizers, num_tokens), -100, np.int64),
+        }
+        if num_references:
+            shape = (len(windows), num_references, total, config.motion_feature_size)
+            batch["reference_features"] = np.zeros(shape, np.float32)
+        for row, (take_index, offset, first_token) in enumerate(windows):
+            take = self.takes[take_index]
+            music = (take if music_takes is None else music_takes[row]).music
+            codes = take.codes[offset][:, first_token : first_token + num_tokens]
+            batch["motion_codes"][row, :, : codes.shape[1]] = codes
+            batch["labels"][row, :, : codes.shape[1]] = codes
+            batch["genre_ids"][row] = self.genre_ids.get(take.genre, config.num_genres)
+            start = offset + (first_token - config.context_tokens) * per_token
+            real = slice(max(start, 0), min(start + total, len(take.music)))
+            place = slice(real.start - start, real.stop - start)
+            batch["input_features"][row, place] = np.take(music, range(real.start, real.stop), axis=0, mode="wrap")
+            batch["frame_mask"][row, place] = True
+            for rank in range(num_references):
+                reference = self.references[take_index][rank].reference  # type: ignore[index]
+                frames = range(real.start, real.stop)
+                batch["reference_features"][row, rank, place] = np.take(reference, frames, axis=0, mode="wrap")
+        return {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
+class ChoreoSampler:
+    """Draw training batches: the same one for the same number of the batch.
+
+    Args:
+        windows: The takes to draw from.
+        batch_size: Windows in a batch.
+        genre_balance: A genre is drawn in proportion to its frames to this power (1: as the data lie, 0: all alike).
+        natural_share: Share of windows at their own speed, the rest being stretched.
+        is_natural: For each take, whether it is at its own speed.
+        seed: Of the draws.
+    """
+
+    def __init__(
+        self,
+        windows: ChoreoWindows,
+        *,
+        batch_size: int,
+        genre_balance: float,
+        natural_share: float,
+        is_natural: Sequence[bool],
+        seed: tuple[int, ...],
+    ):
+        self.windows, self.batch_size, self.seed = windows, batch_size, seed
+        genre_frames: dict[str, int] = defaultdict(int)
+        for take in windows.takes:
+            genre_frames[take.genre] += len(take.music)
+        weights = np.array([len(take.music) * genre_frames[take.genre] ** (genre_balance - 1) for take in windows.takes])
+        natural = np.array(is_natural)
+        for group, share in ((natural, natural_share), (~natural, 1 - natural_share)):
+            if group.any():
+                weights[group] *= share / weights[group].sum()
+        self.probabilities = weights / weights.sum()
+
+    def __call__(self, batch_index: int) -> dict[str, torch.Tensor]:
+        """Return the batch with a number."""
+        generator = np.random.default_rng((*self.seed, batch_index))
+        rows = []
+        for take_index in generator.choice(len(self.probabilities), self.batch_size, p=self.probabilities):
+            codes = self.windows.takes[take_index].codes
+            offset = int(generator.integers(len(codes)))
+            last_start = max(0, codes[offset].shape[1] - self.windows.config.max_window_tokens)
+            start = 0 if generator.random() < START_SHARE else int(generator.integers(last_start + 1))
+            rows.append((int(take_index), offset, start))
+        return self.windows.cut(rows)

@@ -1,0 +1,248 @@
+"""The training loop that all scripts share: schedule, checkpoints, exact resume, logs and the record of a run."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from .arguments import LoopArguments
+
+_CHECKPOINT_PREFIX = "checkpoint-"
+_PROGRESS_FILE = "progress.json"
+
+
+@dataclass
+class TrainingProgress:
+    """How far a run has come, over all its resumes."""
+
+    step: int = 0
+    elapsed_seconds: float = 0.0
+
+    def fraction(self, arguments: LoopArguments) -> float:
+        """Return the share of the run that is done, by steps or by time, whichever is further."""
+        share = self.step / arguments.max_steps
+        if arguments.max_minutes is not None:
+            share = max(share, self.elapsed_seconds / 60 / arguments.max_minutes)
+        return min(share, 1.0)
+
+
+def learning_rate(progress: TrainingProgress, arguments: LoopArguments) -> float:
+    """Rise linearly over the warm-up, then fall as a cosine of the share of the run that is done."""
+    warmup = min(1.0, (progress.step + 1) / max(1, arguments.warmup_steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * progress.fraction(arguments)))
+    low = arguments.final_learning_rate_share
+    return arguments.learning_rate * warmup * (low + (1 - low) * cosine)
+
+
+def build_accelerator(arguments: LoopArguments) -> Any:
+    """Return the `Accelerator` of a run, seeded.
+
+    Raises:
+        RuntimeError: If the launcher started several processes that do not know each other.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+
+    accelerator = Accelerator(
+        gradient_accumulation_steps=arguments.gradient_accumulation_steps,
+        mixed_precision=arguments.mixed_precision,
+        log_with=None if arguments.tracker == "none" else arguments.tracker,
+        project_dir=arguments.output_dir,
+    )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and accelerator.num_processes == 1:
+        raise RuntimeError(
+            "The launcher started several processes, but each believes that it is alone: use a launch configuration "
+            "with `distributed_type: MULTI_GPU` (and `use_cpu: true` on CPUs), or torchrun."
+        )
+    set_seed(arguments.seed)
+    return accelerator
+
+
+def train(
+    accelerator: Any,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    arguments: LoopArguments,
+    *,
+    make_batch: Callable[[int], dict[str, torch.Tensor]],
+    before_step: Callable[[float], None],
+    summarize: Callable[[Any], dict[str, float]],
+    evaluate: Callable[[torch.nn.Module], dict[str, float]],
+) -> TrainingProgress:
+    """Train until `max_steps` or `max_minutes`; continue from the last checkpoint if `resume` is set.
+
+    The model as of the last evaluation lies in `output_dir`; `metrics.jsonl` there has a line for each log entry.
+
+    Args:
+        accelerator: As `build_accelerator` returns it.
+        model: Takes a batch as keyword arguments and returns an output with a `loss`.
+        optimizer: Of the model's parameters.
+        arguments: The run.
+        make_batch: Returns the micro-batch with a given number, always the same for the same number: that makes a
+            resumed run equal an uninterrupted one.
+        before_step: Called with the share of the run that is done, before each optimizer step.
+        summarize: Names the numbers of a model output that are logged.
+        evaluate: Returns the numbers of a model in evaluation mode.
+
+    Returns:
+        Steps and time of the whole run.
+    """
+    output_dir = Path(arguments.output_dir)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    progress = load_checkpoint(accelerator, output_dir) if arguments.resume else TrainingProgress()
+    if arguments.tracker != "none":
+        accelerator.init_trackers("training")
+    bar = tqdm(
+        total=arguments.max_steps, initial=progress.step, disable=not accelerator.is_main_process, mininterval=5
+    )
+    last_time = last_checkpoint = time.monotonic()
+    done = progress.fraction(arguments) >= 1
+    while not done:
+        before_step(progress.fraction(arguments))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(progress, arguments)
+        output = train_step(accelerator, model, optimizer, make_batch, progress.step, arguments)
+        progress.step += 1
+        now = time.monotonic()
+        progress.elapsed_seconds, last_time = progress.elapsed_seconds + now - last_time, now
+        bar.update()
+        done = _agree(accelerator, progress.fraction(arguments) >= 1)
+        if progress.step % arguments.log_steps == 0 or done:
+            numbers = summarize(output) | {"learning_rate": optimizer.param_groups[0]["lr"]}
+            _log(accelerator, output_dir, progress, numbers)
+            bar.set_postfix(loss=f"{numbers['loss']:.4f}")
+        if progress.step % arguments.eval_steps == 0 or done:
+            _evaluate_and_save(accelerator, model, output_dir, progress, evaluate)
+        if done or _agree(accelerator, now - last_checkpoint > arguments.checkpoint_minutes * 60):
+            save_checkpoint(accelerator, output_dir, progress)
+            last_checkpoint = now
+    bar.close()
+    accelerator.end_training()
+    return progress
+
+
+def train_step(
+    accelerator: Any,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    make_batch: Callable[[int], dict[str, torch.Tensor]],
+    step: int,
+    arguments: LoopArguments,
+) -> Any:
+    """Run the micro-batches of one optimizer step and that step; return the last output."""
+    from accelerate.utils import send_to_device
+
+    model.train()
+    for micro_step in range(arguments.gradient_accumulation_steps):
+        batch = make_batch(step * arguments.gradient_accumulation_steps + micro_step)
+        with accelerator.accumulate(model):
+            output = model(**send_to_device(batch, accelerator.device))
+            accelerator.backward(output.loss)
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(model.parameters(), arguments.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+    return output
+
+
+def _agree(accelerator: Any, decision: bool) -> bool:
+    """Let the first process decide for all: clocks differ, and a lone process would wait for ever."""
+    if accelerator.num_processes == 1:
+        return decision
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([decision])[0]
+
+
+def _evaluate_and_save(
+    accelerator: Any,
+    model: torch.nn.Module,
+    output_dir: Path,
+    progress: TrainingProgress,
+    evaluate: Callable[[torch.nn.Module], dict[str, float]],
+) -> None:
+    if accelerator.is_main_process:
+        unwrapped: Any = accelerator.unwrap_model(model)
+        unwrapped.eval()
+        with torch.inference_mode():
+            numbers = evaluate(unwrapped)
+        unwrapped.save_pretrained(output_dir)
+        _log(accelerator, output_dir, progress, {f"eval/{name}": value for name, value in numbers.items()})
+        tqdm.write(f"step {progress.step}: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
+    accelerator.wait_for_everyone()
+
+
+def _log(accelerator: Any, output_dir: Path, progress: TrainingProgress, numbers: dict[str, float]) -> None:
+    accelerator.log(numbers, step=progress.step)
+    if accelerator.is_main_process:
+        with (output_dir / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(progress) | numbers) + "\n")
+
+
+def save_checkpoint(accelerator: Any, output_dir: Path, progress: TrainingProgress) -> None:
+    """Write `checkpoint-STEP` under another name, then rename it, so that it is either whole or absent; drop older."""
+    target = output_dir / f"{_CHECKPOINT_PREFIX}{progress.step}"
+    if target.exists():
+        return
+    partial = output_dir / f"partial-{progress.step}"
+    accelerator.save_state(str(partial))
+    if accelerator.is_main_process:
+        (partial / _PROGRESS_FILE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
+        older = find_checkpoints(output_dir)
+        partial.rename(target)
+        for folder in older:
+            shutil.rmtree(folder)
+    accelerator.wait_for_everyone()
+
+
+def find_checkpoints(output_dir: Path) -> list[Path]:
+    """Return the complete checkpoints of a run, oldest first."""
+    return sorted(output_dir.glob(f"{_CHECKPOINT_PREFIX}*"), key=lambda path: int(path.name.split("-")[1]))
+
+
+def load_checkpoint(accelerator: Any, output_dir: Path) -> TrainingProgress:
+    """Restore model, optimizer and random states from the last checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    checkpoints = find_checkpoints(output_dir)
+    if not checkpoints:
+        raise FileNotFoundError(f"{output_dir} has no checkpoint to resume from: start without `--resume`.")
+    accelerator.load_state(str(checkpoints[-1]))
+    return TrainingProgress(**json.loads((checkpoints[-1] / _PROGRESS_FILE).read_text(encoding="utf-8")))
+
+
+def write_run_record(output_dir: str | Path, arguments: dict[str, Any]) -> None:
+    """Write arguments, package versions and git commit to `run.json` in `output_dir`."""
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    packages = ("infinitedance", "torch", "transformers", "accelerate", "numpy")
+    record = {
+        "arguments": arguments,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "git_commit": _git_commit(),
+    }
+    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the package's checkout; an installed wheel has none."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

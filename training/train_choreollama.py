@@ -1,0 +1,176 @@
+"""Train ChoreoLLaMA on a prepared folder with a trained motion codec.
+
+```bash
+accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.train_choreollama \
+    --config training/configs/tiny_cpu.yaml --data_dir prepared --codec_dir runs/codec --output_dir runs/choreollama
+```
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import torch
+
+from ..dataset_builder.prepared import PreparedClips
+from ..modeling.configuration_choreollama import ChoreoLlamaConfig
+from ..modeling.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaOutput
+from ..tokenization.modeling_motion_codec import MotionCodecModel
+from .arguments import LoopArguments, parse_arguments
+from .choreo_data import ChoreoSampler, ChoreoWindows, load_takes, nearest_songs
+from .choreo_evaluation import evaluate_choreollama, summarize_losses
+from .loop import build_accelerator, train, write_run_record
+
+
+@dataclass
+class ChoreoArguments:
+    """What the generator is made of and what it learns from."""
+
+    data_dir: str = field(metadata={"help": "Prepared folder with index.json (`dataset_builder/prepare.py`)."})
+    codec_dir: str = field(metadata={"help": "Trained motion codec, from `train_motion_codec`."})
+    backbone: str | None = field(
+        default=None, metadata={"help": "Pretrained LLaMA to start from; random weights if not given."}
+    )
+    frozen_backbone_share: float = field(
+        default=0.0,
+        metadata={"help": "Stage 1: share of the run in which a pretrained backbone is frozen and all else learns."},
+    )
+    stretches: list[float] = field(
+        default_factory=lambda: [1.0], metadata={"help": "Speeds at which music and motion are taken, 1 = natural."}
+    )
+    natural_share: float = field(default=0.5, metadata={"help": "Share of windows at natural speed."})
+    genre_balance: float = field(
+        default=0.7,
+        metadata={"help": "A genre is drawn in proportion to its frames to this power (1: as they lie, 0: all alike)."},
+    )
+    num_references: int = field(
+        default=2, metadata={"help": "Dances to the nearest other songs that are given as references; 0 for none."}
+    )
+    eval_split: str = field(
+        default="validation", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
+    )
+    model: str = field(
+        default="{}", metadata={"help": "Fields of ChoreoLlamaConfig: a mapping in a recipe, JSON on the command line."}
+    )
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 <= self.frozen_backbone_share < 1:
+            raise ValueError(f"`frozen_backbone_share` must lie in [0, 1), got {self.frozen_backbone_share}.")
+        if self.frozen_backbone_share and self.backbone is None:
+            raise ValueError("`frozen_backbone_share` needs a pretrained `backbone`: random weights are not worth keeping.")
+        if 1.0 not in self.stretches or min(self.stretches) <= 0:
+            raise ValueError(f"`stretches` must be positive and hold 1.0, got {self.stretches}.")
+
+    def build_config(self, codec: MotionCodecModel, genres: list[str]) -> ChoreoLlamaConfig:
+        """Return the configuration of the model; code sizes and genres follow from codec and data.
+
+        Raises:
+            ValueError: If a key is no field of `ChoreoLlamaConfig`.
+        """
+        values: dict[str, Any] = json.loads(self.model) if isinstance(self.model, str) else self.model
+        known = {item.name for item in fields(ChoreoLlamaConfig)}
+        if not set(values) <= known:
+            raise ValueError(f"`model` has keys that are no field of ChoreoLlamaConfig: {sorted(set(values) - known)}.")
+        shared = {
+            name: getattr(codec.config, name)
+            for name in ("frame_rate", "frames_per_token", "num_quantizers", "codebook_size", "codebook_dim")
+        }
+        return ChoreoLlamaConfig(**{**shared, "genres": genres, "max_references": max(1, self.num_references), **values})
+
+
+def build_model(
+    arguments: ChoreoArguments, codec: MotionCodecModel, genres: list[str]
+) -> ChoreoLlamaForConditionalGeneration:
+    """Build the generator, with a pretrained backbone if one is named, around a frozen codec."""
+    config = arguments.build_config(codec, genres)
+    if arguments.backbone is None:
+        model = ChoreoLlamaForConditionalGeneration(config)
+    else:
+        model = ChoreoLlamaForConditionalGeneration.from_backbone_pretrained(arguments.backbone, config)
+    model.set_codec(codec)
+    return model
+
+
+def summarize(output: ChoreoLlamaOutput) -> dict[str, float]:
+    """Name the numbers of a training step that are logged."""
+    numbers = {"loss": float(output.loss.detach()), "load_balance": float(output.load_balance_loss.detach())}
+    return numbers | {f"loss_{level}": float(loss) for level, loss in enumerate(output.loss_per_level.detach())}
+
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay matrices only: not biases, norms and embeddings."""
+    decayed, others = [], []
+    for name, parameter in model.named_parameters():
+        if name.startswith("codec."):
+            continue
+        (decayed if parameter.ndim == 2 and "embed" not in name else others).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def build_windows(
+    arguments: ChoreoArguments, data: PreparedClips, codec: MotionCodecModel, config: ChoreoLlamaConfig
+) -> tuple[ChoreoWindows, list[bool], ChoreoWindows]:
+    """Return the training windows, which of their takes are at natural speed, and the held-out windows."""
+    train_clips = data.split("train")
+    options = {"offsets": range(config.frames_per_token), "keep_references": arguments.num_references > 0}
+    natural = load_takes(data, train_clips, codec, **options)
+    others = [stretch for stretch in arguments.stretches if stretch != 1.0]
+    stretched = load_takes(data, train_clips, codec, stretches=others, offsets=options["offsets"]) if others else []
+    held_out = load_takes(data, data.split(arguments.eval_split, mirrored=False), codec)
+    takes = natural + stretched
+    references = held_out_references = None
+    if arguments.num_references:
+        references = nearest_songs(takes, natural, arguments.num_references)
+        held_out_references = nearest_songs(held_out, natural, arguments.num_references)
+    is_natural = [True] * len(natural) + [False] * len(stretched)
+    return ChoreoWindows(takes, config, references), is_natural, ChoreoWindows(held_out, config, held_out_references)
+
+
+def main(command_line: list[str] | None = None) -> None:
+    """Train ChoreoLLaMA."""
+    arguments, choreo_arguments = parse_arguments((LoopArguments, ChoreoArguments), command_line)
+    accelerator = build_accelerator(arguments)
+    if accelerator.is_main_process:
+        write_run_record(arguments.output_dir, asdict(arguments) | asdict(choreo_arguments))
+
+    data = PreparedClips(choreo_arguments.data_dir)
+    codec = MotionCodecModel.from_pretrained(choreo_arguments.codec_dir).eval()
+    genres = sorted({clip.genre for clip in data.split("train") if clip.music_file is not None})
+    model = build_model(choreo_arguments, codec, genres)
+    train_windows, is_natural, eval_windows = build_windows(choreo_arguments, data, codec, model.config)
+    sampler = ChoreoSampler(
+        train_windows,
+        batch_size=arguments.batch_size,
+        genre_balance=choreo_arguments.genre_balance,
+        natural_share=choreo_arguments.natural_share,
+        is_natural=is_natural,
+        seed=(arguments.seed, accelerator.process_index),
+    )
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, arguments.weight_decay),
+        lr=arguments.learning_rate,
+        betas=(arguments.adam_beta1, arguments.adam_beta2),
+        fused=True,
+    )
+    backbone = model.model.backbone
+
+    def before_step(fraction: float) -> None:
+        backbone.requires_grad_(fraction >= choreo_arguments.frozen_backbone_share)
+
+    train(
+        accelerator,
+        model,
+        optimizer,
+        arguments,
+        make_batch=lambda index: sampler(index) | {"num_context_tokens": model.config.context_tokens},
+        before_step=before_step,
+        summarize=summarize,
+        evaluate=lambda trained: summarize_losses(evaluate_choreollama(trained, eval_windows)),
+    )
+
+
+if __name__ == "__main__":
+    main()

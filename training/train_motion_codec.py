@@ -1,0 +1,192 @@
+"""Train the motion codec on a prepared folder.
+
+```bash
+accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.train_motion_codec \
+    --config training/configs/motion_codec_tiny_cpu.yaml --data_dir prepared --output_dir runs/codec
+```
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..dataset_builder.prepared import PreparedClip, PreparedClips
+from ..motion.features import NUM_FEATURES
+from ..motion.normalisation import fit_feature_statistics
+from ..tokenization.configuration_motion_codec import MotionCodecConfig
+from ..tokenization.modeling_motion_codec import MotionCodecModel, MotionCodecOutput
+from .arguments import LoopArguments, parse_arguments
+from .codec_evaluation import evaluate_codec
+from .loop import build_accelerator, train, write_run_record
+
+
+INITIALIZATION_BATCHES = 40
+"""Training batches from whose windows the model is initialised."""
+
+
+@dataclass
+class CodecArguments:
+    """What the codec is made of and what it learns from."""
+
+    data_dir: str = field(metadata={"help": "Prepared folder with index.json (`dataset_builder/prepared.py`)."})
+    window_frames: int = field(default=64, metadata={"help": "Frames of a training window."})
+    group_balance: float = field(
+        default=0.7,
+        metadata={
+            "help": "How often a group of one source and genre is drawn: in proportion to its frames to this power "
+            "(1: as the data lie, 0: all groups alike)."
+        },
+    )
+    eval_split: str = field(
+        default="test", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
+    )
+    model: str = field(
+        default="{}", metadata={"help": "Fields of MotionCodecConfig: a mapping in a recipe, JSON on the command line."}
+    )
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.window_frames < 3:
+            raise ValueError(f"`window_frames` must be at least 3, for accelerations, got {self.window_frames}.")
+
+    def build_config(self) -> MotionCodecConfig:
+        """Return the configuration of the model.
+
+        Raises:
+            ValueError: If a key is no field of `MotionCodecConfig`.
+        """
+        values: dict[str, Any] = json.loads(self.model) if isinstance(self.model, str) else self.model
+        known = {item.name for item in fields(MotionCodecConfig)}
+        if not set(values) <= known:
+            raise ValueError(f"`model` has keys that are no field of MotionCodecConfig: {sorted(set(values) - known)}.")
+        return MotionCodecConfig(**values)
+
+
+class WindowSampler:
+    """Draw training windows: the same ones for the same number of the batch.
+
+    Args:
+        data: The folder.
+        clips: Those to draw from.
+        window_frames: Frames of a window; a shorter clip is padded and masked.
+        batch_size: Windows in a batch.
+        group_balance: See `CodecArguments`.
+        seed: Of the draws; processes that train together need different ones.
+    """
+
+    def __init__(
+        self,
+        data: PreparedClips,
+        clips: list[PreparedClip],
+        *,
+        window_frames: int,
+        batch_size: int,
+        group_balance: float,
+        seed: tuple[int, ...],
+    ):
+        self.features = [data.features(clip) for clip in clips]
+        self.probabilities = clip_probabilities(clips, group_balance)
+        self.window_frames = window_frames
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def __call__(self, batch_index: int) -> dict[str, torch.Tensor]:
+        """Return `motion_features` `(batch, window_frames, 269)` and `frame_mask` `(batch, window_frames)`."""
+        generator = np.random.default_rng((*self.seed, batch_index % 2**63))
+        windows = np.zeros((self.batch_size, self.window_frames, NUM_FEATURES), dtype=np.float32)
+        frame_mask = np.zeros((self.batch_size, self.window_frames), dtype=bool)
+        for row, clip_index in enumerate(generator.choice(len(self.features), self.batch_size, p=self.probabilities)):
+            features = self.features[clip_index]
+            start = generator.integers(max(1, len(features) - self.window_frames + 1))
+            window = features[start : start + self.window_frames]
+            windows[row, : len(window)] = window
+            frame_mask[row, : len(window)] = True
+        return {"motion_features": torch.from_numpy(windows), "frame_mask": torch.from_numpy(frame_mask)}
+
+
+def clip_probabilities(clips: list[PreparedClip], group_balance: float) -> np.ndarray:
+    """Return how likely each clip is drawn, `(clips,)`: by its frames within its group of source and genre."""
+    group_frames: Counter[tuple[str, str]] = Counter()
+    for clip in clips:
+        group_frames[clip.source, clip.genre] += clip.num_frames
+    weights = [clip.num_frames * group_frames[clip.source, clip.genre] ** (group_balance - 1) for clip in clips]
+    return np.array(weights) / np.sum(weights)
+
+
+def summarize(output: MotionCodecOutput) -> dict[str, float]:
+    """Name the numbers of a training step that are logged."""
+    numbers = {"loss": output.loss, "commitment": output.commitment_loss} | (output.loss_terms or {})
+    numbers |= {f"perplexity_{level}": value for level, value in enumerate(output.perplexity)}  # type: ignore[arg-type]
+    return {name: float(value.detach()) for name, value in numbers.items()}  # type: ignore[union-attr]
+
+
+def evaluate_split(model: MotionCodecModel, data: PreparedClips, clips: list[PreparedClip]) -> dict[str, float]:
+    """Return the numbers of `evaluate_codec` as `source/name`; those of a level as `source/name_level`."""
+    pairs = ((clip.source, torch.from_numpy(np.array(data.features(clip)))) for clip in clips)
+    numbers = {}
+    for source, values in evaluate_codec(model, pairs).items():
+        for name, value in values.items():
+            if not isinstance(value, list):
+                numbers[f"{source}/{name}"] = value
+            elif source == "all":
+                numbers |= {f"{source}/{name}_{level}": item for level, item in enumerate(value)}
+    return numbers
+
+
+def main(command_line: list[str] | None = None) -> None:
+    """Train a motion codec."""
+    arguments, codec_arguments = parse_arguments((LoopArguments, CodecArguments), command_line)
+    accelerator = build_accelerator(arguments)
+    if accelerator.is_main_process:
+        write_run_record(arguments.output_dir, asdict(arguments) | asdict(codec_arguments))
+
+    data = PreparedClips(codec_arguments.data_dir)
+    train_clips = data.split("train")
+    eval_clips = data.split(codec_arguments.eval_split, mirrored=False)
+    model = MotionCodecModel(codec_arguments.build_config())
+    statistics = fit_feature_statistics(torch.from_numpy(np.array(data.features(clip))) for clip in train_clips)
+    model.set_feature_statistics(*statistics)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=arguments.learning_rate,
+        betas=(arguments.adam_beta1, arguments.adam_beta2),
+        weight_decay=arguments.weight_decay,
+        fused=True,
+    )
+    sampler = WindowSampler(
+        data,
+        train_clips,
+        window_frames=codec_arguments.window_frames,
+        batch_size=arguments.batch_size,
+        group_balance=codec_arguments.group_balance,
+        seed=(arguments.seed, accelerator.process_index),
+    )
+
+    if not arguments.resume:
+        start = [sampler(-batch - 1)["motion_features"] for batch in range(INITIALIZATION_BATCHES)]
+        model.initialize_from_data(torch.cat(start))
+
+    def before_step(fraction: float) -> None:
+        # Late re-seeding would leave codes that never settle.
+        model.quantizer.resets_dead_codes = fraction < 0.95
+
+    train(
+        accelerator,
+        model,
+        optimizer,
+        arguments,
+        make_batch=sampler,
+        before_step=before_step,
+        summarize=summarize,
+        evaluate=lambda trained: evaluate_split(trained, data, eval_clips),
+    )
+
+
+if __name__ == "__main__":
+    main()
