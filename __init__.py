@@ -1,3 +1,50 @@
 """InfiniteDance: a song goes in, a 3D dance comes out."""
 
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoProcessor
+
+from .audio.beats import BeatClock
+from .audio.features import MusicFeatureExtractor
+from .audio.loading import load_audio
+from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
+from .motion.files import read_motion, save_motion, write_bvh
+from .motion.motion import Motion
+from .motion.rendering import render_contact_sheet, render_video
+from .motion.skeleton import Skeleton, neutral_skeleton
+from .pipeline import Dance, MusicToDancePipeline
+from .tokenization.configuration_motion_codec import MotionCodecConfig
+from .tokenization.modeling_motion_codec import MotionCodecModel
+from .tokenization.motion_tokenizer import MotionTokenizer
+from .tokenization.processing_choreollama import ChoreoLlamaProcessor
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "BeatClock",
+    "ChoreoLlamaConfig",
+    "ChoreoLlamaForConditionalGeneration",
+    "ChoreoLlamaModel",
+    "ChoreoLlamaProcessor",
+    "Dance",
+    "Motion",
+    "MotionCodecConfig",
+    "MotionCodecModel",
+    "MotionTokenizer",
+    "MusicFeatureExtractor",
+    "MusicToDancePipeline",
+    "Skeleton",
+    "load_audio",
+    "neutral_skeleton",
+    "read_motion",
+    "render_contact_sheet",
+    "render_video",
+    "save_motion",
+    "write_bvh",
+]
+
+AutoConfig.register(MotionCodecConfig.model_type, MotionCodecConfig, exist_ok=True)
+AutoModel.register(MotionCodecConfig, MotionCodecModel, exist_ok=True)
+AutoConfig.register(ChoreoLlamaConfig.model_type, ChoreoLlamaConfig, exist_ok=True)
+AutoModel.register(ChoreoLlamaConfig, ChoreoLlamaModel, exist_ok=True)
+AutoModelForCausalLM.register(ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration, exist_ok=True)
+AutoFeatureExtractor.register(ChoreoLlamaConfig, MusicFeatureExtractor, exist_ok=True)
+AutoProcessor.register(ChoreoLlamaConfig, ChoreoLlamaProcessor, exist_ok=True)

@@ -15,7 +15,6 @@ INDEX_FILE = "index.json"
 SPLITS = ("train", "validation", "test")
 
 
-
 @dataclass(frozen=True)
 class PreparedClip:
     """One entry of a prepared folder's `index.json`.

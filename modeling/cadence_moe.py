@@ -163,6 +163,9 @@ class CadenceMoE(nn.Module):
         config: The model's configuration.
     """
 
+    reference_mean: torch.Tensor
+    reference_std: torch.Tensor
+
     def __init__(self, config: ChoreoLlamaConfig):
         super().__init__()
         self.config = config
@@ -178,7 +181,7 @@ class CadenceMoE(nn.Module):
         self.null_references = nn.Parameter(torch.zeros(fused_size))
         self.register_buffer("reference_mean", torch.zeros(config.motion_feature_size))
         self.register_buffer("reference_std", torch.ones(config.motion_feature_size))
-        self.mixing = nn.Linear(hidden_size + fused_size, config.backbone_config.hidden_size)
+        self.mixing = nn.Linear(hidden_size + fused_size, config.hidden_size)
 
     def forward(
         self,
@@ -200,7 +203,7 @@ class CadenceMoE(nn.Module):
             references_present: `(batch,)`, False = as if there were none.
 
         Returns:
-            The condition `(batch, num_tokens, backbone hidden size)`; the gate's weights `(batch, num_tokens,
+            The condition `(batch, num_tokens, config.hidden_size)`; the gate's weights `(batch, num_tokens,
             num_bands)`, none without gate or references; the load-balance loss, 0 for a gate that uses all bands
             equally and `num_bands - 1` for one that uses a single band.
         """

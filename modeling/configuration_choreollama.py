@@ -1,6 +1,7 @@
 """Configuration of ChoreoLLaMA, the model that writes motion codes for a song."""
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
@@ -145,7 +146,7 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         # Codes, the start id, the placeholder, one mask id for each level.
         self.vocab_size = self.num_codes + 2 + self.num_quantizers
         self.bos_token_id, self.eos_token_id, self.pad_token_id = self.num_codes, None, None
-        backbone = self.backbone_config
+        backbone: Any = self.backbone_config
         backbone.vocab_size = self.vocab_size
         backbone.bos_token_id = backbone.eos_token_id = backbone.pad_token_id = None
 
@@ -159,7 +160,7 @@ class ChoreoLlamaConfig(PreTrainedConfig):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {allowed}, got {getattr(self, name)!r}.")
         edges = [0.0, *self.cutoff_hz, self.frame_rate / 2]
-        if len(self.cutoff_hz) != self.num_bands - 1 or any(low >= high for low, high in zip(edges, edges[1:])):
+        if len(self.cutoff_hz) != self.num_bands - 1 or any(low >= high for low, high in pairwise(edges)):
             raise ValueError(
                 f"`cutoff_hz` must hold num_bands - 1 = {self.num_bands - 1} rising frequencies between 0 and "
                 f"{self.frame_rate / 2} Hz, got {self.cutoff_hz}."
@@ -177,8 +178,8 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         tokens = self.lookahead_seconds * self.frame_rate / self.frames_per_token
         if tokens < 0 or abs(tokens - round(tokens)) > 1e-6:
             raise ValueError(
-                f"`lookahead_seconds` must be a whole number of tokens of {self.frames_per_token / self.frame_rate:.4f} "
-                f"s, got {self.lookahead_seconds}."
+                f"`lookahead_seconds` must be a whole number of tokens of {self.frames_per_token} frames at "
+                f"{self.frame_rate} Hz, got {self.lookahead_seconds}."
             )
         if self.max_window_tokens < 4 or self.max_window_tokens % 2 != 0:
             raise ValueError(f"`max_window_tokens` must be even and at least 4, got {self.max_window_tokens}.")
@@ -188,6 +189,11 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
         """Return the backbone's configuration, from which transformers sizes the cache."""
         return self.backbone_config
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the backbone."""
+        return self.backbone_config.hidden_size  # type: ignore[union-attr]
 
     @property
     def num_codes(self) -> int:

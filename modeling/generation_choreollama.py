@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
+from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.generation import BaseStreamer
 
 if TYPE_CHECKING:
@@ -27,13 +27,20 @@ class ConditionGuidanceLogitsProcessor(LogitsProcessor):
         self.guidance_scale = guidance_scale
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Join scores `(2 * batch, num_codes)` to `(batch, num_codes)`."""
+        """Join scores `(2 * batch, ids)` to `(batch, ids)`."""
+        if scores.shape[0] != 2 * input_ids.shape[0]:
+            raise ValueError(
+                f"Guidance needs scores of {2 * input_ids.shape[0]} rows, with and without conditions, got "
+                f"{scores.shape[0]}. Make the condition with the same guidance scale."
+            )
         with_conditions, without_conditions = scores.chunk(2)
         return torch.lerp(without_conditions, with_conditions, self.guidance_scale)
 
 
 class CodeSlotLogitsProcessor(LogitsProcessor):
-    """Allow only codes of the level whose turn it is.
+    """Allow only codes of the level whose turn it is, and normalise over them.
+
+    Beam search compares sums of log probabilities, so what other levels would have had must not count.
 
     Args:
         num_quantizers: Levels.
@@ -44,12 +51,12 @@ class CodeSlotLogitsProcessor(LogitsProcessor):
         self.num_quantizers, self.codebook_size = num_quantizers, codebook_size
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Set scores `(batch, num_codes)` of other levels to minus infinity."""
+        """Turn scores `(batch, ids)` into log probabilities of that level; minus infinity for all other ids."""
         # The start id lies one past the last code, so that it counts as level `num_quantizers`; next is level 0.
         previous_level = input_ids[:, -1:] // self.codebook_size
         level = torch.where(previous_level >= self.num_quantizers - 1, 0, previous_level + 1)
         levels = torch.arange(scores.shape[1], device=scores.device) // self.codebook_size
-        return scores.masked_fill(levels != level, float("-inf"))
+        return scores.masked_fill(levels != level, float("-inf")).log_softmax(dim=-1)
 
 
 class AntiCollapseLogitsProcessor(LogitsProcessor):
@@ -68,7 +75,7 @@ class AntiCollapseLogitsProcessor(LogitsProcessor):
         self.num_quantizers, self.codebook_size = num_quantizers, codebook_size
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Set the score of a code that would prolong a run to minus infinity; scores `(batch, num_codes)`."""
+        """Set the score of a code that would prolong a run to minus infinity; scores `(batch, ids)`."""
         # When a level-0 code is next, these are the level-0 codes of the last tokens; else they are of a higher level.
         recent = input_ids[:, -self.max_code_repeats * self.num_quantizers :: self.num_quantizers]
         if recent.shape[1] < self.max_code_repeats:
@@ -94,9 +101,9 @@ class SeededGumbelLogitsProcessor(LogitsProcessor):
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Choose a code for each row of the scores `(batch, num_codes)`."""
+        """Choose a code for each row of the scores `(batch, ids)`."""
         if len(self.generators) != scores.shape[0]:
-            raise ValueError(f"There must be one seed for each of the {scores.shape[0]} rows, got {len(self.generators)}.")
+            raise ValueError(f"There must be one seed a row, got {len(self.generators)} for {scores.shape[0]} rows.")
         uniform = torch.stack([torch.rand(scores.shape[1], generator=generator) for generator in self.generators])
         noise = -torch.log(-torch.log(uniform.to(scores.device)))
         chosen = (scores + noise).argmax(dim=-1, keepdim=True)
@@ -127,13 +134,26 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
 
         `max_code_repeats` is the longest run of one level-0 code, in tokens: 16 are 2.1 s; none turns it off.
         """
-        defaults = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 0.95, "guidance_scale": 2.0}
-        for name, value in {**defaults, "max_code_repeats": 16}.items():
-            setattr(self.generation_config, name, value)
+        self.generation_config = GenerationConfig(
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=0.95,
+            guidance_scale=2.0,
+            max_code_repeats=16,
+            bos_token_id=self.config.bos_token_id,
+        )
 
     def _require_codebooks(self: ChoreoLlamaForConditionalGeneration) -> None:
         if not self.model.codebook_vectors.any():
             raise ValueError("The model has no codebooks yet: call `set_codebooks` or `set_codec` first.")
+
+    def _guidance_scale(self: ChoreoLlamaForConditionalGeneration, kwargs: dict[str, Any]) -> float | None:
+        """Resolve the guidance scale as transformers does: argument, given configuration, own configuration."""
+        if "guidance_scale" in kwargs:
+            return kwargs["guidance_scale"]
+        given = getattr(kwargs.get("generation_config"), "guidance_scale", None)
+        return self.generation_config.guidance_scale if given is None else given
 
     def prepend_start(
         self: ChoreoLlamaForConditionalGeneration, code_ids: torch.Tensor, num_tokens: int
@@ -155,7 +175,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
 
     def prefix_inputs(
         self: ChoreoLlamaForConditionalGeneration, token_mask: torch.Tensor, length: int
-    ) -> dict[str, torch.Tensor]:
+    ) -> dict[str, Any]:
         """Return the attention mask and positions of a window with padded conditions; empty where none is needed.
 
         Args:
@@ -176,12 +196,17 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         generation_config.guidance_scale = guidance_scale
         processors = LogitsProcessorList()
         if guidance_scale is not None and guidance_scale != 1:
+            if generation_config.num_beams not in (None, 1):
+                raise ValueError("Beam search does not work with guidance: pass `guidance_scale=1` or `num_beams=1`.")
             processors.append(ConditionGuidanceLogitsProcessor(guidance_scale))
         levels = (self.config.num_quantizers, self.config.codebook_size)
         processors.append(CodeSlotLogitsProcessor(*levels))
         if generation_config.max_code_repeats is not None:
             processors.append(AntiCollapseLogitsProcessor(generation_config.max_code_repeats, *levels))
-        processors.extend(sorted(others, key=lambda processor: isinstance(processor, SeededGumbelLogitsProcessor)))
+        samplers = [processor for processor in others if isinstance(processor, SeededGumbelLogitsProcessor)]
+        processors.extend(processor for processor in others if processor not in samplers)
+        if generation_config.do_sample:
+            processors.extend(samplers)
         return processors
 
     def prepare_inputs_for_generation(
@@ -274,34 +299,42 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         """
         self._require_codebooks()
         config = self.config
-        generation_config = kwargs.get("generation_config") or self.generation_config
-        guidance_scale = kwargs.get("guidance_scale", generation_config.guidance_scale)
+        if config.condition_placement == "aligned" and kwargs.get("attention_mask") is not None:
+            raise ValueError('`"aligned"` generation takes no `attention_mask`: all rows begin with the start id.')
+        given_config = kwargs.get("generation_config")
+        guidance_scale = self._guidance_scale(kwargs)
         is_guided = guidance_scale is not None and guidance_scale != 1
-        if is_guided and kwargs.get("num_beams", 1) not in (None, 1):
-            raise ValueError("Beam search does not work with guidance: pass `guidance_scale=1` or `num_beams=1`.")
         token_mask = None
         if condition is None:
             if input_features is None:
                 raise ValueError("Give the music as `input_features`, or a `condition` that was made from it.")
             condition, token_mask = self.encode_guided_condition(
-                input_features, frame_mask, genre_ids, reference_features, reference_mask, guidance_scale=guidance_scale
+                input_features,
+                frame_mask,
+                genre_ids,
+                reference_features,
+                reference_mask,
+                guidance_scale=guidance_scale,
             )
         batch_size, num_tokens = condition.shape[0] // (1 + is_guided), condition.shape[1]
         if inputs is None:
             no_codes = torch.empty(batch_size, 0, dtype=torch.long, device=condition.device)
             inputs = self.prepend_start(no_codes, num_tokens)
-        if inputs.shape[0] * (1 + is_guided) != condition.shape[0]:
+        num_rows = inputs.shape[0] * (1 + is_guided)
+        if num_rows != condition.shape[0]:
             raise ValueError(
-                f"`condition` must have {inputs.shape[0] * (1 + is_guided)} rows for {inputs.shape[0]} rows of ids and "
+                f"`condition` must have {num_rows} rows for {inputs.shape[0]} rows of ids and "
                 f"`guidance_scale={guidance_scale}`, got {condition.shape[0]}. See `encode_guided_condition`."
             )
         num_given = inputs.shape[1] - 1 - (num_tokens if config.condition_placement == "prefix" else 0)
         room = num_tokens * config.num_quantizers - num_given
-        kwargs.setdefault("max_new_tokens", room)
-        if not 0 < kwargs["max_new_tokens"] <= room or num_tokens > config.max_window_tokens:
+        if given_config is None or given_config.max_new_tokens is None:
+            kwargs.setdefault("max_new_tokens", room)
+        num_new = kwargs.get("max_new_tokens") or given_config.max_new_tokens
+        if not 0 < num_new <= room or num_tokens > config.max_window_tokens:
             raise ValueError(
-                f"A window of {num_tokens} tokens (at most {config.max_window_tokens}) with {num_given} given codes has "
-                f"room for {room} more, got max_new_tokens={kwargs['max_new_tokens']}. `generate_codes` does whole songs."
+                f"A window of {num_tokens} tokens (at most {config.max_window_tokens}) with {num_given} given codes "
+                f"has room for {room} more, got max_new_tokens={num_new}. See `generate_codes`."
             )
         if token_mask is not None:
             kwargs = {**self.prefix_inputs(token_mask, inputs.shape[1]), **kwargs}
@@ -332,13 +365,13 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
 
         Args:
             input_features: Music features, `(batch, frames, music_feature_size)`.
-            frame_mask: `(batch, frames)` bool, True = real frame; songs of different lengths share a batch. Codes after
-                a song's end are to be cut off by the caller.
+            frame_mask: `(batch, frames)` bool, True = real frame; songs of different lengths share a batch. Codes
+                after a song's end are to be cut off by the caller.
             genre_ids: As in `encode_condition`.
             reference_features: As in `encode_condition`.
             reference_mask: As in `encode_condition`.
             seeds: One seed for each song; the same seed and song give the same dance in any batch, up to the rounding
-                of the hardware.
+                of the hardware. Without effect when `do_sample=False`.
             num_tokens: Tokens to write, `ceil(frames / frames_per_token)` if not given.
             prompt_codes: Codes to begin with, `(batch, num_quantizers, given tokens)`; part of the result.
             streamer: Receives the ids of the new codes, `(batch,)` at a time.
@@ -356,8 +389,8 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         if not torch.isfinite(real).all():
             raise ValueError("`input_features` must be finite, got NaN or infinite values.")
         if len(seeds) != input_features.shape[0]:
-            raise ValueError(f"There must be one seed for each of the {input_features.shape[0]} songs, got {len(seeds)}.")
-        guidance_scale = sampling.get("guidance_scale", self.generation_config.guidance_scale)
+            raise ValueError(f"There must be one seed a song, got {len(seeds)} for {input_features.shape[0]} songs.")
+        guidance_scale = self._guidance_scale(sampling)
         condition, token_mask = self.encode_guided_condition(
             input_features, frame_mask, genre_ids, reference_features, reference_mask, guidance_scale=guidance_scale
         )

@@ -30,10 +30,10 @@ class ChoreoLlamaConditionOutput(ModelOutput):
         load_balance_loss: Scalar, 0 when all bands are used equally; none for a song encoded in stretches.
     """
 
-    condition: torch.Tensor | None = None
-    token_mask: torch.Tensor | None = None
+    condition: torch.Tensor = None  # type: ignore[assignment]  # `ModelOutput` wants defaults
+    token_mask: torch.Tensor = None  # type: ignore[assignment]
     expert_weights: torch.Tensor | None = None
-    load_balance_loss: torch.Tensor | None = None
+    load_balance_loss: torch.Tensor = None  # type: ignore[assignment]
 
 
 @dataclass
@@ -103,9 +103,11 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         config: The configuration.
     """
 
+    codebook_vectors: torch.Tensor
+
     def __init__(self, config: ChoreoLlamaConfig):
         super().__init__(config)
-        hidden_size = config.backbone_config.hidden_size
+        hidden_size = config.hidden_size
         self.cadence_moe = CadenceMoE(config)
         self.code_projection = nn.Linear(config.codebook_dim, hidden_size)
         self.level_embedding = nn.Embedding(config.num_quantizers, hidden_size)
@@ -285,11 +287,12 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         if batch_size == 0 or num_frames == 0:
             raise ValueError(f"`input_features` must not be empty, got shape {tuple(input_features.shape)}.")
         references = None if reference_features is None else reference_features.shape[1]
+        reference_size = config.motion_feature_size
         for name, tensor, shape in (
             ("frame_mask", frame_mask, (batch_size, num_frames)),
             ("genre_ids", genre_ids, (batch_size,)),
             ("music_mask", music_mask, (batch_size,)),
-            ("reference_features", reference_features, (batch_size, references, num_frames, config.motion_feature_size)),
+            ("reference_features", reference_features, (batch_size, references, num_frames, reference_size)),
             ("reference_mask", reference_mask, (batch_size, references)),
         ):
             if tensor is not None and tuple(tensor.shape) != shape:
@@ -297,7 +300,9 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
             if tensor is not None and name.endswith("_mask") and tensor.dtype != torch.bool:
                 raise TypeError(f"`{name}` must be a bool tensor, True = keep, got {tensor.dtype}.")
         if references is not None and not 1 <= references <= config.max_references:
-            raise ValueError(f"There must be 1 to `max_references` = {config.max_references} references, got {references}.")
+            raise ValueError(
+                f"There must be 1 to {config.max_references} (`max_references`) references, got {references}."
+            )
         if genre_ids is not None and not ((genre_ids >= 0) & (genre_ids <= config.num_genres)).all():
             raise ValueError(
                 f"`genre_ids` must lie in [0, {config.num_genres}] ({config.num_genres} = any), got "
@@ -308,8 +313,10 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
     def _to_stretches(self, features: torch.Tensor) -> torch.Tensor:
         """Cut `(batch, frames, ...)` into overlapping stretches, `(batch * num_stretches, stretch frames, ...)`."""
         config = self.config
-        stride = config.max_window_tokens * config.frames_per_token
-        before, after = config.context_tokens * config.frames_per_token, config.lookahead_tokens * config.frames_per_token
+        before, stride, after = (
+            num_tokens * config.frames_per_token
+            for num_tokens in (config.context_tokens, config.max_window_tokens, config.lookahead_tokens)
+        )
         batch_size, num_frames = features.shape[:2]
         left = features.new_zeros(batch_size, before, *features.shape[2:])
         right = features.new_zeros(batch_size, -num_frames % stride + after, *features.shape[2:])
@@ -335,8 +342,8 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         """Run the backbone over code ids and their conditions.
 
         Args:
-            input_ids: `(batch, length)`. `"aligned"`: the start id, then codes. `"prefix"`: placeholders, the start id,
-                codes.
+            input_ids: `(batch, length)`. `"aligned"`: the start id, then codes. `"prefix"`: placeholders, the start
+                id, codes.
             condition: `(batch, num_tokens, hidden_size)`. `"aligned"`: of the window's tokens, first token first, at
                 every call. `"prefix"`: one for each placeholder in `input_ids`, none where there is no placeholder.
             attention_mask: `(batch, length so far)`, 1 = keep; `"prefix"` only.
@@ -387,7 +394,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         super().__init__(config)
         self.model = ChoreoLlamaModel(config)
         # The rows of one level are that level's head; `generate` needs one table of scores.
-        self.lm_head = nn.Linear(config.backbone_config.hidden_size, config.num_codes, bias=False)
+        self.lm_head = nn.Linear(config.hidden_size, config.num_codes, bias=False)
         self.codec = None
         if config.codec_config is not None:
             self.codec = AutoModel.from_config(config.codec_config).requires_grad_(False).eval()
@@ -456,10 +463,11 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         return self.codec.decode(motion_codes)
 
     def train(self, mode: bool = True) -> "ChoreoLlamaForConditionalGeneration":
-        """Set the training mode; the frozen codec stays in evaluation mode."""
+        """Set the training mode; the codec stays frozen and in evaluation mode."""
         super().train(mode)
         if self.codec is not None:
-            self.codec.eval()
+            # Loading makes new parameters, which require gradients; `from_pretrained` ends with a call of this.
+            self.codec.eval().requires_grad_(False)
         return self
 
     def codes_to_ids(self, motion_codes: torch.Tensor) -> torch.Tensor:
@@ -530,8 +538,8 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             past_key_values: The cache.
             use_cache: Whether to fill and return a cache.
             logits_to_keep: With `input_ids`, score only that many last positions; 0 for all.
-            input_features: Music features, `(batch, frames, music_feature_size)`. They begin `num_context_tokens` before
-                the first code and reach at least to the last; frames after it serve as look-ahead.
+            input_features: Music features, `(batch, frames, music_feature_size)`. They begin `num_context_tokens`
+                before the first code and reach at least to the last; frames after it serve as look-ahead.
             frame_mask: `(batch, frames)` bool, True = real frame.
             genre_ids: `(batch,)`.
             reference_features: `(batch, num_references, frames, motion_feature_size)`, on the frames of the music.
@@ -564,7 +572,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
                 hidden_states=outputs.hidden_states,
                 attentions=outputs.attentions,
             )
-        if input_features is None:
+        if motion_codes is None or input_features is None:
             raise ValueError("`motion_codes` need the `input_features` of their music.")
         return self._forward_window(
             motion_codes,
@@ -598,7 +606,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         batch_size, num_tokens = motion_codes.shape[0], motion_codes.shape[2]
         self._require_codebooks()
         if num_tokens > config.max_window_tokens:
-            raise ValueError(f"A window has at most `max_window_tokens` = {config.max_window_tokens}, got {num_tokens}.")
+            raise ValueError(f"A window has at most {config.max_window_tokens} tokens, got {num_tokens}.")
         if self.training:
             genre_ids, reference_features, reference_mask, music_mask = self._drop_conditions(
                 batch_size, input_features.device, genre_ids, reference_features, reference_mask, music_mask
@@ -606,13 +614,14 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         encoded = self.encode_condition(
             input_features, frame_mask, genre_ids, reference_features, reference_mask, music_mask, split=False
         )
-        window = slice(num_context_tokens, num_context_tokens + num_tokens)
+        num_music_tokens = num_context_tokens + num_tokens
+        window = slice(num_context_tokens, num_music_tokens)
         condition, token_mask = encoded.condition[:, window], encoded.token_mask[:, window]
         if condition.shape[:2] != (batch_size, num_tokens):
             raise ValueError(
-                f"`input_features` must hold {(num_context_tokens + num_tokens - 1) * config.frames_per_token + 1} frames "
-                f"or more of {batch_size} clips for {num_tokens} tokens after {num_context_tokens} of context, got "
-                f"shape {tuple(input_features.shape)}."
+                f"`input_features` must hold {(num_music_tokens - 1) * config.frames_per_token + 1} frames or more of "
+                f"{batch_size} clips for {num_tokens} tokens after {num_context_tokens} of context, got shape "
+                f"{tuple(input_features.shape)}."
             )
         input_ids = self.prepend_start(self._mask_history(code_ids[:, :-1]), num_tokens)
         outputs = self.model(

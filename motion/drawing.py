@@ -1,6 +1,6 @@
 """Draw a posed body on a lit floor with OpenCV: round shaded limbs, shadow, contact marks and a camera that follows.
 
-No GPU and no 3D library: all points of a clip are projected at once, and each frame is a painter's list of convex shapes.
+No GPU, no 3D library: all points of a clip are projected at once, and each frame is a painter's list of convex shapes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter1d
 
 from .extras import require_extra
 from .kinematics import forward_kinematics
@@ -36,6 +37,7 @@ _NEAREST_METRES = 2.5
 _LIGHT = np.array([-0.45, -0.8, -0.4]) / np.linalg.norm([-0.45, -0.8, -0.4])  # towards it: right, down, away
 
 _NUM_SHADES = 8
+_PIXELS_PER_SHADE = 5
 _CIRCLE_POINTS = 24
 _SUBPIXEL_BITS = 4
 _SHADOW_SCALE = 4
@@ -43,68 +45,79 @@ _GRID_METRES = 0.5
 _GRID_REACH_METRES = 6.0
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A convex piece of the body: the hull of balls, each given by joint, position in its frame and radius in metres."""
-
-    tint: str
-    balls: tuple[tuple[str, tuple[float, float, float], float], ...]
-
-
-def _body_parts() -> list[_Part]:
-    parts = [
-        # pelvis, belly, chest, neck, head and the visor that shows where the head looks
-        _Part(
-            "trunk",
-            (
-                ("left_hip", (-0.005, 0.01, 0.0), 0.088),
-                ("right_hip", (0.005, 0.01, 0.0), 0.088),
-                ("spine1", (0.05, 0.0, 0.0), 0.078),
-                ("spine1", (-0.05, 0.0, 0.0), 0.078),
-            ),
+# The body is made of convex pieces: hulls of balls, each given by joint, position in the joint's frame and radius, in
+# metres for a body of our neutral size.
+_Ball = tuple[str, tuple[float, float, float], float]
+_TRUNK: tuple[tuple[str, tuple[_Ball, ...]], ...] = (
+    (
+        "trunk",  # pelvis
+        (
+            ("left_hip", (-0.005, 0.01, 0.0), 0.088),
+            ("right_hip", (0.005, 0.01, 0.0), 0.088),
+            ("spine1", (0.05, 0.0, 0.0), 0.078),
+            ("spine1", (-0.05, 0.0, 0.0), 0.078),
         ),
-        _Part(
-            "trunk",
-            (
-                ("spine1", (0.045, 0.02, 0.0), 0.078),
-                ("spine1", (-0.045, 0.02, 0.0), 0.078),
-                ("spine2", (0.05, 0.05, 0.0), 0.085),
-                ("spine2", (-0.05, 0.05, 0.0), 0.085),
-            ),
+    ),
+    (
+        "trunk",  # belly
+        (
+            ("spine1", (0.045, 0.02, 0.0), 0.078),
+            ("spine1", (-0.045, 0.02, 0.0), 0.078),
+            ("spine2", (0.05, 0.05, 0.0), 0.085),
+            ("spine2", (-0.05, 0.05, 0.0), 0.085),
         ),
-        _Part(
-            "trunk",
-            (
-                ("spine2", (0.055, 0.0, 0.01), 0.085),
-                ("spine2", (-0.055, 0.0, 0.01), 0.085),
-                ("left_collar", (0.06, -0.025, 0.0), 0.07),
-                ("right_collar", (-0.06, -0.025, 0.0), 0.07),
-            ),
+    ),
+    (
+        "trunk",  # chest
+        (
+            ("spine2", (0.055, 0.0, 0.01), 0.085),
+            ("spine2", (-0.055, 0.0, 0.01), 0.085),
+            ("left_collar", (0.06, -0.025, 0.0), 0.07),
+            ("right_collar", (-0.06, -0.025, 0.0), 0.07),
         ),
-        _Part("trunk", (("neck", (0.0, -0.03, 0.0), 0.054), ("head", (0.0, 0.02, 0.0), 0.05))),
-        _Part("trunk", (("head", (0.0, 0.06, 0.012), 0.084), ("head", (0.0, 0.105, -0.004), 0.1))),
-        _Part("visor", (("head", (0.05, 0.095, 0.08), 0.025), ("head", (-0.05, 0.095, 0.08), 0.025))),
-    ]
-    for side, sign in (("left", 1.0), ("right", -1.0)):
-
-        def ball(joint: str, x: float, y: float, z: float, radius: float, side: str = side, sign: float = sign):
-            return f"{side}_{joint}", (sign * x, y, z), radius
-
-        limbs = [
-            (ball("hip", 0, 0, 0, 0.082), ball("knee", 0, 0.02, 0, 0.058)),
-            (ball("knee", 0, -0.01, 0, 0.057), ball("knee", 0, -0.14, -0.012, 0.055), ball("ankle", 0, 0.02, 0, 0.036)),
-            (
-                ball("ankle", 0, -0.005, 0, 0.037),
-                ball("ankle", 0, -0.045, -0.05, 0.03),
-                ball("foot", 0, 0.012, 0, 0.037),
-                ball("foot", 0, 0.0, 0.06, 0.024),
-            ),
-            (ball("shoulder", 0, 0, 0, 0.059), ball("elbow", 0, 0, 0, 0.042)),
-            (ball("elbow", 0, 0, 0, 0.042), ball("elbow", 0.07, 0, 0, 0.042), ball("wrist", -0.01, 0, 0, 0.028)),
-            (ball("wrist", 0.02, 0, 0, 0.027), ball("wrist", 0.075, 0, 0, 0.036), ball("wrist", 0.15, 0, 0, 0.02)),
-        ]
-        parts += [_Part(side, limb) for limb in limbs]
-    return parts
+    ),
+    ("trunk", (("neck", (0.0, -0.03, 0.0), 0.054), ("head", (0.0, 0.02, 0.0), 0.05))),
+    ("trunk", (("head", (0.0, 0.06, 0.012), 0.084), ("head", (0.0, 0.105, -0.004), 0.1))),
+    # The visor shows where the head looks.
+    ("visor", (("head", (0.05, 0.095, 0.08), 0.025), ("head", (-0.05, 0.095, 0.08), 0.025))),
+)
+_LEFT_LIMBS: tuple[tuple[_Ball, ...], ...] = (
+    (("left_hip", (0.0, 0.0, 0.0), 0.082), ("left_knee", (0.0, 0.02, 0.0), 0.058)),
+    (
+        ("left_knee", (0.0, -0.01, 0.0), 0.057),
+        ("left_knee", (0.0, -0.14, -0.012), 0.055),
+        ("left_ankle", (0.0, 0.02, 0.0), 0.036),
+    ),
+    (
+        ("left_ankle", (0.0, -0.005, 0.0), 0.037),
+        ("left_ankle", (0.0, -0.045, -0.05), 0.03),
+        ("left_foot", (0.0, 0.012, 0.0), 0.037),
+        ("left_foot", (0.0, 0.0, 0.06), 0.024),
+    ),
+    (("left_shoulder", (0.0, 0.0, 0.0), 0.059), ("left_elbow", (0.0, 0.0, 0.0), 0.042)),
+    (
+        ("left_elbow", (0.0, 0.0, 0.0), 0.042),
+        ("left_elbow", (0.07, 0.0, 0.0), 0.042),
+        ("left_wrist", (-0.01, 0.0, 0.0), 0.028),
+    ),
+    (
+        ("left_wrist", (0.02, 0.0, 0.0), 0.027),
+        ("left_wrist", (0.075, 0.0, 0.0), 0.036),
+        ("left_wrist", (0.15, 0.0, 0.0), 0.02),
+    ),
+)
+_BODY_PARTS = (
+    *_TRUNK,
+    *(("left", limb) for limb in _LEFT_LIMBS),
+    *(
+        ("right", tuple((joint.replace("left", "right"), (-x, y, z), radius) for joint, (x, y, z), radius in limb))
+        for limb in _LEFT_LIMBS
+    ),
+)
+_BALLS = [ball for _, balls in _BODY_PARTS for ball in balls]
+_ENDS = np.cumsum([len(balls) for _, balls in _BODY_PARTS]).tolist()
+_PART_SLICES = [slice(end - len(balls), end) for end, (_, balls) in zip(_ENDS, _BODY_PARTS, strict=True)]
+_PART_OF_BALL = np.repeat(np.arange(len(_BODY_PARTS)), [len(balls) for _, balls in _BODY_PARTS])
 
 
 @dataclass(frozen=True)
@@ -157,7 +170,6 @@ def build_scene(motion: Motion, size: tuple[int, int]) -> Scene:
         motion: The dance.
         size: Width and height of the picture, pixels.
     """
-    parts = _body_parts()
     positions, rotations = (
         tensor.numpy()
         for tensor in forward_kinematics(
@@ -168,10 +180,9 @@ def build_scene(motion: Motion, size: tuple[int, int]) -> Scene:
         )
     )
     scale = motion.skeleton.leg_length / neutral_skeleton().leg_length
-    balls = [ball for part in parts for ball in part.balls]
-    joints = [JOINT_INDEX[joint] for joint, _, _ in balls]
-    offsets = np.array([offset for _, offset, _ in balls]) * scale
-    ball_radii = np.array([radius for _, _, radius in balls]) * scale
+    joints = [JOINT_INDEX[joint] for joint, _, _ in _BALLS]
+    offsets = np.array([offset for _, offset, _ in _BALLS]) * scale
+    ball_radii = np.array([radius for _, _, radius in _BALLS]) * scale
     points = positions[:, joints] + (rotations[:, joints] @ offsets[:, :, None])[..., 0]
 
     facing = rotations[:, 0, :, 2].mean(axis=0)
@@ -213,8 +224,6 @@ def build_scene(motion: Motion, size: tuple[int, int]) -> Scene:
 
 def _smooth(values: np.ndarray, sigma_frames: float) -> np.ndarray:
     """Filter `(frames, channels)` with a Gaussian; the ends continue at rest."""
-    from scipy.ndimage import gaussian_filter1d
-
     return gaussian_filter1d(values, sigma_frames, axis=0, mode="nearest")
 
 
@@ -228,13 +237,14 @@ class Painter:
     def __init__(self, scene: Scene) -> None:
         require_extra("cv2", "video", "Drawing a dance")
         self.scene = scene
-        self.parts = _body_parts()
-        ends = np.cumsum([len(part.balls) for part in self.parts])
-        self.slices = [slice(end - len(part.balls), end) for end, part in zip(ends.tolist(), self.parts, strict=True)]
         angles = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS, endpoint=False)
         self.circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
         self.floor_circle = np.stack([np.cos(angles), 0 * angles, np.sin(angles)], axis=-1)
-        self.shades = np.array([_shades(_TINTS[part.tint]) for part in self.parts])
+        # The outline, then as many shades as a part's thickness can show.
+        pixels = [float(np.median(scene.radii[:, part].max(axis=1))) for part in _PART_SLICES]
+        counts = [int(np.clip(np.ceil(radius / _PIXELS_PER_SHADE), 3, _NUM_SHADES)) for radius in pixels]
+        self.layers = [[0, *np.linspace(1, _NUM_SHADES, count).round().astype(int).tolist()] for count in counts]
+        self.shades = np.array([_shades(_TINTS[tint]) for tint, _ in _BODY_PARTS])
         self._paint_background()
 
     def _paint_background(self) -> None:
@@ -250,7 +260,10 @@ class Painter:
         light = np.exp(-((away / (0.55 * self.scene.distance)) ** 2))
         fall = np.linspace(0, 1, height)[:, None, None]
         backdrop = (1 - fall) * np.array(_BACKGROUND_TOP) + fall * np.array(_BACKGROUND_BOTTOM)
-        self.background = (backdrop + light[..., None] * (np.array(_FLOOR_LIGHT) - backdrop)).astype(np.uint8)
+        colour = backdrop + light[..., None] * (np.array(_FLOOR_LIGHT) - backdrop)
+        # Noise of one step hides the bands of dark gradients in 8 bits.
+        noise = np.random.default_rng(0).random((height, width, 1))
+        self.background = (colour + noise).astype(np.uint8)
         self.grid_mask = (255 * np.exp(-((away / (0.7 * self.scene.distance)) ** 2))).astype(np.uint8)
         visible = np.flatnonzero(self.grid_mask.max(axis=1) > 2)
         self.floor_rows = slice(int(visible[0]), height) if len(visible) else slice(height - 1, height)
@@ -271,19 +284,19 @@ class Painter:
         scene, camera = self.scene, self.scene.cameras[frame]
         centre = camera + scene.distance * scene.view[2]
         steps = np.arange(-_GRID_REACH_METRES, _GRID_REACH_METRES + 1e-6, _GRID_METRES)
-        lines = []
+        pairs = []
         for across, along in ((0, 2), (2, 0)):
             ends = np.zeros((len(steps), 2, 3))
             ends[:, :, across] = (np.round(centre[across] / _GRID_METRES) * _GRID_METRES + steps)[:, None]
             ends[:, :, along] = centre[along] + np.array([-_GRID_REACH_METRES, _GRID_REACH_METRES])
-            lines.append(ends)
-        lines = _cut_behind(np.concatenate(lines), camera, scene.view[2])
+            pairs.append(ends)
+        lines = _cut_behind(np.concatenate(pairs), camera, scene.view[2])
         pixels, _ = scene.project(lines, camera)
         pixels[..., 1] -= self.floor_rows.start
         drawn = np.zeros(self.grid_mask.shape, np.uint8)
-        for start, end in _fixed_point(pixels):
-            cv2.line(drawn, start.tolist(), end.tolist(), _GRID_BRIGHTNESS, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
-        drawn = cv2.multiply(drawn, self.grid_mask, scale=1 / 255)
+        for start, end in _fixed_point(pixels).tolist():
+            cv2.line(drawn, start, end, _GRID_BRIGHTNESS, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+        cv2.multiply(drawn, self.grid_mask, dst=drawn, scale=1 / 255)
         floor = image[self.floor_rows]
         cv2.add(floor, cv2.cvtColor(drawn, cv2.COLOR_GRAY2BGR), dst=floor)
 
@@ -296,11 +309,11 @@ class Painter:
         pixels, _ = scene.project(edge, scene.cameras[frame])
         width, height = scene.size
         small = np.zeros((height // _SHADOW_SCALE, width // _SHADOW_SCALE), np.uint8)
-        darkness = [170 * np.exp(-max(0.0, scene.heights[frame, part].mean()) / 0.9) for part in self.slices]
+        darkness = 170 * np.exp(-np.maximum(_mean_of_parts(scene.heights[frame]), 0) / 0.9)
         points = _fixed_point(pixels / _SHADOW_SCALE)
         for index in np.argsort(darkness):
-            hull = cv2.convexHull(points[self.slices[index]].reshape(-1, 2))
-            cv2.fillConvexPoly(small, hull, darkness[index], cv2.LINE_AA, _SUBPIXEL_BITS)
+            hull = cv2.convexHull(points[_PART_SLICES[index]].reshape(-1, 2))
+            cv2.fillConvexPoly(small, hull, float(darkness[index]), cv2.LINE_AA, _SUBPIXEL_BITS)
         small = cv2.GaussianBlur(small, (0, 0), 2.0)
         rows, columns = np.flatnonzero(small.any(axis=1)), np.flatnonzero(small.any(axis=0))
         if len(rows) == 0:
@@ -316,8 +329,7 @@ class Painter:
         import cv2
 
         scene = self.scene
-        radius = 0.085 * scene.ball_radii[0] / self.parts[0].balls[0][2]
-        rings = scene.contact_points[frame][:, None] + radius * self.floor_circle
+        rings = scene.contact_points[frame][:, None] + scene.ball_radii[0] * self.floor_circle
         points = _fixed_point(scene.project(rings, scene.cameras[frame])[0])
         for side, joints in (("left", [0, 2]), ("right", [1, 3])):
             strengths = scene.contact_strengths[frame, joints]
@@ -332,13 +344,15 @@ class Painter:
         import cv2
 
         centres, radii, depths = self.scene.centres[frame], self.scene.radii[frame], self.scene.depths[frame]
-        part_depths = np.array([depths[part].mean() for part in self.slices])
+        part_depths = _mean_of_parts(depths)
         # Far parts fade a little into the dark.
         nearness = np.clip(1.0 - 0.22 * (part_depths - self.scene.distance), 0.7, 1.15)
         colours = np.clip(self.shades * nearness[:, None, None], 0, 255).tolist()
 
-        middles = np.stack([centres[part].mean(axis=0) for part in self.slices for _ in range(part.stop - part.start)])
-        layers = np.arange(_NUM_SHADES + 1)
+        middles = np.stack(
+            [centres[part].mean(axis=0) for part in _PART_SLICES for _ in range(part.stop - part.start)]
+        )
+        layers = np.arange(_NUM_SHADES + 1)  # the outline, then the shades
         inner = np.maximum(layers - 1, 0) / _NUM_SHADES  # 0 for the outline and the first shade
         outline = np.where(layers == 0, max(1.0, self.scene.size[1] / 500), 0.0)
         layer_radii = radii * (1 - 0.9 * inner)[:, None] + outline[:, None]
@@ -346,9 +360,15 @@ class Painter:
         layer_centres = layer_centres + (radii * (0.55 * inner)[:, None])[..., None] * _LIGHT[:2]
         points = _fixed_point(layer_centres[:, :, None] + layer_radii[..., None, None] * self.circle)
         for index in np.argsort(-part_depths):
-            for layer in layers:
-                hull = cv2.convexHull(points[layer, self.slices[index]].reshape(-1, 2))
+            for layer in self.layers[index]:
+                hull = cv2.convexHull(points[layer, _PART_SLICES[index]].reshape(-1, 2))
                 cv2.fillConvexPoly(image, hull, colours[index][layer], cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _mean_of_parts(values: np.ndarray) -> np.ndarray:
+    """Average `(balls, ...)` over the balls of each part, `(parts, ...)`."""
+    counts = np.bincount(_PART_OF_BALL).reshape(-1, *[1] * (values.ndim - 1))
+    return np.add.reduceat(values, [part.start for part in _PART_SLICES]) / counts
 
 
 def _shades(tint: tuple[int, int, int]) -> np.ndarray:

@@ -16,6 +16,9 @@ from .files.atomic import atomic_path
 from .motion import FRAME_RATE, Motion
 
 _AUDIO_RATE = 48_000
+# The fastest preset, with the two tools back that flat colours profit from at little cost: half of the processor time
+# of "veryfast" at 47 dB PSNR.
+_ENCODER_OPTIONS = {"preset": "ultrafast", "crf": "24", "x264-params": "cabac=1:deblock=1,1"}
 
 
 def render_video(
@@ -24,7 +27,7 @@ def render_video(
     audio_path: str | os.PathLike | None = None,
     *,
     size: tuple[int, int] = (1280, 720),
-    frame_rate: float = FRAME_RATE,
+    frame_rate: int = round(FRAME_RATE),
 ) -> None:
     """Write an mp4 (H.264, AAC) of the dancing figure; left limbs are blue, right limbs orange.
 
@@ -33,7 +36,7 @@ def render_video(
         path: Must end in `.mp4`. Written in full or not at all; equal input gives equal bytes.
         audio_path: Sound from the dance's first frame on; what is longer than the dance is cut off. `None`: silent.
         size: Width and height in pixels, even numbers.
-        frame_rate: Frames per second of the video, a whole number; the motion is resampled.
+        frame_rate: Frames per second of the video; the motion is resampled.
 
     Raises:
         ValueError: If `path`, `size` or `frame_rate` is not as above, or the audio cannot be decoded.
@@ -45,7 +48,7 @@ def render_video(
     _check_size(size)
     if Path(path).suffix.lower() != ".mp4":
         raise ValueError(f"A video must end in .mp4, got {path}.")
-    if frame_rate < 1 or frame_rate != round(frame_rate):
+    if frame_rate < 1 or frame_rate != int(frame_rate):
         raise ValueError(f"`frame_rate` must be a whole number of frames per second, got {frame_rate}.")
     if audio_path is not None and not Path(audio_path).is_file():
         raise FileNotFoundError(f"There is no audio file {audio_path}.")
@@ -55,15 +58,15 @@ def render_video(
     motion = motion.resample(frame_rate)
     painter = Painter(build_scene(motion, size))
     with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "faststart"}) as container:
-        video: Any = container.add_stream("libx264", rate=round(frame_rate))
+        video: Any = container.add_stream("libx264", rate=frame_rate)
         video.width, video.height = size
         video.pix_fmt = "yuv420p"
-        video.options = {"preset": "superfast", "crf": "21"}
+        video.options = _ENCODER_OPTIONS
         video.codec_context.colorspace, video.codec_context.color_range = 6, 1  # BT.601 as OpenCV converts, limited
         sound = _encode_audio(container, audio_path, motion.duration_seconds) if audio_path else iter(())
         sound_end = next(sound, np.inf)
         for frame in tqdm(range(motion.num_frames), desc=Path(path).name, unit="frame", disable=None):
-            planes = cv2.cvtColor(painter.draw(frame), cv2.COLOR_BGR2YUV_I420)
+            planes: Any = cv2.cvtColor(painter.draw(frame), cv2.COLOR_BGR2YUV_I420)
             container.mux(video.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
             while sound_end <= frame / frame_rate:
                 sound_end = next(sound, np.inf)
@@ -81,7 +84,6 @@ def _encode_audio(container: Any, audio_path: str | os.PathLike, duration_second
     stream.bit_rate = 160_000
     resampler = av.AudioResampler(format="fltp", layout="stereo", rate=_AUDIO_RATE)
     wanted, done = round(duration_seconds * _AUDIO_RATE), 0
-    yield 0.0
     for samples in _decoded(audio_path, resampler):
         samples = samples[:, : wanted - done]
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="stereo")
@@ -91,6 +93,8 @@ def _encode_audio(container: Any, audio_path: str | os.PathLike, duration_second
         yield done / _AUDIO_RATE
         if done >= wanted:
             break
+    if done == 0:
+        raise ValueError(f"There is no sound in {audio_path}.")
     container.mux(stream.encode())
 
 

@@ -163,7 +163,9 @@ class MotionCodecResidualQuantizer(nn.Module):
             active = (token_mask & (level < num_levels)[:, None]).unsqueeze(-1)
             level_codes = self.nearest_codes(residual, level)
             vectors = self.codebooks[level][level_codes] * active
-            losses.append(((residual - vectors).square() * active).sum() / (active.sum() * latents.shape[-1]).clamp_min(1))
+            losses.append(
+                ((residual - vectors).square() * active).sum() / (active.sum() * latents.shape[-1]).clamp_min(1)
+            )
             used, usage = residual.detach()[active[..., 0]], self._usage(level_codes[active[..., 0]])
             perplexities.append(torch.exp(torch.special.entr(usage / usage.sum().clamp_min(1)).sum()))
             if self.training and len(used):

@@ -47,7 +47,8 @@ class CodecArguments:
         default="test", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
     )
     model: str = field(
-        default="{}", metadata={"help": "Fields of MotionCodecConfig: a mapping in a recipe, JSON on the command line."}
+        default="{}",
+        metadata={"help": "Fields of MotionCodecConfig: a mapping in a recipe, JSON on the command line."},
     )
 
     def __post_init__(self) -> None:
@@ -64,7 +65,9 @@ class CodecArguments:
         values: dict[str, Any] = json.loads(self.model) if isinstance(self.model, str) else self.model
         known = {item.name for item in fields(MotionCodecConfig)}
         if not set(values) <= known:
-            raise ValueError(f"`model` has keys that are no field of MotionCodecConfig: {sorted(set(values) - known)}.")
+            raise ValueError(
+                f"`model` has keys that are no field of MotionCodecConfig: {sorted(set(values) - known)}."
+            )
         return MotionCodecConfig(**values)
 
 

@@ -33,6 +33,14 @@ def test_one_tempo_gives_exactly_even_beats(make_drums):
     assert np.ptp(np.diff(beats)) < 1e-9
 
 
+def test_players_who_are_early_and_late_do_not_bend_a_steady_tempo(make_clicks):
+    times = np.arange(0.2, 40, 0.6)
+    played = times + np.random.default_rng(0).normal(scale=0.02, size=len(times))
+    beats = estimate_beats(make_clicks(played, 40), RATE).beat_times_seconds
+    assert np.ptp(np.diff(beats)) < 1e-9
+    assert distance_to_nearest(times, beats).max() < 0.02
+
+
 def test_the_beats_cover_the_whole_song(make_clicks):
     clock = estimate_beats(make_clicks(np.arange(6, 14, 0.5), 20), RATE)
     assert clock.beat_times_seconds[0] <= 0 < clock.beat_times_seconds[1]

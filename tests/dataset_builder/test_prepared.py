@@ -8,6 +8,7 @@ from infinitedance.dataset_builder.prepared import PreparedClips
 
 def entry(clip_id: str, **changes) -> dict:
     fields = {"source": "stage", "genre": "waltz", "split": "train", "file": f"{clip_id}.npy", "num_frames": 6}
+    fields |= {"song_id": clip_id, "music_file": None}
     return {"clip_id": clip_id} | fields | changes
 
 
@@ -31,7 +32,10 @@ def test_splits_hold_their_clips_with_or_without_mirrored_copies(folder):
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ([{"clip_id": "a"}], "must have the fields clip_id, source, genre, split, file, num_frames"),
+        (
+            [{"clip_id": "a"}],
+            "must have the fields clip_id, source, genre, split, file, num_frames, song_id, music_file",
+        ),
         ([entry("a", colour="red")], "must have the fields"),
         ([entry("a", split="training")], "split out of train, validation, test.*got split 'training'"),
         ([entry("a", num_frames=0)], "0 frames"),

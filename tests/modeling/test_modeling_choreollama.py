@@ -290,30 +290,34 @@ class TestCodec:
 RELOAD = """
 import json, sys, torch
 from infinitedance.modeling.modeling_choreollama import ChoreoLlamaForConditionalGeneration
-folder = sys.argv[1]
-model, report = ChoreoLlamaForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
-inputs = torch.load(folder + "/inputs.pt", weights_only=True)
-assert not report["missing_keys"] and not report["unexpected_keys"], report
-torch.save(model(**inputs).logits, folder + "/logits.pt")
-codes = model.generate_codes(inputs["input_features"], genre_ids=inputs["genre_ids"], seeds=[3, 4])
-print(json.dumps([codes.tolist(), model.generation_config.max_code_repeats, model.generation_config.guidance_scale]))
+results = []
+for folder in sys.argv[1:]:
+    model, report = ChoreoLlamaForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"], report
+    inputs = torch.load(folder + "/inputs.pt", weights_only=True)
+    torch.save(model(**inputs).logits, folder + "/logits.pt")
+    codes = model.generate_codes(inputs["input_features"], genre_ids=inputs["genre_ids"], seeds=[3, 4])
+    defaults = model.generation_config
+    results.append([codes.tolist(), defaults.max_code_repeats, defaults.guidance_scale])
+print(json.dumps(results))
 """
 
 
-def test_a_saved_model_gives_the_same_in_a_fresh_process(model, make_inputs, tmp_path):
+def test_saved_models_give_the_same_in_a_fresh_process(make_model, make_inputs, tmp_path):
     inputs = make_inputs()
-    model.generation_config.max_code_repeats = 5
-    model.save_pretrained(tmp_path)
-    torch.save(inputs, tmp_path / "inputs.pt")
-    result = subprocess.run(
-        [sys.executable, "-c", RELOAD, str(tmp_path)], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    codes, max_code_repeats, guidance_scale = json.loads(result.stdout.splitlines()[-1])
-    logits = torch.load(tmp_path / "logits.pt", weights_only=True)
-    torch.testing.assert_close(logits, model(**inputs).logits, atol=0, rtol=0)
-    expected = model.generate_codes(inputs["input_features"], genre_ids=inputs["genre_ids"], seeds=[3, 4])
-    assert codes == expected.tolist()
-    assert (max_code_repeats, guidance_scale) == (5, 2.0)
+    models = {placement: make_model(condition_placement=placement) for placement in ("aligned", "prefix")}
+    for placement, model in models.items():
+        model.generation_config.max_code_repeats = 5
+        model.save_pretrained(tmp_path / placement)
+        torch.save(inputs, tmp_path / placement / "inputs.pt")
+    folders = [str(tmp_path / placement) for placement in models]
+    result = subprocess.run([sys.executable, "-c", RELOAD, *folders], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for (placement, model), reloaded in zip(models.items(), json.loads(result.stdout.splitlines()[-1]), strict=True):
+        logits = torch.load(tmp_path / placement / "logits.pt", weights_only=True)
+        torch.testing.assert_close(logits, model(**inputs).logits, atol=0, rtol=0)
+        expected = model.generate_codes(inputs["input_features"], genre_ids=inputs["genre_ids"], seeds=[3, 4])
+        assert reloaded == [expected.tolist(), 5, 2.0]
 
 
 def test_pretrained_llama_weights_survive_construction(tmp_path, tiny_fields, make_inputs):
@@ -361,7 +365,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(make_model, make_inputs
     for checkpointing in (False, True):
         model = make_model(condition_dropout=0.0, genre_dropout=0.0, reference_dropout=0.0).train()
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         model(**inputs, labels=inputs["motion_codes"]).loss.backward()
         gradients.append(model.model.code_projection.weight.grad)
     torch.testing.assert_close(*gradients)
@@ -378,11 +382,11 @@ INVALID = [
     ({"genre_ids": torch.tensor([0, 3])}, r"`genre_ids` must lie in \[0, 2\].*waltz"),
     ({"genre_ids": torch.tensor([0])}, r"`genre_ids` must have shape \(2,\)"),
     ({"reference_features": torch.zeros(2, 2, 32, 6)}, r"`reference_features` must have shape \(2, 2, 32, 5\)"),
-    ({"reference_features": torch.zeros(2, 4, 32, 5)}, "`max_references` = 3 references, got 4"),
+    ({"reference_features": torch.zeros(2, 4, 32, 5)}, r"1 to 3 \(`max_references`\) references, got 4"),
     ({"reference_mask": torch.ones(2, 3, dtype=torch.bool)}, r"`reference_mask` must have shape \(2, 2\)"),
     ({"motion_codes": torch.zeros(2, 2, 8, dtype=torch.long)}, r"\(batch, 3, num_tokens\), got \(2, 2, 8\)"),
     ({"motion_codes": torch.full((2, 3, 8), -100)}, r"must lie in \[0, 8\), got \[-100, -100\]. Padding"),
-    ({"motion_codes": torch.zeros(2, 3, 9, dtype=torch.long)}, "at most `max_window_tokens` = 8, got 9"),
+    ({"motion_codes": torch.zeros(2, 3, 9, dtype=torch.long)}, "at most 8 tokens, got 9"),
     ({"labels": torch.zeros(2, 8, 3, dtype=torch.long)}, r"`labels` must have shape \(2, 3, 8\)"),
 ]
 

@@ -49,9 +49,7 @@ def test_a_saved_tokenizer_gives_the_same_codes_and_dance(tokenizer, motion, tmp
     loaded = MotionTokenizer.from_pretrained(tmp_path)
     codes = tokenizer.encode(motion)
     assert torch.equal(loaded.encode(motion), codes)
-    np.testing.assert_array_equal(
-        loaded.decode(codes).joint_rotations, tokenizer.decode(codes).joint_rotations
-    )
+    np.testing.assert_array_equal(loaded.decode(codes).joint_rotations, tokenizer.decode(codes).joint_rotations)
 
 
 def test_the_dance_is_that_of_the_decoded_features(tokenizer, generator):

@@ -11,15 +11,17 @@ from infinitedance.motion.motion import Motion
 
 
 def walking_features(num_frames: int, phase: float) -> np.ndarray:
-    """Features of a dancer who walks a circle and waves, `(num_frames, 269)`."""
+    """Features of a dancer who walks a circle, turns and waves, `(num_frames, 269)`."""
     seconds = np.arange(num_frames) / 30
     rotations = np.zeros((num_frames, 22, 4), dtype=np.float32)
     angle = 0.5 * np.sin(2 * np.pi * seconds + phase)
     rotations[..., 0] = 1
-    for joint, axis in ((0, 3), (16, 2), (19, 1)):
+    for joint, axis in ((0, 2), (3, 3), (16, 2), (19, 1)):
         rotations[:, joint, 0], rotations[:, joint, axis] = np.cos(angle / 2), np.sin(angle / 2)
     circle = np.stack([np.sin(seconds), 0.93 + 0.02 * angle, np.cos(seconds)], axis=-1)
-    return motion_to_features(Motion(30.0, circle, rotations)).numpy()
+    left_stands = np.floor(2 * seconds) % 2 == 0
+    contacts = np.stack([left_stands, ~left_stands] * 2, axis=-1)
+    return motion_to_features(Motion(30.0, circle, rotations, foot_contacts=contacts)).numpy()
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +29,9 @@ def prepared_folder(tmp_path_factory) -> Path:
     """Four training clips with a mirrored copy each, and two test clips of two sources; one clip is very short."""
     folder = tmp_path_factory.mktemp("prepared")
     entries = []
-    for number, (split, num_frames) in enumerate([("train", 40), ("train", 90), ("train", 5), ("train", 64)] + [("test", 70)] * 2):
+    for number, (split, num_frames) in enumerate(
+        [("train", 40), ("train", 90), ("train", 5), ("train", 64)] + [("test", 70)] * 2
+    ):
         for suffix in ("", "_mirror"):
             clip_id = f"clip_{number}{suffix}"
             np.save(folder / f"{clip_id}.npy", walking_features(num_frames, number + len(suffix)))
@@ -39,6 +43,8 @@ def prepared_folder(tmp_path_factory) -> Path:
                     "split": split,
                     "file": f"{clip_id}.npy",
                     "num_frames": num_frames,
+                    "song_id": f"clip_{number}",
+                    "music_file": None,
                 }
             )
     (folder / "index.json").write_text(json.dumps(entries))

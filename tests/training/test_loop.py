@@ -6,9 +6,7 @@ from infinitedance.training.loop import TrainingProgress, build_accelerator, fin
 ARGUMENTS = LoopArguments("run", max_steps=1000, warmup_steps=10, learning_rate=1.0, final_learning_rate_share=0.1)
 
 
-@pytest.mark.parametrize(
-    ("step", "expected"), [(0, 0.1), (4, 0.5), (500, 0.55), (1000, 0.1)]
-)
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.1), (4, 0.5), (500, 0.55), (1000, 0.1)])
 def test_the_learning_rate_rises_linearly_and_falls_as_a_cosine(step, expected):
     assert learning_rate(TrainingProgress(step), ARGUMENTS) == pytest.approx(expected, abs=1e-3)
 

@@ -35,7 +35,8 @@ def test_accelerate_launch_trains_two_steps_and_writes_all_that_belongs_to_a_run
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("max_steps: 9\nlog_steps: 1\nlearning_rate: 8.0e-4\ntracker: tensorboard\n")
     options = ["--config", str(recipe), *command_line(prepared_folder, tmp_path / "run", "--max_steps", "2")]
-    subprocess.run([*launch, *script, *options], check=True, capture_output=True)
+    completed = subprocess.run([*launch, *script, *options], capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
 
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["arguments"]["max_steps"] == 2 and record["arguments"]["seed"] == 0
@@ -103,7 +104,7 @@ def test_windows_are_frames_of_training_clips_and_depend_on_the_number_of_the_ba
 
 def test_balance_makes_small_groups_heard():
     def clip(genre, num_frames):
-        return PreparedClip(f"{genre}{num_frames}", "stage", genre, "train", "x.npy", num_frames)
+        return PreparedClip(f"{genre}{num_frames}", "stage", genre, "train", "x.npy", num_frames, "song", None)
 
     clips = [clip("waltz", 700), clip("waltz", 200), clip("tango", 100)]
     np.testing.assert_allclose(clip_probabilities(clips, 1.0), [0.7, 0.2, 0.1])

@@ -1,0 +1,218 @@
+"""`MusicToDancePipeline`: a song goes in, a dance comes out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.generation import BaseStreamer
+
+from .audio.loading import load_audio
+from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
+from .motion.motion import Motion
+from .motion.retargeting import put_on_floor
+from .tokenization.motion_tokenizer import MotionTokenizer
+from .tokenization.processing_choreollama import ChoreoLlamaProcessor
+
+DEFAULT_MODEL = Path(__file__).parent / "assets" / "choreollama-tiny"
+DEMO_SONG = Path(__file__).parent / "assets" / "demo_waltz.ogg"
+
+
+@dataclass(frozen=True)
+class Dance:
+    """What the pipeline returns for one song and seed.
+
+    Args:
+        motion: The dance; frame k is danced at k / 30 seconds of the song.
+        motion_codes: The codes it was decoded from, `(num_quantizers, num_tokens)`.
+    """
+
+    motion: Motion
+    motion_codes: torch.Tensor
+
+
+class _Progress(BaseStreamer):
+    """Advance a progress bar by the codes that `generate` reports."""
+
+    def __init__(self, bar: Any, num_quantizers: int):
+        self.bar, self.num_quantizers, self.num_codes = bar, num_quantizers, 0
+
+    def put(self, value: torch.Tensor) -> None:
+        self.num_codes += 1
+        if self.num_codes % self.num_quantizers == 0:
+            self.bar.update()
+
+    def end(self) -> None:
+        self.bar.close()
+
+
+class MusicToDancePipeline:
+    """Song to music features to codes to motion.
+
+    Args:
+        model: A trained generator with its codec inside.
+        processor: Makes its inputs.
+
+    Example:
+        ```python
+        from infinitedance import MusicToDancePipeline, write_bvh
+
+        pipeline = MusicToDancePipeline.from_pretrained()
+        dance = pipeline("song.mp3", genre="waltz", seed=0)
+        write_bvh(dance.motion, "dance.bvh")
+        ```
+    """
+
+    def __init__(self, model: ChoreoLlamaForConditionalGeneration, processor: ChoreoLlamaProcessor):
+        if model.codec is None:
+            raise ValueError("`model` must carry its motion codec: give it one with `model.set_codec(codec)`.")
+        if list(model.config.genres) != list(processor.genres):
+            raise ValueError(
+                f"Model and processor must have the same genres, got {model.config.genres} and {processor.genres}."
+            )
+        self.model = model.eval()
+        self.processor = processor
+        self.tokenizer = MotionTokenizer(model.codec)
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike = DEFAULT_MODEL) -> MusicToDancePipeline:
+        """Load model and processor from one folder, or from the Hub.
+
+        Args:
+            path: Folder or Hub name; the small model that ships with the package by default.
+
+        Raises:
+            FileNotFoundError: If `path` looks like a folder and does not exist.
+            ValueError: If another kind of model lies there.
+        """
+        path = os.fspath(path)
+        if os.sep in path and path.count("/") != 1 and not Path(path).is_dir():
+            raise FileNotFoundError(f"There is no model folder {path}.")
+        if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
+            raise ValueError(f"{path} holds no model: there is no config.json. Give the folder that was saved.")
+        found = ChoreoLlamaConfig.get_config_dict(path)[0].get("model_type", "no config.json")
+        if found != ChoreoLlamaConfig.model_type:
+            raise ValueError(f"{path} must hold a model of type {ChoreoLlamaConfig.model_type}, got {found}.")
+        # Weights are stored as float16; a CPU computes in float32.
+        model = ChoreoLlamaForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+        pipeline = cls(model, ChoreoLlamaProcessor.from_pretrained(path))
+        model.name_or_path = Path(path).name
+        return pipeline
+
+    def save_pretrained(self, path: str | os.PathLike) -> None:
+        """Write model and processor to a folder."""
+        self.model.save_pretrained(path)
+        self.processor.save_pretrained(path)
+
+    @property
+    def genres(self) -> list[str]:
+        """Names of the genres that can be asked for."""
+        return list(self.processor.genres)
+
+    def __call__(
+        self,
+        audio: str | os.PathLike | np.ndarray,
+        *,
+        genre: str | None = None,
+        seed: int = 0,
+        bpm: float | None = None,
+        meter: int | None = None,
+        first_downbeat_seconds: float | None = None,
+        show_progress: bool = False,
+        **sampling: Any,
+    ) -> Dance:
+        """Make a dance that is exactly as long as the song.
+
+        Args:
+            audio: An audio file, or a mono waveform `(samples,)` at the feature extractor's rate (24,000 Hz).
+            genre: One of `genres`; `None` leaves the choice to the model.
+            seed: Another seed gives another dance; the same one the same dance.
+            bpm: Tempo of the song, estimated if not given.
+            meter: Beats per bar, estimated if not given.
+            first_downbeat_seconds: Time of a downbeat, estimated if not given.
+            show_progress: Show a progress bar.
+            **sampling: `guidance_scale`, `temperature`, `top_p` and others of the generation configuration.
+
+        Returns:
+            The dance, of `round(30 * seconds)` frames.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the audio cannot be used, or an argument is out of range.
+        """
+        return self.dances(
+            audio,
+            genre=genre,
+            seeds=[seed],
+            bpm=bpm,
+            meter=meter,
+            first_downbeat_seconds=first_downbeat_seconds,
+            show_progress=show_progress,
+            **sampling,
+        )[0]
+
+    def dances(
+        self,
+        audio: str | os.PathLike | np.ndarray,
+        *,
+        seeds: Sequence[int],
+        genre: str | None = None,
+        bpm: float | None = None,
+        meter: int | None = None,
+        first_downbeat_seconds: float | None = None,
+        show_progress: bool = False,
+        **sampling: Any,
+    ) -> list[Dance]:
+        """Make several dances to one song, in one batch; each equals the one made alone with its seed.
+
+        Args:
+            audio: As in `__call__`, like all that follows.
+            seeds: One for each dance.
+            genre: See `__call__`.
+            bpm: See `__call__`.
+            meter: See `__call__`.
+            first_downbeat_seconds: See `__call__`.
+            show_progress: Show a progress bar.
+            **sampling: See `__call__`.
+        """
+        if not seeds:
+            raise ValueError("`seeds` must hold at least one number, got none.")
+        self.processor.genre_to_id(genre)  # a wrong genre is told before a long song is read
+        sampling_rate = self.processor.feature_extractor.sampling_rate
+        waveform = audio if isinstance(audio, np.ndarray) else load_audio(audio, sampling_rate)
+        inputs = self.processor(
+            waveform,
+            sampling_rate,
+            genre=genre,
+            bpm=bpm,
+            meter=meter,
+            first_downbeat_seconds=first_downbeat_seconds,
+        )
+        num_frames = inputs["input_features"].shape[1]
+        streamer = None
+        if show_progress:
+            from tqdm import tqdm
+
+            num_tokens = self.processor.num_tokens(num_frames)
+            streamer = _Progress(tqdm(total=num_tokens, desc="dancing", unit="token"), self.model.config.num_quantizers)
+        codes = self.model.generate_codes(
+            **{name: tensor.expand(len(seeds), *tensor.shape[1:]) for name, tensor in inputs.items()},
+            seeds=seeds,
+            streamer=streamer,
+            **sampling,
+        )
+        song = None if isinstance(audio, np.ndarray) else Path(audio).name
+        return [
+            Dance(self._decode(row, num_frames, {"seed": int(seed), "genre": genre, "song": song}), row)
+            for row, seed in zip(codes, seeds, strict=True)
+        ]
+
+    def _decode(self, codes: torch.Tensor, num_frames: int, provenance: dict[str, Any]) -> Motion:
+        motion = put_on_floor(self.tokenizer.decode(codes, num_frames))
+        model = {"model": self.model.name_or_path, "rotations": "generated"}
+        return replace(motion, provenance={**model, **provenance})

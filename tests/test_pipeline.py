@@ -1,0 +1,107 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from infinitedance import MusicToDancePipeline
+from infinitedance.pipeline import DEFAULT_MODEL, DEMO_SONG
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_pipeline_dir) -> MusicToDancePipeline:
+    return MusicToDancePipeline.from_pretrained(tiny_pipeline_dir)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 4.9, 7.0])
+def test_a_dance_is_exactly_as_long_as_its_song(pipeline, clicks, seconds):
+    waveform = clicks[: round(seconds * 24_000)]
+    dance = pipeline(waveform, genre="waltz", bpm=120)
+    assert dance.motion.num_frames == round(30 * seconds)
+    assert dance.motion_codes.shape == (3, -(-dance.motion.num_frames // 4))
+
+
+def test_the_same_seed_gives_the_same_dance_alone_and_in_a_batch(pipeline, clicks):
+    alone = pipeline(clicks, seed=3)
+    first, second = pipeline.dances(clicks, seeds=[7, 3])
+    assert torch.equal(alone.motion_codes, second.motion_codes)
+    np.testing.assert_array_equal(alone.motion.joint_rotations, second.motion.joint_rotations)
+    assert not torch.equal(first.motion_codes, second.motion_codes)
+
+
+def test_music_genre_and_guidance_reach_the_dance(pipeline, clicks):
+    codes = pipeline(clicks, genre="waltz").motion_codes
+    assert not torch.equal(codes, pipeline(clicks, genre="rumba").motion_codes)
+    assert not torch.equal(codes, pipeline(clicks, genre="waltz", bpm=90).motion_codes)
+    assert not torch.equal(codes, pipeline(clicks, genre="waltz", guidance_scale=0.0).motion_codes)
+
+
+def test_the_dance_says_where_it_comes_from_and_stands_on_the_floor(pipeline, clicks):
+    motion = pipeline(clicks, genre="rumba", seed=5).motion
+    assert json.loads(json.dumps(motion.provenance)) == {
+        "model": "model",
+        "rotations": "generated",
+        "seed": 5,
+        "genre": "rumba",
+        "song": None,
+    }
+    assert motion.foot_contacts is not None
+    lowest = motion.joint_positions()[:, [7, 8, 10, 11], 1] - motion.skeleton.contact_rest_heights
+    assert np.quantile(lowest.min(axis=1), 0.05) == pytest.approx(0, abs=1e-4)
+
+
+def test_another_process_loads_the_model_by_its_auto_classes_and_makes_the_same_dance(
+    pipeline, tiny_pipeline_dir, clicks, tmp_path
+):
+    np.save(tmp_path / "song.npy", clicks[:48_000])
+    program = (
+        "import sys, numpy, infinitedance, transformers\n"
+        "folder, song = sys.argv[1], numpy.load(sys.argv[2])\n"
+        "model = transformers.AutoModelForCausalLM.from_pretrained(folder)\n"
+        "processor = transformers.AutoProcessor.from_pretrained(folder)\n"
+        "dance = infinitedance.MusicToDancePipeline(model, processor)(song, genre='waltz', seed=1)\n"
+        "print(dance.motion_codes.tolist())\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tiny_pipeline_dir), str(tmp_path / "song.npy")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = pipeline(clicks[:48_000], genre="waltz", seed=1).motion_codes.tolist()
+    assert json.loads(result.stdout.splitlines()[-1]) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"genre": "polka"}, "must be one of rumba, waltz"),
+        ({"bpm": -1.0}, "bpm"),
+        ({"seeds": []}, "at least one number"),
+    ],
+)
+def test_wrong_arguments_say_what_must_hold(pipeline, clicks, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline.dances(clicks, **{"seeds": [0], **arguments})
+
+
+def test_a_wrong_model_folder_is_told(tmp_path, tiny_pipeline_dir):
+    with pytest.raises(FileNotFoundError, match="no model folder"):
+        MusicToDancePipeline.from_pretrained(tmp_path / "not" / "there")
+    with pytest.raises(ValueError, match="no config.json"):
+        MusicToDancePipeline.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(ValueError, match="type choreollama, got llama"):
+        MusicToDancePipeline.from_pretrained(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_shipped_model_dances_to_the_shipped_song():
+    dance = MusicToDancePipeline.from_pretrained(DEFAULT_MODEL)(DEMO_SONG, genre="waltz", seed=0)
+    assert dance.motion.num_frames == 900
+    positions = dance.motion.joint_positions()
+    assert (positions[:, 15, 1] - positions[:, 0, 1]).mean() > 0.4  # head above pelvis: upright
+    speed = np.linalg.norm(np.diff(positions, axis=0), axis=-1).mean() * 30
+    assert 0.2 < speed < 3.0

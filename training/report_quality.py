@@ -1,0 +1,188 @@
+"""Sections of the report on the codec and on whether a generated dance is a dance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from ..evaluation import motion_quality as quality
+from ..motion.contacts import CONTACT_HEIGHT_METRES
+from ..motion.motion import FRAME_RATE
+from ..motion.skeleton import CONTACT_JOINTS, JOINT_INDEX
+from .choreo_data import load_takes
+from .codec_evaluation import evaluate_codec
+from .report_dances import MeasuredDance, ReportData
+from .report_tables import Cell, Table
+
+COPY_LENGTHS = (8, 16)
+HIPS = (JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"])
+
+
+def codec_section(data: ReportData) -> list[Table]:
+    """Measure what the codec loses on the test clips of each source."""
+    clips = data.clips.split("test", mirrored=False)
+    features = ((clip.source, torch.from_numpy(np.array(data.clips.features(clip)))) for clip in clips)
+    numbers = evaluate_codec(data.codec, features)
+    rows: list[list[Cell]] = []
+    for source, measured in sorted(numbers.items(), key=lambda item: item[0] == "all"):
+        seconds = sum(clip.num_frames for clip in clips if source in ("all", clip.source)) / FRAME_RATE
+        values = [measured["mpjpe_mm"], measured.get("root_drift_cm"), measured["speed_ratio"]]
+        rows.append([source, seconds, *values, *measured["code_use"], *measured["perplexity"]])  # type: ignore[list-item]
+    levels = range(data.model.config.num_quantizers)
+    columns = ["source", "seconds", "MPJPE, mm", "drift after 2 s, cm", "speed, decoded/real"]
+    columns += [f"{name} {level}" for name in ("codes used,", "perplexity") for level in levels]
+    note = (
+        "MPJPE: joints posed by the decoded rotations, hip- and heading-aligned. Speed: of joints relative to the hips. "
+        "Codes used: share of each codebook that occurs. Wanted: Dance with Melody under 20 mm, Bandai under 30 mm, "
+        "Motorica (a genre never seen) under 50 mm, drift under 8 cm, speed 0.9 to 1.1, every codebook above 0.8."
+    )
+    return [Table("Codec on held-out clips", columns, rows, note)]
+
+
+def quality_section(data: ReportData) -> list[Table]:
+    """Compare generated with real dances: speed, stage, floor, repetition, seams, copying."""
+    return [_body_table(data), _ratio_table(data), _seam_table(data), _copying_table(data)]
+
+
+def real_speed(data: ReportData, genre: str) -> float:
+    """Return the mean joint speed of the real test dances of a genre, in m/s."""
+    return _mean(lambda dance: quality.mean_joint_speed(dance.positions, FRAME_RATE), _real(data, genre))
+
+
+def body_numbers(dance: MeasuredDance, reference_speed: float) -> dict[str, float]:
+    """Measure one dance.
+
+    Args:
+        dance: Real or generated.
+        reference_speed: Mean joint speed of the real dances of its genre, m/s.
+
+    Returns:
+        The numbers, by the name and unit of their column.
+    """
+    positions, motion = dance.positions, dance.motion
+    feet, rest_heights = positions[:, CONTACT_JOINTS], motion.skeleton.contact_rest_heights
+    assert motion.foot_contacts is not None  # `put_on_floor` detects them
+    low = feet[..., 1] < rest_heights + CONTACT_HEIGHT_METRES
+    return {
+        "joint speed, m/s": quality.mean_joint_speed(positions, FRAME_RATE),
+        "relative to hips, m/s": quality.mean_local_speed(positions, FRAME_RATE, HIPS),
+        "frozen seconds": quality.frozen_share(positions, FRAME_RATE, reference_speed),
+        "upright": quality.upright_share(positions, JOINT_INDEX["head"], JOINT_INDEX["pelvis"]),
+        "stage radius, m": quality.stage_radius(motion.root_positions),
+        "distinct 4-grams": quality.distinct_ngram_share(dance.codes[:1], 4),
+        "penetration, mm": quality.floor_penetration_mm(feet, rest_heights),
+        "float, mm": quality.floor_float_mm(feet, rest_heights, motion.foot_contacts),
+        "slide in contact, mm/frame": quality.foot_slide_mm(feet, motion.foot_contacts),
+        "slide of low feet, mm/frame": quality.foot_slide_mm(feet, low),
+    }
+
+
+def window_boundaries(num_tokens: int, window_tokens: int, frames_per_token: int) -> list[int]:
+    """Return the first frame of each window of generation after the first one: where a seam would be."""
+    return [
+        token * frames_per_token for token in range(window_tokens, num_tokens - 1, window_tokens - window_tokens // 2)
+    ]
+
+
+def _genre_numbers(data: ReportData) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
+    """Return, for each genre with a test song, the mean numbers of its real and of its generated dances."""
+    numbers = {}
+    for genre in dict.fromkeys(song.clip.genre for song in data.songs):
+        speed = real_speed(data, genre)
+        both = []
+        for dances in (_real(data, genre), _generated(data, genre)):
+            measured = [body_numbers(dance, speed) for dance in dances]
+            both.append({name: float(np.nanmean([row[name] for row in measured])) for name in measured[0]})
+        numbers[genre] = (both[0], both[1])
+    return numbers
+
+
+def _body_table(data: ReportData) -> Table:
+    rows: list[list[Cell]] = []
+    names: list[str] = []
+    for genre, both in _genre_numbers(data).items():
+        for kind, numbers, dances in zip(("real", "generated"), both, (_real, _generated), strict=True):
+            names = list(numbers)
+            rows.append([genre, kind, len(dances(data, genre)), *numbers.values()])
+    note = (
+        "Frozen: share of seconds slower than a quarter of the real mean speed of the genre. Upright: head more than "
+        "0.3 m above the pelvis. 4-grams: of level-0 codes. Penetration and float: of the lower foot, against the height "
+        "of its joint on a flat foot. Contacts are detected (low and slow feet); a low foot is within 5 cm of its rest "
+        "height, whatever its speed. Real dances are those of the test split, cut to the same lengths."
+    )
+    return Table("Body and floor", ["genre", "dances", "number", *names], rows, note)
+
+
+def _ratio_table(data: ReportData) -> Table:
+    columns = {
+        "joint speed, m/s": "speed (wanted 0.6 to 1.5)",
+        "stage radius, m": "stage radius",
+        "distinct 4-grams": "distinct 4-grams",
+        "penetration, mm": "penetration (wanted up to 1.5)",
+        "slide in contact, mm/frame": "slide in contact (wanted up to 1.5)",
+        "slide of low feet, mm/frame": "slide of low feet (wanted up to 1.5)",
+    }
+    rows: list[list[Cell]] = [
+        [genre, *(generated[name] / real[name] if real[name] else float("nan") for name in columns)]
+        for genre, (real, generated) in _genre_numbers(data).items()
+    ]
+    return Table("Generated over real", ["genre", *columns.values()], rows)
+
+
+def _seam_table(data: ReportData) -> Table:
+    config = data.model.config
+    rows: list[list[Cell]] = []
+    for kind, dances in (("real", _real(data)), ("generated", _generated(data))):
+        velocity, acceleration = [], []
+        for dance in dances:
+            boundaries = window_boundaries(dance.codes.shape[1], config.max_window_tokens, config.frames_per_token)
+            jumps = quality.boundary_jumps(dance.positions, boundaries)
+            velocity.append(jumps[0])
+            acceleration.append(jumps[1])
+        row: list[Cell] = [kind]
+        for ratios in (np.concatenate(velocity), np.concatenate(acceleration)):
+            some = len(ratios) > 0
+            row += [len(ratios), *([float((ratios > 1).mean()), float(np.median(ratios))] if some else [None, None])]
+        rows.append(row[:4] + row[5:])
+    note = (
+        "At the first frame of every window of generation after the first: the jump of velocity and of acceleration over "
+        "the 95th percentile of the same dance elsewhere. Where there is no seam, 0.05 of them are above 1; real dances, "
+        "which have no windows, are measured at the same frames."
+    )
+    columns = ["dances", "boundaries", "velocity above 1", "velocity median", "acceleration above 1"]
+    return Table("Seams between windows", [*columns, "acceleration median"], rows, note)
+
+
+def _copying_table(data: ReportData) -> Table:
+    takes = load_takes(
+        data.clips, data.training_clips, data.codec, offsets=range(data.codec.config.frames_per_token)
+    )
+    training_codes = [codes for take in takes for codes in take.codes]
+    known = {length: quality.known_ngrams(training_codes, length) for length in COPY_LENGTHS}
+    rows: list[list[Cell]] = []
+    for kind, dances in (("real", _real(data)), ("generated", _generated(data))):
+        shares = [
+            np.mean([quality.copied_ngram_share(dance.codes, known[length], length) for dance in dances])
+            for length in COPY_LENGTHS
+        ]
+        rows.append([kind, *map(float, shares)])
+    note = (
+        "Share of runs of tokens that occur, in all levels, in the codes of a training dance (at natural speed, mirrored "
+        "or not, at each frame offset). The real dances of the test split show what a shared choreography alone gives."
+    )
+    return Table("Copying", ["dances", *(f"{length} tokens" for length in COPY_LENGTHS)], rows, note)
+
+
+def _real(data: ReportData, genre: str | None = None) -> list[MeasuredDance]:
+    return [song.real for song in data.songs if genre in (None, song.clip.genre)]
+
+
+def _generated(data: ReportData, genre: str | None = None) -> list[MeasuredDance]:
+    pairs = zip(data.songs, data.dances, strict=True)
+    return [dance for song, dances in pairs if genre in (None, song.clip.genre) for dance in dances]
+
+
+def _mean(measure: Callable[[MeasuredDance], float], dances: Sequence[MeasuredDance]) -> float:
+    return float(np.mean([measure(dance) for dance in dances]))
