@@ -27,8 +27,8 @@ class PreparedClip:
         file: Path of the features, a `.npy` of `(num_frames, 269)` float32, relative to the folder.
         num_frames: Number of frames, 30 per second.
         song_id: The song that it is danced to; mirrored copies and other takes share it.
-        music_file: Path of the music features, a `.npy` of `(frames, 109)` float32 whose frame 0 is that of the motion;
-            `None` for motion without aligned music.
+        music_file: Path of the music features, a `.npy` of `(frames, 109)` float32 whose frame 0 is that of the
+            motion; `None` for motion without aligned music.
     """
 
     clip_id: str
@@ -100,8 +100,8 @@ class PreparedClips:
         features = np.load(path, mmap_mode="r", allow_pickle=False)
         if features.shape != (clip.num_frames, NUM_FEATURES) or features.dtype != np.float32:
             raise ValueError(
-                f"{path} must hold float32 of shape ({clip.num_frames}, {NUM_FEATURES}), got {features.dtype} of shape "
-                f"{features.shape}: prepare it again."
+                f"{path} must hold float32 of shape ({clip.num_frames}, {NUM_FEATURES}), got {features.dtype} of "
+                f"shape {features.shape}: prepare it again."
             )
         return features
 

@@ -140,7 +140,8 @@ def boundary_jumps(joint_positions: np.ndarray, boundary_frames: Iterable[int]) 
     inner = np.arange(JUMP_MARGIN_FRAMES, num_frames - JUMP_MARGIN_FRAMES)
     if not np.isin(boundaries, inner).all():
         raise ValueError(
-            f"`boundary_frames` must lie in [{JUMP_MARGIN_FRAMES}, {num_frames - JUMP_MARGIN_FRAMES}), got {boundaries}."
+            f"`boundary_frames` must lie in [{JUMP_MARGIN_FRAMES}, {num_frames - JUMP_MARGIN_FRAMES}), got "
+            f"{boundaries}."
         )
     near = np.abs(inner[:, None] - boundaries).min(axis=1, initial=num_frames) < JUMP_MARGIN_FRAMES
     elsewhere = inner[~near]

@@ -37,7 +37,7 @@ _NEAREST_METRES = 2.5
 _LIGHT = np.array([-0.45, -0.8, -0.4]) / np.linalg.norm([-0.45, -0.8, -0.4])  # towards it: right, down, away
 
 _NUM_SHADES = 8
-_PIXELS_PER_SHADE = 5
+_PIXELS_PER_SHADE = 3
 _CIRCLE_POINTS = 24
 _SUBPIXEL_BITS = 4
 _SHADOW_SCALE = 4
@@ -314,7 +314,7 @@ class Painter:
         for index in np.argsort(darkness):
             hull = cv2.convexHull(points[_PART_SLICES[index]].reshape(-1, 2))
             cv2.fillConvexPoly(small, hull, float(darkness[index]), cv2.LINE_AA, _SUBPIXEL_BITS)
-        small = cv2.GaussianBlur(small, (0, 0), 2.0)
+        cv2.GaussianBlur(small, (0, 0), 2.0, dst=small)
         rows, columns = np.flatnonzero(small.any(axis=1)), np.flatnonzero(small.any(axis=0))
         if len(rows) == 0:
             return

@@ -1,6 +1,7 @@
 """Fixtures for every test."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a mistaken look-up would wait 25 seconds for the network
@@ -9,7 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+import infinitedance
+
 REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
+# pytest imports the root `__init__.py` under the name of its folder; a second copy would take over the Auto classes.
+sys.modules.setdefault(REPOSITORY_ROOT.name, infinitedance)
 
 
 @pytest.fixture(scope="session")

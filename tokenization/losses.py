@@ -98,8 +98,9 @@ def reconstruction_losses(
     foot_speed = _length(feet.diff(dim=1)) * frame_rate
     contacts = motion_features[..., CONTACTS] > 0.5
     standing = contacts[:, 1:] & contacts[:, :-1] & pair_mask.unsqueeze(-1)
+    features = [weight * _masked_mean(error[..., group], frame_mask) for group, weight in _GROUP_WEIGHTS]
     return {
-        "feature": sum(weight * _masked_mean(error[..., group], frame_mask) for group, weight in _GROUP_WEIGHTS),
+        "feature": torch.stack(features).sum(),
         "position": _masked_mean(_length(position_error), frame_mask),
         "velocity": _masked_mean(_length(velocity_error), pair_mask),
         "acceleration": _masked_mean(_length(acceleration_error), triple_mask),

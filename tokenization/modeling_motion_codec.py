@@ -35,12 +35,12 @@ class MotionCodecOutput(ModelOutput):
             The reconstruction losses before weighting.
     """
 
-    loss: torch.FloatTensor | None = None
-    reconstruction: torch.FloatTensor | None = None
-    codes: torch.LongTensor | None = None
-    commitment_loss: torch.FloatTensor | None = None
-    perplexity: torch.FloatTensor | None = None
-    loss_terms: dict[str, torch.FloatTensor] | None = None
+    loss: torch.Tensor | None = None
+    reconstruction: torch.Tensor | None = None
+    codes: torch.Tensor | None = None
+    commitment_loss: torch.Tensor | None = None
+    perplexity: torch.Tensor | None = None
+    loss_terms: dict[str, torch.Tensor] | None = None
 
 
 class MotionCodecConvolution(nn.Linear):
@@ -125,9 +125,15 @@ class MotionCodecResidualQuantizer(nn.Module):
     """Quantise latents by a sum of one code from each level's codebook.
 
     Codebooks are moving averages of the residuals assigned to them (van den Oord et al., 2017, appendix A.1), not
-    parameters. They are seeded from the first training batch; in training, codes that fall out of use are seeded anew.
-    With several processes `DistributedDataParallel` copies the buffers of the first one to all.
+    parameters. They are seeded by k-means, from the first training batch at the latest; in training, codes that fall
+    out of use are seeded anew. With several processes `DistributedDataParallel` copies the buffers of the first one to
+    all.
     """
+
+    codebooks: torch.Tensor
+    cluster_sums: torch.Tensor
+    cluster_sizes: torch.Tensor
+    initialized: torch.Tensor
 
     def __init__(self, config: MotionCodecConfig):
         super().__init__()
@@ -182,7 +188,8 @@ class MotionCodecResidualQuantizer(nn.Module):
 
     def lookup(self, codes: torch.Tensor) -> torch.Tensor:
         """Sum the vectors of codes `(batch, num_quantizers, num_tokens)` to `(batch, num_tokens, codebook_dim)`."""
-        return sum(codebook[codes[:, level]] for level, codebook in enumerate(self.codebooks))  # type: ignore[return-value]
+        vectors = [codebook[codes[:, level]] for level, codebook in enumerate(self.codebooks)]
+        return torch.stack(vectors).sum(0)
 
     def _draw_num_levels(self, batch_size: int, device: torch.device) -> torch.Tensor:
         """Draw how many levels each clip is quantised by, `(batch,)`: all, or fewer with `quantizer_dropout`."""
@@ -250,6 +257,8 @@ class MotionCodecModel(PreTrainedModel):
     main_input_name = "motion_features"
     _supports_sdpa = True  # no attention inside; a model that holds this one may ask for any implementation
     _no_split_modules = ["MotionCodecResidualBlock"]
+    feature_mean: torch.Tensor
+    feature_std: torch.Tensor
 
     def __init__(self, config: MotionCodecConfig):
         super().__init__(config)
@@ -266,8 +275,6 @@ class MotionCodecModel(PreTrainedModel):
         if isinstance(module, nn.Linear):
             init.kaiming_uniform_(module.weight, a=math.sqrt(5))
             init.zeros_(module.bias)
-        elif isinstance(module, MotionCodecResidualBlock):
-            init.zeros_(module.pointwise.weight)
         elif isinstance(module, MotionCodecResidualQuantizer):
             for buffer in (module.codebooks, module.cluster_sums, module.cluster_sizes, module.initialized):
                 init.zeros_(buffer)
@@ -331,7 +338,7 @@ class MotionCodecModel(PreTrainedModel):
             raise ValueError(f"`motion_features` must hold at least {rank} tokens, got {len(tokens)}.")
         if rank > min(self.config.hidden_size, tokens.shape[1]):
             raise ValueError(f"`codebook_dim` = {rank} must not exceed `hidden_size` = {self.config.hidden_size}.")
-        eigenvalues, eigenvectors = torch.linalg.eigh(tokens.T @ tokens / len(tokens))
+        _, eigenvectors = torch.linalg.eigh(tokens.T @ tokens / len(tokens))
         components = eigenvectors[:, -rank:].T.unflatten(1, (stride, -1))  # (rank, stride, channels)
         half = stride // 2
         channels = torch.arange(rank)
@@ -347,6 +354,9 @@ class MotionCodecModel(PreTrainedModel):
             taps.mul_(0.1)
             taps[:rank] *= 0
             taps[channels, 1, channels] = 1
+        for block in (*self.encoder.blocks, *self.decoder.blocks):
+            block.pointwise.weight.zero_()
+            block.pointwise.bias.zero_()
         latents, token_mask = self._encode_latents(motion_features, None)
         self.quantizer._seed_codebooks(latents[token_mask])
 
@@ -389,7 +399,8 @@ class MotionCodecModel(PreTrainedModel):
         """
         if codes.ndim != 3 or codes.shape[1] != self.config.num_quantizers or codes.shape[2] == 0:
             raise ValueError(
-                f"`codes` must have shape (batch, {self.config.num_quantizers}, num_tokens >= 1), got {tuple(codes.shape)}."
+                f"`codes` must have shape (batch, {self.config.num_quantizers}, num_tokens >= 1), got "
+                f"{tuple(codes.shape)}."
             )
         if codes.min() < 0 or codes.max() >= self.config.codebook_size:
             raise ValueError(
@@ -462,8 +473,8 @@ class MotionCodecModel(PreTrainedModel):
         feature_size = self.config.motion_feature_size
         if motion_features.ndim != 3 or motion_features.shape[2] != feature_size or motion_features.shape[1] == 0:
             raise ValueError(
-                f"`motion_features` must have shape (batch, frames >= 1, {feature_size}) (see docs/data_format.md), got "
-                f"{tuple(motion_features.shape)}. A `Motion` is converted by `motion_to_features`."
+                f"`motion_features` must have shape (batch, frames >= 1, {feature_size}) (see docs/data_format.md), "
+                f"got {tuple(motion_features.shape)}. A `Motion` is converted by `motion_to_features`."
             )
         batch_size, num_frames = motion_features.shape[:2]
         if frame_mask is None:

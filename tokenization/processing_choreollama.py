@@ -111,7 +111,8 @@ class ChoreoLlamaProcessor(ProcessorMixin):
         lengths = [most_frames] * batch_size if num_frames is None else list(num_frames)
         if len(lengths) != batch_size or not all(1 <= length <= most_frames for length in lengths):
             raise ValueError(
-                f"`num_frames` must hold a number in [1, {most_frames}] for each of {batch_size} dances, got {lengths}."
+                f"`num_frames` must hold a number in [1, {most_frames}] for each of {batch_size} dances, got "
+                f"{lengths}."
             )
         frame_rate = float(self.feature_extractor.frame_rate)
         return [

@@ -80,7 +80,7 @@ def train(
     make_batch: Callable[[int], dict[str, torch.Tensor]],
     before_step: Callable[[float], None],
     summarize: Callable[[Any], dict[str, float]],
-    evaluate: Callable[[torch.nn.Module], dict[str, float]],
+    evaluate: Callable[[Any], dict[str, float]],
 ) -> TrainingProgress:
     """Train until `max_steps` or `max_minutes`; continue from the last checkpoint if `resume` is set.
 
@@ -172,7 +172,7 @@ def _evaluate_and_save(
     model: torch.nn.Module,
     output_dir: Path,
     progress: TrainingProgress,
-    evaluate: Callable[[torch.nn.Module], dict[str, float]],
+    evaluate: Callable[[Any], dict[str, float]],
 ) -> None:
     if accelerator.is_main_process:
         unwrapped: Any = accelerator.unwrap_model(model)

@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model_dir", type=Path, required=True, help="model folder with its codec")
     parser.add_argument("--data_dir", type=Path, required=True, help="prepared folder; its test split is measured on")
     parser.add_argument("--clip_folder", type=Path, required=True, help="the clip folder that it was prepared from")
-    parser.add_argument("--output", type=Path, required=True, help="Markdown file; the numbers go to a .json beside it")
+    parser.add_argument("--output", type=Path, required=True, help="Markdown file; numbers go to a .json beside it")
     parser.add_argument("--num_seeds", type=int, default=3, help="dances for each song (default: 3)")
     parser.add_argument("--max_seconds", type=float, default=60.0, help="songs are cut to this length (default: 60)")
     parser.add_argument(
@@ -55,8 +55,8 @@ def section_command(arguments: argparse.Namespace, section: str) -> str:
     for name in ("model_dir", "data_dir", "clip_folder", "output"):
         path: Path = getattr(arguments, name)
         parts.append(f"--{name} {path.name if path.is_absolute() else path}")
-    parts += [f"--num_seeds {arguments.num_seeds}", f"--max_seconds {arguments.max_seconds:g}", f"--sections {section}"]
-    return " ".join(parts)
+    parts += [f"--num_seeds {arguments.num_seeds}", f"--max_seconds {arguments.max_seconds:g}"]
+    return " ".join([*parts, f"--sections {section}"])
 
 
 def main(command_line: list[str] | None = None) -> None:

@@ -113,7 +113,7 @@ def _genre_tables(data: ReportData) -> list[Table]:
     for song, by_genre in zip(data.songs, statistics, strict=True):
         told = {genre: classifier.share(np.concatenate(rows), genre) for genre, rows in by_genre.items()}
         own.append(told[song.clip.genre])
-        other.append(np.mean([share for genre, share in told.items() if genre != song.clip.genre]))
+        other.append(float(np.mean([share for genre, share in told.items() if genre != song.clip.genre])))
         real.append(classifier.share(motion_statistics(song.real.positions), song.clip.genre))
         points = {
             genre: [classifier.standardise(rows).mean(axis=0) for rows in dances] for genre, dances in by_genre.items()
@@ -137,8 +137,9 @@ def _genre_tables(data: ReportData) -> list[Table]:
         ["ratio", mean_with_interval(np.array(between_genres) / np.array(between_seeds))],
     ]
     note = (
-        "Every genre is asked for to every test song, for 30 s. A nearest-centroid classifier on simple statistics of 10 s "
-        "(speeds of all joints, travel, height, hands, feet), learned from real training dances, tells the genre."
+        "Every genre is asked for to every test song, for 30 s. A nearest-centroid classifier on simple statistics of "
+        "10 s (speeds of all joints, travel, height, hands, feet), learned from real training dances, tells the "
+        "genre."
     )
     distance_note = "Distance of the mean statistics of two dances to one song, in deviations of the training dances."
     return [

@@ -69,7 +69,7 @@ class HeldOutSong:
     @property
     def estimated_bpm(self) -> float:
         """The tempo that the model hears."""
-        return float(REFERENCE_BPM * 2 ** np.median(self.music[:, -1]))
+        return tempo_bpm(self.music)
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ class ReportData:
             record = records.get(clip.clip_id)
             if record is None or record.audio_path is None or record.bpm is None or clip.genre not in self.genres:
                 raise ValueError(
-                    f"The test clip {clip.clip_id!r} must have audio and a `bpm` in {self.clip_folder}, and a genre out "
-                    f"of {', '.join(self.genres)}, got {record} and genre {clip.genre!r}."
+                    f"The test clip {clip.clip_id!r} must have audio and a `bpm` in {self.clip_folder}, and a genre "
+                    f"out of {', '.join(self.genres)}, got {record} and genre {clip.genre!r}."
                 )
             waveform = load_audio(record.audio_path, extractor.sampling_rate)
             music = extractor(waveform, extractor.sampling_rate, genre=clip.genre)["input_features"][0]
@@ -199,6 +199,11 @@ class ReportData:
     def dances(self) -> list[Sequence[MeasuredDance]]:
         """For each song, the dance of each seed, with the song's genre and the model's guidance."""
         return self.by_song(self.generate(self.requests()))
+
+
+def tempo_bpm(music: np.ndarray) -> float:
+    """Return the tempo that music features `(frames, 109)` hold, in beats per minute."""
+    return float(REFERENCE_BPM * 2 ** np.median(music[:, -1]))
 
 
 def cycles_per_beat(genre: str) -> float:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..audio.features import MusicFeatureExtractor
-from ..dataset_builder.procedural_music import MUSIC_PATTERNS, SAMPLING_RATE, synthesise_music
+from ..dataset_builder.procedural_music import SAMPLING_RATE, synthesise_music
 from ..evaluation.pulse import (
     beat_alignment_excess,
     phase_difference_beats,
@@ -19,13 +19,15 @@ from ..evaluation.pulse import (
 from ..motion.motion import FRAME_RATE
 from .choreo_data import ChoreoWindows, DanceTake, load_takes
 from .choreo_evaluation import evaluate_choreollama, wrong_songs
-from .report_dances import DanceRequest, HeldOutSong, MeasuredDance, ReportData, cycles_per_beat
+from .report_dances import DanceRequest, HeldOutSong, MeasuredDance, ReportData, cycles_per_beat, tempo_bpm
 from .report_tables import Cell, Table, mean_with_interval
 
 MIN_TEMPO_DIFFERENCE = 0.1
 CHANGE_TEMPOS_BPM = (90.0, 120.0)
 CHANGE_BEATS = (60, 80)
-"""Both parts of the song with a change of tempo last 40 s, and the first ends with a bar of 3 or of 4."""
+"""Both parts of a song with a change of tempo last 40 s, and the first ends with a bar of 3 or of 4."""
+CHANGE_PATTERNS = {1 / 3: "waltz", 1 / 2: "rumba"}
+"""The music for each pulse: one song in three, and one in four."""
 
 
 def music_section(data: ReportData) -> list[Table]:
@@ -59,8 +61,9 @@ def wrong_song_requests(data: ReportData, wrong: list[HeldOutSong]) -> list[Danc
     for song, other in zip(data.songs, wrong, strict=True):
         if abs(other.bpm / song.bpm - 1) < MIN_TEMPO_DIFFERENCE:
             raise ValueError(
-                f"Each test song needs another whose tempo differs by 10 % or more; farthest from {song.clip.clip_id!r} "
-                f"({song.bpm} bpm) is {other.clip.clip_id!r} ({other.bpm} bpm). Put another song in the test split."
+                f"Each test song needs another whose tempo differs by 10 % or more; farthest from "
+                f"{song.clip.clip_id!r} ({song.bpm} bpm) is {other.clip.clip_id!r} ({other.bpm} bpm). Put another "
+                "song in the test split."
             )
         music = other.music[: min(song.num_frames, len(other.music))]
         requests += [DanceRequest(music, song.clip.genre, seed) for seed in data.seeds]
@@ -68,9 +71,10 @@ def wrong_song_requests(data: ReportData, wrong: list[HeldOutSong]) -> list[Danc
 
 
 def tempo_change_song(genre: str) -> np.ndarray:
-    """Play 40 s at 90 bpm and 40 s at 120 bpm in the pattern of a genre, `(samples,)`; the change is on a bar."""
+    """Play 40 s at 90 bpm and 40 s at 120 bpm in the meter of a genre, `(samples,)`; the change is on a bar."""
+    pattern = CHANGE_PATTERNS[cycles_per_beat(genre)]
     parts = zip(CHANGE_TEMPOS_BPM, CHANGE_BEATS, strict=True)
-    return np.concatenate([synthesise_music(genre, bpm, beats * 60 / bpm, seed=0) for bpm, beats in parts])
+    return np.concatenate([synthesise_music(pattern, bpm, beats * 60 / bpm, seed=0) for bpm, beats in parts])
 
 
 def _loss_table(data: ReportData, windows: ChoreoWindows) -> Table:
@@ -83,8 +87,8 @@ def _loss_table(data: ReportData, windows: ChoreoWindows) -> Table:
         costs = [mean_with_interval(losses[name][:, column] - right) for name in ("none", "wrong")]
         rows.append([level, mean_with_interval(right), *costs])
     note = (
-        "Cross entropy in nats of the real dance's codes, given their past; beats estimated from the audio, genre given, "
-        "no references. The wrong song is that of the farthest tempo. Above 0: the model hears the music."
+        "Cross entropy in nats of the real dance's codes, given their past; beats estimated from the audio, genre "
+        "given, no references. The wrong song is that of the farthest tempo. Above 0: the model hears the music."
     )
     columns = ["level", "right song", "no music: more by", "wrong song: more by"]
     return Table("Loss with the right song, without music, with a wrong song", columns, rows, note)
@@ -109,18 +113,18 @@ def _pulse_tables(data: ReportData, wrong: list[HeldOutSong]) -> list[Table]:
     phase_rows.append(["mean", None, *_column_means(phase_rows, 2)])
     excess_rows.append(["mean", *_column_means(excess_rows, 1)])
     lock_note = (
-        "Power of the mean joint speed at the pulse (1/3 cycle a true beat in a waltz, else 1/2) over its mean power 5 to "
-        "30 % below and above; 1 = no lock, with a wide scatter for a single dance. A wrong song: same genre and seed, but "
-        "the music of the song named, measured against the beats of the right one. The model is given neither tempo nor "
-        "beats. Wanted: right song at least as high as the real dances, wrong song below 2."
+        "Power of the mean joint speed at the pulse (1/3 cycle a true beat in a waltz, else 1/2) over its mean power "
+        "5 to 30 % below and above; 1 = no lock, with a wide scatter for a single dance. A wrong song: same genre and "
+        "seed, but the music of the song named, measured against the beats of the right one. The model is given "
+        "neither tempo nor beats. Wanted: right song at least as high as the real dances, wrong song below 2."
     )
     phase_note = (
-        "How much later than the real dance the generated one is fastest in its cycle, in beats, one number a seed; then "
-        "its mean size. Chance: mean size of a random phase."
+        "How much later than the real dance the generated one is fastest in its cycle, in beats, one number a seed; "
+        "then its mean size. Chance: mean size of a random phase."
     )
     excess_note = (
-        "Music beats against the nearest speed minimum (sigma 0.1 s), minus the mean of 30 circular shifts. Real dances "
-        "are hardly above chance themselves: this measure cannot tell."
+        "Music beats against the nearest speed minimum (sigma 0.1 s), minus the mean of 30 circular shifts. Real "
+        "dances are hardly above chance themselves: this measure cannot tell."
     )
     kinds_columns = ["real dance", "right song", "wrong song"]
     return [
@@ -140,8 +144,10 @@ def _column_means(rows: list[list[Cell]], first: int) -> list[Cell]:
 def _phase_difference(song: HeldOutSong, dance: MeasuredDance) -> float:
     rate = cycles_per_beat(song.clip.genre)
     beats = steady_beat_phase(song.num_frames, FRAME_RATE, song.bpm)
-    phases = [pulse_phase(speed_curve(each.positions, FRAME_RATE), beats, rate) for each in (dance, song.real)]
-    return phase_difference_beats(*phases, rate)
+    phase, real_phase = (
+        pulse_phase(speed_curve(each.positions, FRAME_RATE), beats, rate) for each in (dance, song.real)
+    )
+    return phase_difference_beats(phase, real_phase, rate)
 
 
 def _excess(song: HeldOutSong, dance: MeasuredDance) -> float:
@@ -150,31 +156,25 @@ def _excess(song: HeldOutSong, dance: MeasuredDance) -> float:
 
 
 def _tempo_change_table(data: ReportData) -> Table:
-    genres = [genre for genre in data.genres if genre in MUSIC_PATTERNS]
     extractor = MusicFeatureExtractor()
-    music = [
-        extractor(tempo_change_song(genre), SAMPLING_RATE)["input_features"][0] for genre in genres
-    ]
-    requests = [
-        DanceRequest(features, genre, seed)
-        for genre, features in zip(genres, music, strict=True)
-        for seed in data.seeds
-    ]
+    songs = [extractor(tempo_change_song(genre), SAMPLING_RATE)["input_features"][0] for genre in data.genres]
+    pairs = zip(data.genres, songs, strict=True)
+    requests = [DanceRequest(music, genre, seed) for genre, music in pairs for seed in data.seeds]
+    half = round(CHANGE_BEATS[0] * 60 / CHANGE_TEMPOS_BPM[0] * FRAME_RATE)
+    parts = (slice(0, half), slice(half, None))
     rows: list[list[Cell]] = []
-    for genre, features, dances in zip(genres, music, data.by_song(data.generate(requests)), strict=True):
-        half = round(CHANGE_BEATS[0] * 60 / CHANGE_TEMPOS_BPM[0] * FRAME_RATE)
-        for part, tempo, other in ((slice(0, half), *CHANGE_TEMPOS_BPM), (slice(half, None), *CHANGE_TEMPOS_BPM[::-1])):
-            estimated = float(120 * 2 ** np.median(features[part, -1]))
+    for genre, music, dances in zip(data.genres, songs, data.by_song(data.generate(requests)), strict=True):
+        for part, tempo, other in zip(parts, CHANGE_TEMPOS_BPM, CHANGE_TEMPOS_BPM[::-1], strict=True):
             locks = [
                 float(np.mean([_part_lock(dance, part, bpm, genre) for dance in dances])) for bpm in (tempo, other)
             ]
-            rows.append([genre, tempo, estimated, *locks])
-    means: list[Cell] = [mean_with_interval(np.array([row[column] for row in rows], dtype=float)) for column in (3, 4)]
-    rows.append(["mean", None, None, *means])
+            rows.append([genre, tempo, tempo_bpm(music[part]), *locks])
+    locks_by_genre = np.array([row[3:] for row in rows], dtype=float).reshape(len(songs), len(parts), 2).mean(axis=1)
+    rows.append(["mean", None, None, *(mean_with_interval(column) for column in locks_by_genre.T)])
     note = (
-        "One synthesised song of 40 s at 90 bpm and 40 s at 120 bpm for each genre; tempo estimated from the audio "
-        "without the genre, whose range would forbid one of both. Lock of the dance in each half to the tempo of that "
-        "half and to that of the other."
+        "A synthesised song (a waltz for a genre in three, else a rumba) of 40 s at 90 bpm and 40 s at 120 bpm; tempo "
+        "estimated from the audio without the genre, whose range would forbid one of both. Lock of the dance in each "
+        "half to the tempo of that half and to that of the other."
     )
     columns = ["genre", "bpm of this half", "estimated bpm", "lock to it", "lock to the other"]
     return Table("A song that changes from 90 to 120 bpm", columns, rows, note)

@@ -16,8 +16,11 @@ from .codec_evaluation import evaluate_codec
 from .report_dances import MeasuredDance, ReportData
 from .report_tables import Cell, Table
 
+CODEC_ERRORS = ("mpjpe_mm", "root_drift_cm", "speed_ratio")
 COPY_LENGTHS = (8, 16)
 HIPS = (JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"])
+
+GenreNumbers = dict[str, tuple[dict[str, float], dict[str, float]]]
 
 
 def codec_section(data: ReportData) -> list[Table]:
@@ -28,22 +31,25 @@ def codec_section(data: ReportData) -> list[Table]:
     rows: list[list[Cell]] = []
     for source, measured in sorted(numbers.items(), key=lambda item: item[0] == "all"):
         seconds = sum(clip.num_frames for clip in clips if source in ("all", clip.source)) / FRAME_RATE
-        values = [measured["mpjpe_mm"], measured.get("root_drift_cm"), measured["speed_ratio"]]
-        rows.append([source, seconds, *values, *measured["code_use"], *measured["perplexity"]])  # type: ignore[list-item]
+        errors = (measured[name] if name in measured else None for name in CODEC_ERRORS)
+        usage = (share for name in ("code_use", "perplexity") for share in measured[name])  # type: ignore[union-attr]
+        rows.append([source, seconds, *errors, *usage])
     levels = range(data.model.config.num_quantizers)
     columns = ["source", "seconds", "MPJPE, mm", "drift after 2 s, cm", "speed, decoded/real"]
     columns += [f"{name} {level}" for name in ("codes used,", "perplexity") for level in levels]
     note = (
-        "MPJPE: joints posed by the decoded rotations, hip- and heading-aligned. Speed: of joints relative to the hips. "
-        "Codes used: share of each codebook that occurs. Wanted: Dance with Melody under 20 mm, Bandai under 30 mm, "
-        "Motorica (a genre never seen) under 50 mm, drift under 8 cm, speed 0.9 to 1.1, every codebook above 0.8."
+        "MPJPE: joints posed by the decoded rotations, hip- and heading-aligned. Speed: of joints relative to the "
+        "hips. Codes used: share of each codebook that occurs. Wanted: Dance with Melody under 20 mm, Bandai under 30 "
+        "mm, Motorica (a genre never seen) under 50 mm, drift under 8 cm, speed 0.9 to 1.1, every codebook above "
+        "0.8."
     )
     return [Table("Codec on held-out clips", columns, rows, note)]
 
 
 def quality_section(data: ReportData) -> list[Table]:
     """Compare generated with real dances: speed, stage, floor, repetition, seams, copying."""
-    return [_body_table(data), _ratio_table(data), _seam_table(data), _copying_table(data)]
+    numbers = _genre_numbers(data)
+    return [_body_table(data, numbers), _ratio_table(numbers), _seam_table(data), _copying_table(data)]
 
 
 def real_speed(data: ReportData, genre: str) -> float:
@@ -86,7 +92,7 @@ def window_boundaries(num_tokens: int, window_tokens: int, frames_per_token: int
     ]
 
 
-def _genre_numbers(data: ReportData) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
+def _genre_numbers(data: ReportData) -> GenreNumbers:
     """Return, for each genre with a test song, the mean numbers of its real and of its generated dances."""
     numbers = {}
     for genre in dict.fromkeys(song.clip.genre for song in data.songs):
@@ -99,23 +105,23 @@ def _genre_numbers(data: ReportData) -> dict[str, tuple[dict[str, float], dict[s
     return numbers
 
 
-def _body_table(data: ReportData) -> Table:
+def _body_table(data: ReportData, genre_numbers: GenreNumbers) -> Table:
     rows: list[list[Cell]] = []
     names: list[str] = []
-    for genre, both in _genre_numbers(data).items():
+    for genre, both in genre_numbers.items():
         for kind, numbers, dances in zip(("real", "generated"), both, (_real, _generated), strict=True):
             names = list(numbers)
             rows.append([genre, kind, len(dances(data, genre)), *numbers.values()])
     note = (
         "Frozen: share of seconds slower than a quarter of the real mean speed of the genre. Upright: head more than "
-        "0.3 m above the pelvis. 4-grams: of level-0 codes. Penetration and float: of the lower foot, against the height "
-        "of its joint on a flat foot. Contacts are detected (low and slow feet); a low foot is within 5 cm of its rest "
-        "height, whatever its speed. Real dances are those of the test split, cut to the same lengths."
+        "0.3 m above the pelvis. 4-grams: of level-0 codes. Penetration and float: of the lower foot, against the "
+        "height of its joint on a flat foot. Contacts are detected (low and slow feet); a low foot is within 5 cm of "
+        "its rest height, whatever its speed. Real dances are those of the test split, cut to the same lengths."
     )
     return Table("Body and floor", ["genre", "dances", "number", *names], rows, note)
 
 
-def _ratio_table(data: ReportData) -> Table:
+def _ratio_table(genre_numbers: GenreNumbers) -> Table:
     columns = {
         "joint speed, m/s": "speed (wanted 0.6 to 1.5)",
         "stage radius, m": "stage radius",
@@ -126,7 +132,7 @@ def _ratio_table(data: ReportData) -> Table:
     }
     rows: list[list[Cell]] = [
         [genre, *(generated[name] / real[name] if real[name] else float("nan") for name in columns)]
-        for genre, (real, generated) in _genre_numbers(data).items()
+        for genre, (real, generated) in genre_numbers.items()
     ]
     return Table("Generated over real", ["genre", *columns.values()], rows)
 
@@ -141,24 +147,23 @@ def _seam_table(data: ReportData) -> Table:
             jumps = quality.boundary_jumps(dance.positions, boundaries)
             velocity.append(jumps[0])
             acceleration.append(jumps[1])
-        row: list[Cell] = [kind]
+        row: list[Cell] = [kind, sum(map(len, velocity))]
         for ratios in (np.concatenate(velocity), np.concatenate(acceleration)):
-            some = len(ratios) > 0
-            row += [len(ratios), *([float((ratios > 1).mean()), float(np.median(ratios))] if some else [None, None])]
-        rows.append(row[:4] + row[5:])
+            measured = [np.mean(ratios > 1), np.median(ratios), ratios.max()] if len(ratios) else [np.nan] * 3
+            row += map(float, measured)
+        rows.append(row)
     note = (
-        "At the first frame of every window of generation after the first: the jump of velocity and of acceleration over "
-        "the 95th percentile of the same dance elsewhere. Where there is no seam, 0.05 of them are above 1; real dances, "
-        "which have no windows, are measured at the same frames."
+        "At the first frame of every window of generation after the first: the jump of velocity and of acceleration "
+        "over the 95th percentile of the same dance elsewhere. Where there is no seam, 0.05 of them are above 1; real "
+        "dances, which have no windows, are measured at the same frames."
     )
-    columns = ["dances", "boundaries", "velocity above 1", "velocity median", "acceleration above 1"]
-    return Table("Seams between windows", [*columns, "acceleration median"], rows, note)
+    columns = ["above 1", "median", "largest"]
+    columns = [f"{quantity}, {column}" for quantity in ("velocity", "acceleration") for column in columns]
+    return Table("Seams between windows", ["dances", "boundaries", *columns], rows, note)
 
 
 def _copying_table(data: ReportData) -> Table:
-    takes = load_takes(
-        data.clips, data.training_clips, data.codec, offsets=range(data.codec.config.frames_per_token)
-    )
+    takes = load_takes(data.clips, data.training_clips, data.codec, offsets=range(data.codec.config.frames_per_token))
     training_codes = [codes for take in takes for codes in take.codes]
     known = {length: quality.known_ngrams(training_codes, length) for length in COPY_LENGTHS}
     rows: list[list[Cell]] = []
@@ -169,8 +174,9 @@ def _copying_table(data: ReportData) -> Table:
         ]
         rows.append([kind, *map(float, shares)])
     note = (
-        "Share of runs of tokens that occur, in all levels, in the codes of a training dance (at natural speed, mirrored "
-        "or not, at each frame offset). The real dances of the test split show what a shared choreography alone gives."
+        "Share of runs of tokens that occur, in all levels, in the codes of a training dance (at natural speed, "
+        "mirrored or not, at each frame offset). The real dances of the test split show what a shared choreography "
+        "alone gives."
     )
     return Table("Copying", ["dances", *(f"{length} tokens" for length in COPY_LENGTHS)], rows, note)
 

@@ -22,7 +22,9 @@ def speed_section(data: ReportData, song_seconds: Sequence[float] = SONG_SECONDS
     """Run the command on songs of several lengths, each in a process of its own."""
     genre = next((genre for genre in data.genres if genre in MUSIC_PATTERNS), None)
     if genre is None:
-        raise ValueError(f"One of the genres {data.genres} must be one of {list(MUSIC_PATTERNS)}, whose music is known.")
+        raise ValueError(
+            f"One of the genres {data.genres} must be one of {list(MUSIC_PATTERNS)}, whose music is known."
+        )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows: list[list[Cell]] = []
@@ -36,8 +38,8 @@ def speed_section(data: ReportData, song_seconds: Sequence[float] = SONG_SECONDS
         tables = [_repeat_table(data.model_dir, _write_song(folder, genre, REPEATED_SECONDS), genre, folder)]
     columns = ["song, s", "files", "frames", "round(30 s)", "elapsed, s", "elapsed per second", "times real time"]
     note = (
-        "`infinitedance dance SONG --genre GENRE --seed 0 --output DIR`, all in: start of Python, loading, music, dance, "
-        "files, rendering. Wanted: 3 times real time on two cores, and no growth of the time per second."
+        "`infinitedance dance SONG --genre GENRE --seed 0 --output DIR`, all in: start of Python, loading, music, "
+        "dance, files, rendering. Wanted: 3 times real time on two cores, and no growth of the time per second."
     )
     return [Table("Lengths and time", columns, rows, note), *tables]
 

@@ -20,10 +20,9 @@ Cell = str | int | float | list[float] | None
 
 INTRODUCTION = """# Measured results
 
-Written by `python -m infinitedance.training.report`; numbers and text are not edited by hand. Every section names the
-command that measures it again, and `results.json` beside this file holds the same numbers. Songs and dances of the test
-split were never trained on. A range in parentheses is a 95 % bootstrap interval over songs; with few songs it is a rough
-one.
+Written by `python -m infinitedance.training.report`; not edited by hand. Every section names the command that measures
+it again, and the `.json` beside this file holds the same numbers. Songs and dances of the test split were never
+trained on. A range in parentheses is a 95 % bootstrap interval over songs; with few songs it is a rough one.
 """
 
 

@@ -25,7 +25,6 @@ from .arguments import LoopArguments, parse_arguments
 from .codec_evaluation import evaluate_codec
 from .loop import build_accelerator, train, write_run_record
 
-
 INITIALIZATION_BATCHES = 40
 """Training batches from whose windows the model is initialised."""
 
@@ -109,6 +108,7 @@ class WindowSampler:
             start = generator.integers(max(1, len(features) - self.window_frames + 1))
             window = features[start : start + self.window_frames]
             windows[row, : len(window)] = window
+            windows[row, len(window) :] = window[-1]
             frame_mask[row, : len(window)] = True
         return {"motion_features": torch.from_numpy(windows), "frame_mask": torch.from_numpy(frame_mask)}
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from ..motion import Motion
 from ..retargeting import motion_from_positions, motion_from_rotations, retarget
 from .atomic import atomic_path
@@ -57,8 +59,6 @@ def read_motion(path: str | os.PathLike, *, overrides: Mapping[str, str] | None 
         positions, frame_rate = clip.joint_positions, clip.frame_rate
     else:
         raise ValueError(f"Cannot read {path}: a motion file must end in .bvh or .npz.")
-    import torch
-
     return retarget(
         motion_from_rotations(torch.from_numpy(rotations), source_joints, positions, frame_rate, {"source": path.name})
     )

@@ -24,7 +24,7 @@ from .atomic import atomic_path
 logger = logging.getLogger(__name__)
 
 _AXES = {"x": 0, "y": 1, "z": 2}
-# Height of a posed adult in file units, and what one unit is then in metres. CMU's files, as converted to BVH by
+# Extent of a posed adult in file units, and what one unit is then in metres. CMU's files, as converted to BVH by
 # B. Hahne (cgspeed), count in inches times 0.45.
 _UNITS = (
     ("metres", 1.0, 1.1, 2.7),
@@ -67,7 +67,7 @@ def read_bvh(
 ) -> SourceAnimation:
     """Read a BVH file of any tool: any channel order, any rotation order, translations on any joint.
 
-    BVH says neither its unit nor its up axis. The unit is guessed from the height of the posed body (metres,
+    BVH says neither its unit nor its up axis. The unit is guessed from the extent of the posed body (metres,
     centimetres, inches, millimetres, the CMU library's), the up axis from where the trunk is relative to the feet.
 
     Args:
@@ -98,7 +98,7 @@ def read_bvh(
     some_frames = values[:: max(1, len(values) // 100)]
     posed = _to_source(joints, frame_rate, some_frames).pose()[0]
     if (up_axis or _guess_up_axis(source, posed, path)) == "z":
-        source, posed = _turn_z_up(source), posed[..., [0, 2, 1]]
+        source = _turn_z_up(source)
     return _scaled(source, unit_scale or _guess_unit(posed, path))
 
 
@@ -325,16 +325,16 @@ def _turn_z_up(source: SourceAnimation) -> SourceAnimation:
 
 
 def _guess_unit(posed: np.ndarray, path: Path) -> float:
-    """Guess the metres of one unit from joint positions `(frames, joints, 3)` with Y up."""
-    height = float(np.quantile(np.ptp(posed[..., 1], axis=1), 0.75))
+    """Guess the metres of one unit from joint positions `(frames, joints, 3)` of somebody who stands or lies."""
+    height = float(np.quantile(np.ptp(posed, axis=1).max(axis=-1), 0.75))
     for name, metres, low, high in _UNITS:
         if low <= height < high:
-            logger.info("%s: a body of %.1f units, taken for %s.", path, height, name)
+            logger.info("%s: a body %.1f units long, taken for %s.", path, height, name)
             return metres
     if height == 0:
-        raise BVHError(f"{path} holds a body without height: all joints lie in one plane.")
+        raise BVHError(f"{path} holds a body without extent: all joints lie in one point.")
     warnings.warn(
-        f"{path} holds a body {height:.4g} units high, which is no adult in a unit known here; it is scaled to "
+        f"{path} holds a body {height:.4g} units long, which is no adult in a unit known here; it is scaled to "
         f"{_ADULT_HEIGHT_METRES} m. Pass `unit_scale`, the metres of one unit, if that is wrong.",
         stacklevel=3,
     )

@@ -101,15 +101,20 @@ class TestGenerateCodes:
         codes = model.ids_to_codes(ids[:, -24:])
         assert model(**song, motion_codes=codes).logits.argmax(dim=-1).tolist() == codes.tolist()
 
-    def test_long_songs_continue_each_window_from_the_second_half_of_the_last(self, model, make_inputs):
-        song = make_inputs(batch_size=2, num_tokens=14, codes=False)
-        greedy = {"do_sample": False, "guidance_scale": 1.0, "max_code_repeats": None}
-        codes = model.generate_codes(**song, seeds=[0, 0], **greedy)
-        condition = model.encode_condition(**song).condition
-        for start, done, end in ((0, 0, 8), (4, 8, 12), (8, 12, 14)):
-            given = model.prepend_start(model.codes_to_ids(codes[..., start:done]), end - start)
-            ids = model.generate(given, condition=condition[:, start:end], **greedy)
-            assert model.ids_to_codes(ids[:, given.shape[1] :]).tolist() == codes[..., done:end].tolist()
+    def test_long_songs_continue_each_window_from_the_second_half_of_the_last(self, model, make_inputs, monkeypatch):
+        song, windows, generate = make_inputs(batch_size=2, num_tokens=14, codes=False), [], model.generate
+
+        def record(inputs, condition, **kwargs):
+            windows.append((inputs, condition))
+            return generate(inputs, condition=condition, **kwargs)
+
+        monkeypatch.setattr(model, "generate", record)
+        codes = model.generate_codes(**song, seeds=[0, 1], guidance_scale=None)
+        whole = model.encode_condition(**song).condition
+        for (inputs, condition), (start, done, end) in zip(windows, ((0, 0, 8), (4, 8, 12), (8, 12, 14)), strict=True):
+            expected = model.prepend_start(model.codes_to_ids(codes[..., start:done]), end - start)
+            assert inputs.tolist() == expected.tolist()
+            assert (condition == whole[:, start:end]).all()
 
     def test_guidance_of_one_equals_no_guidance(self, model, make_inputs):
         song = make_inputs(batch_size=1, num_tokens=10, codes=False)

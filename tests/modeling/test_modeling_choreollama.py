@@ -70,6 +70,27 @@ def test_prefix_hears_its_whole_window(make_model, make_inputs):
     assert (inputs["input_features"].grad[0].abs().sum(dim=-1) > 0).all()
 
 
+def test_training_finds_codes_that_the_music_ahead_decides(make_model, generator):
+    model = make_model(music_feature_size=1, initializer_range=0.05, condition_dropout=0.0).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+
+    def batch() -> dict:
+        bits = torch.randint(0, 2, (32, 8 + 2), generator=generator)
+        codes = torch.stack([bits[:, 2:], bits[:, 1:-1], bits[:, :-2]], dim=1)  # level 0 is two tokens early
+        music = (2.0 * bits - 1.0).repeat_interleave(4, dim=1).unsqueeze(-1)
+        return {"input_features": music, "motion_codes": codes, "labels": codes}
+
+    for _ in range(60):
+        model(**batch()).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    right, wrong = batch(), batch()
+    assert model(**right).loss_per_level[0] < 0.2  # chance is ln 2 = 0.69
+    wrong_music = {**right, "input_features": wrong["input_features"]}
+    assert model(**wrong_music).loss_per_level[0] > 1.0
+
+
 def test_padding_does_not_change_a_clip(model, make_inputs):
     inputs = make_inputs()
     alone = {name: tensor[:1] for name, tensor in inputs.items()}

@@ -1,6 +1,5 @@
 """A moving body with known rotations, for tests of the motion package."""
 
-import numpy as np
 import pytest
 import roma
 import torch
@@ -18,7 +17,7 @@ def make_motion(num_frames: int = 120, seed: int = 0, strength: float = 0.5, fra
     seconds = torch.arange(num_frames).double() / frame_rate
     turn = roma.rotvec_to_rotmat(torch.stack([0 * seconds, 1.5 * seconds, 0 * seconds], dim=-1))
     rotations[:, 0] = turn @ rotations[:, 0]
-    root = np.stack([np.sin(seconds), 0.97 + 0.05 * np.cos(2 * seconds), 0.5 * seconds], axis=-1)
+    root = torch.stack([seconds.sin(), 0.97 + 0.05 * (2 * seconds).cos(), 0.5 * seconds], dim=-1).numpy()
     return Motion(frame_rate, root, matrix_to_quaternion(rotations).numpy())
 
 

@@ -45,7 +45,7 @@ def test_the_fit_meets_the_positions_of_rigid_bones():
     dance = hinged_dance()
     fitted = fit_positions(dance.joint_positions(), 30.0, refinement_steps=0)
     distance = np.linalg.norm(fitted.joint_positions() - dance.joint_positions(), axis=-1)
-    assert distance.mean() < 0.004
+    assert distance.mean() < 0.008
     assert fitted.provenance["rotations"] == "fitted"
 
 

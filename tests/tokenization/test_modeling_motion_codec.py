@@ -3,7 +3,7 @@ import sys
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
 from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
@@ -72,6 +72,26 @@ def test_a_frame_depends_on_tokens_within_the_receptive_field_and_no_others(tiny
     assert (int(touched.min()), int(touched.max())) == (20 - before, 20 + after)
 
 
+def test_a_start_from_data_nearly_reconstructs_motion_of_few_dimensions(tiny_config, generator):
+    codec = MotionCodecModel(tiny_config).eval()
+    basis = torch.randn(tiny_config.codebook_dim, 4 * 269, generator=generator)
+    windows = (torch.randn(20 * 8, tiny_config.codebook_dim, generator=generator) @ basis).view(20, 32, 269)
+    codec.initialize_from_data(windows)
+    latents, _ = codec._encode_latents(windows, None)
+    power = windows.square().mean()
+    assert (codec.decode_latents(latents) - windows).square().mean() < 0.01 * power
+    assert bool(codec.quantizer.initialized)
+    residual = codec.decode(codec.encode(windows)) - windows
+    assert residual.square().mean() < 0.5 * power
+
+
+def test_a_start_from_too_little_data_is_refused(tiny_config, motion_features):
+    with pytest.raises(ValueError, match="at least 8 tokens, got 2"):
+        MotionCodecModel(tiny_config).initialize_from_data(motion_features[:1, :8])
+    with pytest.raises(ValueError, match="`codebook_dim` = 8 must not exceed `hidden_size` = 4"):
+        MotionCodecModel(MotionCodecConfig(hidden_size=4, codebook_dim=8)).initialize_from_data(motion_features)
+
+
 def test_training_lowers_the_reconstruction_loss(tiny_codec, motion_features):
     tiny_codec.train()
     optimizer = torch.optim.AdamW(tiny_codec.parameters(), lr=1e-2)
@@ -110,8 +130,6 @@ def test_a_fresh_process_loads_the_same_codec(tiny_codec, motion_features, tmp_p
 
 
 def test_auto_classes_build_and_load_the_codec(tiny_codec, tmp_path):
-    AutoConfig.register("motion_codec", MotionCodecConfig, exist_ok=True)
-    AutoModel.register(MotionCodecConfig, MotionCodecModel, exist_ok=True)
     tiny_codec.save_pretrained(tmp_path)
     loaded = AutoModel.from_pretrained(tmp_path)
     assert isinstance(loaded, MotionCodecModel)

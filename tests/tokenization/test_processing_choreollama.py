@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from transformers import AutoFeatureExtractor
 
 from infinitedance.audio.features import MusicFeatureExtractor
-from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
 from infinitedance.tokenization.processing_choreollama import ChoreoLlamaProcessor
 
 GENRES = ["waltz", "rumba"]
@@ -12,7 +10,6 @@ GENRES = ["waltz", "rumba"]
 
 @pytest.fixture(scope="module")
 def processor() -> ChoreoLlamaProcessor:
-    AutoFeatureExtractor.register(MotionCodecConfig, MusicFeatureExtractor, exist_ok=True)
     return ChoreoLlamaProcessor(MusicFeatureExtractor(), genres=GENRES)
 
 

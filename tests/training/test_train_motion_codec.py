@@ -99,7 +99,7 @@ def test_windows_are_frames_of_training_clips_and_depend_on_the_number_of_the_ba
     assert set(lengths.tolist()) <= {5, 32}
     for window, length in zip(batch["motion_features"].numpy(), lengths, strict=True):
         assert (frames == window[0]).all(1).any() and (frames == window[length - 1]).all(1).any()
-        assert (window[length:] == 0).all()
+        assert (window[length:] == window[length - 1]).all()
 
 
 def test_balance_makes_small_groups_heard():
