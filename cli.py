@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from .motion.files import atomic_path, read_motion, save_motion, write_bvh
+from .motion.files import read_motion, save_motion, write_bvh
 from .motion.rendering import render_contact_sheet, render_video
 from .pipeline import DEFAULT_MODEL, DEMO_SONG, MusicToDancePipeline
 
@@ -45,7 +46,9 @@ def _add_dance_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--genre", help="dance genre; a wrong one lists those of the model (default: any)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another dance (default: 0)")
     parser.add_argument("--output", type=Path, default=Path("outputs"), help="folder to write to (default: outputs)")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="model folder or Hub name (default: the one that ships)")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="model folder or Hub name (default: the one that ships)"
+    )
     parser.add_argument("--guidance-scale", type=float, help="how strongly music and genre lead, 0 to 3 (default: 2)")
     parser.add_argument("--bpm", type=float, help="tempo of the song, if the estimate is wrong")
     parser.add_argument("--meter", type=int, help="beats in a bar, if the estimate is wrong")
@@ -57,10 +60,9 @@ def _dance(arguments: argparse.Namespace) -> None:
     if not arguments.song.is_file():
         raise FileNotFoundError(f"There is no audio file {arguments.song}.")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    stem = arguments.output / f"{arguments.song.stem}_{arguments.genre or 'any'}_{arguments.seed}"
-    with atomic_path(stem.with_suffix(".npz")):  # a folder without write permission is told before the work
-        pass
-    stem.with_suffix(".npz").unlink()
+    stem = f"{arguments.song.stem}_{arguments.genre or 'any'}_{arguments.seed}"
+    if not os.access(arguments.output, os.W_OK):  # told before the work
+        raise PermissionError(f"Cannot write to {arguments.output}: no permission. Give another `--output`.")
     pipeline = MusicToDancePipeline.from_pretrained(arguments.model)
     sampling = {} if arguments.guidance_scale is None else {"guidance_scale": arguments.guidance_scale}
     motion = pipeline(
@@ -73,11 +75,11 @@ def _dance(arguments: argparse.Namespace) -> None:
         show_progress=True,
         **sampling,
     ).motion
-    paths = [Path(f"{stem}{suffix}") for suffix in (".bvh", ".npz")]
+    paths = [arguments.output / f"{stem}{suffix}" for suffix in (".bvh", ".npz")]
     write_bvh(motion, paths[0])
     save_motion(motion, paths[1])
     if not arguments.no_video:
-        paths.append(Path(f"{stem}.mp4"))
+        paths.append(arguments.output / f"{stem}.mp4")
         render_video(motion, paths[-1], arguments.song)
     print(f"{motion.num_frames} frames, {motion.duration_seconds:.2f} s of dance:")
     for path in paths:

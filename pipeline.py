@@ -199,7 +199,9 @@ class MusicToDancePipeline:
             from tqdm import tqdm
 
             num_tokens = self.processor.num_tokens(num_frames)
-            streamer = _Progress(tqdm(total=num_tokens, desc="dancing", unit="token"), self.model.config.num_quantizers)
+            streamer = _Progress(
+                tqdm(total=num_tokens, desc="dancing", unit="token"), self.model.config.num_quantizers
+            )
         codes = self.model.generate_codes(
             **{name: tensor.expand(len(seeds), *tensor.shape[1:]) for name, tensor in inputs.items()},
             seeds=seeds,

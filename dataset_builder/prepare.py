@@ -1,7 +1,8 @@
 """Turn a clip folder into a prepared folder: motion and music features, split by song, mirrored.
 
 ```bash
-python -m infinitedance.dataset_builder.prepare ../shared/data prepared --splits training/configs/shared_data_splits.yaml
+python -m infinitedance.dataset_builder.prepare ../shared/data prepared \
+    --splits training/configs/shared_data_splits.yaml
 ```
 """
 

@@ -50,7 +50,7 @@ def pulse_lock(speed: np.ndarray, beat_phase: np.ndarray, cycles_per_beat: float
     """Measure how much a speed curve pulses with the music: power at the pulse over the power around it.
 
     The power of `speed` over the beats of the music, at `cycles_per_beat`, is divided by the mean power 5 to 30 %
-    below and above. Without any lock the expected value is about 1 (1.15 for 15 cycles of the pulse, 1.05 for 45), with
+    below and above. Without lock the expected value is about 1 (1.15 for 15 cycles of the pulse, 1.05 for 45), with
     the wide scatter of a single periodogram value (one in twenty is above 3): judge means of several dances. A lock
     grows with the length of the clip: compare equal lengths.
 

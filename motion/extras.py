@@ -15,4 +15,6 @@ def require_extra(package: str, extra: str, feature: str) -> None:
         ImportError: If `package` cannot be found.
     """
     if importlib.util.find_spec(package) is None:
-        raise ImportError(f"{feature} needs the package `{package}`: install it with `pip install 'infinitedance[{extra}]'`.")
+        raise ImportError(
+            f"{feature} needs the package `{package}`: install it with `pip install 'infinitedance[{extra}]'`."
+        )

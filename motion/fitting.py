@@ -21,7 +21,7 @@ _BEND_SMOOTHING_SECONDS = 2 / 30
 _STRAIGHT_LIMB_PRIOR = 0.15
 """Weight of the neutral twist against the sine of the bend: a straight limb has no bend plane."""
 
-# Joints with several children (or none in a chain) get their offsets from the data; the others keep our rest direction.
+# Joints with several children get their offsets from the data; the others keep our rest direction.
 _TRUNK_CHILDREN = {
     "pelvis": ("left_hip", "right_hip", "spine1"),
     "spine3": ("neck", "left_collar", "right_collar"),
@@ -166,7 +166,7 @@ def estimate_global_rotations(positions: torch.Tensor, frame_rate: float, rest_o
 
 
 def _frame(*, x: torch.Tensor, y: torch.Tensor, exact: str) -> torch.Tensor:
-    """Build rotations from two rough axes `(frames, 3)`; the one named by `exact` is kept, the other made orthogonal."""
+    """Build rotations from two rough axes `(frames, 3)`; the one named by `exact` is kept, the other turned."""
     if exact == "x":
         x = torch.nn.functional.normalize(x, dim=-1)
         z = torch.nn.functional.normalize(torch.linalg.cross(x, y), dim=-1)
@@ -178,7 +178,9 @@ def _frame(*, x: torch.Tensor, y: torch.Tensor, exact: str) -> torch.Tensor:
     return torch.stack([x, y, z], dim=-1)
 
 
-def _bend_axis(upper: torch.Tensor, lower: torch.Tensor, neutral_axis: torch.Tensor, frame_rate: float) -> torch.Tensor:
+def _bend_axis(
+    upper: torch.Tensor, lower: torch.Tensor, neutral_axis: torch.Tensor, frame_rate: float
+) -> torch.Tensor:
     """Find the axis about which a limb bends; a straight limb falls back to `neutral_axis`, `(frames, 3)`."""
     unit_upper = torch.nn.functional.normalize(upper, dim=-1)
     bend = torch.linalg.cross(unit_upper, torch.nn.functional.normalize(lower, dim=-1))

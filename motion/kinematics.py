@@ -48,7 +48,9 @@ def forward_kinematics(
         level_rotations = parent_rotations @ joint_rotations_matrix[..., list(joints), :, :]
         level_offsets = offsets[list(joints)].to(root_positions)
         level_positions = parent_positions + (parent_rotations * level_offsets[:, None, :]).sum(-1)
-        for joint, rotation, position in zip(joints, level_rotations.unbind(-3), level_positions.unbind(-2), strict=True):
+        for joint, rotation, position in zip(
+            joints, level_rotations.unbind(-3), level_positions.unbind(-2), strict=True
+        ):
             rotations[joint], positions[joint] = rotation, position
     return torch.stack(positions, dim=-2), torch.stack(rotations, dim=-3)  # type: ignore[arg-type]
 

@@ -56,10 +56,14 @@ class Motion:
         for name, array in (("root_positions", root_positions), ("joint_rotations", joint_rotations)):
             if not np.isfinite(array).all():
                 bad = np.flatnonzero(~np.isfinite(array.reshape(frames, -1)).all(1))
-                raise ValueError(f"`{name}` holds NaN or infinity in {len(bad)} of {frames} frames, first in {bad[0]}.")
+                raise ValueError(
+                    f"`{name}` holds NaN or infinity in {len(bad)} of {frames} frames, first in {bad[0]}."
+                )
         norms = np.linalg.norm(joint_rotations, axis=-1)
         if np.abs(norms - 1).max() > 1e-3:
-            raise ValueError(f"`joint_rotations` must be unit quaternions, got lengths {norms.min()} to {norms.max()}.")
+            raise ValueError(
+                f"`joint_rotations` must be unit quaternions, got lengths {norms.min()} to {norms.max()}."
+            )
         object.__setattr__(self, "root_positions", root_positions)
         object.__setattr__(self, "joint_rotations", joint_rotations / norms[..., None])
         if self.foot_contacts is not None:
@@ -129,7 +133,9 @@ class Motion:
         weight = (source_frames - before).astype(np.float32)
         root = self.root_positions[before] * (1 - weight)[:, None] + self.root_positions[after] * weight[:, None]
         # roma interpolates xyzw; `unitquat_slerp` wants equal hemispheres, which `shortest_arc` sees to.
-        first, second = (roma.quat_wxyz_to_xyzw(torch.from_numpy(self.joint_rotations[index])) for index in (before, after))
+        first, second = (
+            roma.quat_wxyz_to_xyzw(torch.from_numpy(self.joint_rotations[index])) for index in (before, after)
+        )
         steps = torch.from_numpy(weight)
         # One step for each frame: interpolate all pairs at their own weight by scaling the relative rotation vector.
         relative = roma.unitquat_to_rotvec(roma.quat_product(roma.quat_conjugation(first), second))
@@ -139,5 +145,7 @@ class Motion:
             frame_rate=frame_rate,
             root_positions=root,
             joint_rotations=roma.quat_xyzw_to_wxyz(rotations).numpy(),
-            foot_contacts=None if self.foot_contacts is None else self.foot_contacts[np.round(source_frames).astype(int)],
+            foot_contacts=None
+            if self.foot_contacts is None
+            else self.foot_contacts[np.round(source_frames).astype(int)],
         )

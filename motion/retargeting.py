@@ -116,7 +116,7 @@ def retarget(motion: Motion, skeleton: Skeleton | None = None) -> Motion:
 def _reach_with_leg(
     side: str, root_positions: torch.Tensor, rotations: torch.Tensor, offsets: torch.Tensor, target: torch.Tensor
 ) -> None:
-    """Turn hip and knee in `rotations` (global, changed in place) so that the ankle reaches `target`, `(frames, 3)`."""
+    """Turn hip and knee in `rotations` (global, in place) so that the ankle reaches `target`, `(frames, 3)`."""
     hip, knee, ankle = (JOINT_INDEX[f"{side}_{part}"] for part in ("hip", "knee", "ankle"))
     hip_position = root_positions + rotations[:, 0] @ offsets[hip]
     thigh, shank = rotations[:, hip] @ offsets[knee], rotations[:, knee] @ offsets[ankle]

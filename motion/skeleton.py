@@ -40,9 +40,7 @@ CONTACT_JOINTS: tuple[int, ...] = tuple(
 """Joints of the four `foot_contacts` columns, in that order."""
 
 MIRROR_ORDER: tuple[int, ...] = tuple(
-    JOINT_INDEX[
-        name.replace("left_", "right_") if name.startswith("left_") else name.replace("right_", "left_")
-    ]
+    JOINT_INDEX[name.replace("left_", "right_") if name.startswith("left_") else name.replace("right_", "left_")]
     for name in JOINT_NAMES
 )
 """Index of the joint on the other side of the body."""
@@ -52,7 +50,7 @@ TOE_REST_HEIGHT_METRES = 0.02
 
 # Segment lengths as fractions of the body height: Drillis and Contini (1966), as printed in Winter, "Biomechanics and
 # Motor Control of Human Movement": thigh .245, shank .246, ankle height .039, upper arm .186, forearm .146, shoulder
-# height .818, half of the shoulder breadth .129 less the deltoid. The spine is divided as its lumbar and thoracic parts.
+# height .818, half of the shoulder breadth .129 less the deltoid. The spine is divided at its lumbar part.
 _NEUTRAL_OFFSETS: dict[str, tuple[float, float, float]] = {
     "pelvis": (0.0, 0.0, 0.0),
     "left_hip": (0.088, -0.07, 0.0),

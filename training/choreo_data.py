@@ -201,7 +201,9 @@ class ChoreoSampler:
         genre_frames: dict[str, int] = defaultdict(int)
         for take in windows.takes:
             genre_frames[take.genre] += len(take.music)
-        weights = np.array([len(take.music) * genre_frames[take.genre] ** (genre_balance - 1) for take in windows.takes])
+        weights = np.array(
+            [len(take.music) * genre_frames[take.genre] ** (genre_balance - 1) for take in windows.takes]
+        )
         natural = np.array(is_natural)
         for group, share in ((natural, natural_share), (~natural, 1 - natural_share)):
             if group.any():

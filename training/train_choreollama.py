@@ -43,7 +43,9 @@ class ChoreoArguments:
     natural_share: float = field(default=0.5, metadata={"help": "Share of windows at natural speed."})
     genre_balance: float = field(
         default=0.7,
-        metadata={"help": "A genre is drawn in proportion to its frames to this power (1: as they lie, 0: all alike)."},
+        metadata={
+            "help": "A genre is drawn in proportion to its frames to this power (1: as they lie, 0: all alike)."
+        },
     )
     num_references: int = field(
         default=2, metadata={"help": "Dances to the nearest other songs that are given as references; 0 for none."}
@@ -52,7 +54,8 @@ class ChoreoArguments:
         default="validation", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
     )
     model: str = field(
-        default="{}", metadata={"help": "Fields of ChoreoLlamaConfig: a mapping in a recipe, JSON on the command line."}
+        default="{}",
+        metadata={"help": "Fields of ChoreoLlamaConfig: a mapping in a recipe, JSON on the command line."},
     )
 
     def __post_init__(self) -> None:
@@ -60,7 +63,7 @@ class ChoreoArguments:
         if not 0 <= self.frozen_backbone_share < 1:
             raise ValueError(f"`frozen_backbone_share` must lie in [0, 1), got {self.frozen_backbone_share}.")
         if self.frozen_backbone_share and self.backbone is None:
-            raise ValueError("`frozen_backbone_share` needs a pretrained `backbone`: random weights are not worth keeping.")
+            raise ValueError("`frozen_backbone_share` needs a pretrained `backbone`: random weights are not kept.")
         if 1.0 not in self.stretches or min(self.stretches) <= 0:
             raise ValueError(f"`stretches` must be positive and hold 1.0, got {self.stretches}.")
 
@@ -73,12 +76,16 @@ class ChoreoArguments:
         values: dict[str, Any] = json.loads(self.model) if isinstance(self.model, str) else self.model
         known = {item.name for item in fields(ChoreoLlamaConfig)}
         if not set(values) <= known:
-            raise ValueError(f"`model` has keys that are no field of ChoreoLlamaConfig: {sorted(set(values) - known)}.")
+            raise ValueError(
+                f"`model` has keys that are no field of ChoreoLlamaConfig: {sorted(set(values) - known)}."
+            )
         shared = {
             name: getattr(codec.config, name)
             for name in ("frame_rate", "frames_per_token", "num_quantizers", "codebook_size", "codebook_dim")
         }
-        return ChoreoLlamaConfig(**{**shared, "genres": genres, "max_references": max(1, self.num_references), **values})
+        return ChoreoLlamaConfig(
+            **{**shared, "genres": genres, "max_references": max(1, self.num_references), **values}
+        )
 
 
 def build_model(

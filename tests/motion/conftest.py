@@ -12,7 +12,9 @@ def make_motion(num_frames: int = 120, seed: int = 0, strength: float = 0.5, fra
     """Return smooth random rotations and a root that walks along a curve while it turns."""
     generator = torch.Generator().manual_seed(seed)
     knots = torch.randn(num_frames // 15 + 2, 22 * 3, generator=generator) * strength
-    rotation_vectors = torch.nn.functional.interpolate(knots.T[None], size=num_frames, mode="linear", align_corners=True)
+    rotation_vectors = torch.nn.functional.interpolate(
+        knots.T[None], size=num_frames, mode="linear", align_corners=True
+    )
     rotations = roma.rotvec_to_rotmat(rotation_vectors[0].T.unflatten(1, (22, 3)).double())
     seconds = torch.arange(num_frames).double() / frame_rate
     turn = roma.rotvec_to_rotmat(torch.stack([0 * seconds, 1.5 * seconds, 0 * seconds], dim=-1))

@@ -74,7 +74,9 @@ def test_rotation_conversions_are_inverse_to_each_other():
 
 
 def test_positive_yaw_turns_z_towards_x():
-    turned = yaw_to_matrix(torch.tensor(np.pi / 2, dtype=torch.float64)) @ torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    turned = yaw_to_matrix(torch.tensor(np.pi / 2, dtype=torch.float64)) @ torch.tensor(
+        [0.0, 0.0, 1.0], dtype=torch.float64
+    )
     torch.testing.assert_close(turned, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
 
 
