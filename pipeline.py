@@ -184,7 +184,7 @@ class MusicToDancePipeline:
             raise ValueError("`seeds` must hold at least one number, got none.")
         self.processor.genre_to_id(genre)  # a wrong genre is told before a long song is read
         sampling_rate = self.processor.feature_extractor.sampling_rate
-        waveform = audio if isinstance(audio, np.ndarray) else load_audio(audio, sampling_rate)
+        waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
         inputs = self.processor(
             waveform,
             sampling_rate,

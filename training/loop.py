@@ -77,7 +77,7 @@ def train(
     optimizer: torch.optim.Optimizer,
     arguments: LoopArguments,
     *,
-    make_batch: Callable[[int], dict[str, torch.Tensor]],
+    make_batch: Callable[[int], dict[str, Any]],
     before_step: Callable[[float], None],
     summarize: Callable[[Any], dict[str, float]],
     evaluate: Callable[[Any], dict[str, float]],
@@ -138,7 +138,7 @@ def train_step(
     accelerator: Any,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    make_batch: Callable[[int], dict[str, torch.Tensor]],
+    make_batch: Callable[[int], dict[str, Any]],
     step: int,
     arguments: LoopArguments,
 ) -> Any:

@@ -103,13 +103,15 @@ def build_model(
 
 def summarize(output: ChoreoLlamaOutput) -> dict[str, float]:
     """Name the numbers of a training step that are logged."""
-    numbers = {"loss": float(output.loss.detach()), "load_balance": float(output.load_balance_loss.detach())}
-    return numbers | {f"loss_{level}": float(loss) for level, loss in enumerate(output.loss_per_level.detach())}
+    numbers = {"loss": output.loss, "load_balance": output.load_balance_loss}
+    numbers |= {f"loss_{level}": loss for level, loss in enumerate(output.loss_per_level)}  # type: ignore[arg-type]
+    return {name: float(value.detach()) for name, value in numbers.items()}  # type: ignore[union-attr]
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Decay matrices only: not biases, norms and embeddings."""
-    decayed, others = [], []
+    decayed: list[torch.nn.Parameter] = []
+    others: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if name.startswith("codec."):
             continue
@@ -122,10 +124,10 @@ def build_windows(
 ) -> tuple[ChoreoWindows, list[bool], ChoreoWindows]:
     """Return the training windows, which of their takes are at natural speed, and the held-out windows."""
     train_clips = data.split("train")
-    options = {"offsets": range(config.frames_per_token), "keep_references": arguments.num_references > 0}
-    natural = load_takes(data, train_clips, codec, **options)
+    offsets = range(config.frames_per_token)
+    natural = load_takes(data, train_clips, codec, offsets=offsets, keep_references=arguments.num_references > 0)
     others = [stretch for stretch in arguments.stretches if stretch != 1.0]
-    stretched = load_takes(data, train_clips, codec, stretches=others, offsets=options["offsets"]) if others else []
+    stretched = load_takes(data, train_clips, codec, stretches=others, offsets=offsets) if others else []
     held_out = load_takes(data, data.split(arguments.eval_split, mirrored=False), codec)
     takes = natural + stretched
     references = held_out_references = None

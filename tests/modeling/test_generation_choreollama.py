@@ -72,10 +72,10 @@ class TestGenerateCodes:
 
     def test_the_same_seed_gives_the_same_dance_in_any_batch(self, model, make_inputs):
         song = make_inputs(batch_size=3, num_tokens=19, codes=False)
-        frame_mask = torch.arange(76)[None] < torch.tensor([[76], [50], [76]])
+        frame_mask = torch.arange(76)[None] < torch.tensor([[76], [50], [6]])
         options = {"temperature": 0.9, "top_p": 0.95}
         in_batch = model.generate_codes(**song, frame_mask=frame_mask, seeds=[5, 6, 7], **options)
-        for row, frames in enumerate((76, 50, 76)):
+        for row, frames in enumerate((76, 50, 6)):
             alone = model.generate_codes(
                 song["input_features"][row : row + 1, :frames],
                 genre_ids=song["genre_ids"][row : row + 1],
@@ -114,7 +114,7 @@ class TestGenerateCodes:
         for (inputs, condition), (start, done, end) in zip(windows, ((0, 0, 8), (4, 8, 12), (8, 12, 14)), strict=True):
             expected = model.prepend_start(model.codes_to_ids(codes[..., start:done]), end - start)
             assert inputs.tolist() == expected.tolist()
-            assert (condition == whole[:, start:end]).all()
+            torch.testing.assert_close(condition, whole[:, start:end], atol=1e-4, rtol=1e-4)
 
     def test_guidance_of_one_equals_no_guidance(self, model, make_inputs):
         song = make_inputs(batch_size=1, num_tokens=10, codes=False)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from infinitedance.audio.features import MusicFeatureExtractor, MusicFeatureLayout
@@ -9,6 +10,7 @@ from infinitedance.dataset_builder.prepare import prepare_clip_folder
 from infinitedance.dataset_builder.procedural import make_procedural_dataset
 from infinitedance.modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
 from infinitedance.motion.features import features_to_motion
+from infinitedance.motion.files import save_motion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting import put_on_floor
 from infinitedance.pipeline import MusicToDancePipeline
@@ -276,6 +278,27 @@ def test_a_failure_of_the_command_is_told(interpreter, tmp_path):
     interpreter("echo no audio file >&2; exit 2")
     with pytest.raises(RuntimeError, match="dance .* failed:\nno audio file"):
         report_speed.run_dance(tmp_path, tmp_path / "none.wav", "waltz", 0, tmp_path)
+
+
+@pytest.mark.parametrize("is_long_enough", [True, False])
+def test_lengths_and_bytes_of_the_command_are_checked(load, monkeypatch, is_long_enough):
+    def dance(model_dir, song, genre, seed, output_dir, *options):
+        num_frames = round(30 * soundfile.info(song).duration) if is_long_enough else 5
+        output_dir.mkdir(exist_ok=True)
+        rotations = np.tile([1.0, 0.0, 0.0, 0.0], (num_frames, 22, 1))
+        save_motion(Motion(30.0, np.full((num_frames, 3), float(seed)), rotations), output_dir / f"{song.stem}.npz")
+        return 0.5, [output_dir / f"{song.stem}.npz"]
+
+    monkeypatch.setattr(report_speed, "run_dance", dance)
+    lengths, repeats = report_speed.speed_section(load(ReportData), (1.0, 7.3))
+    right = "yes" if is_long_enough else "no"
+    assert [row[:4] for row in lengths.rows] == [
+        [1.0, "bvh, npz, mp4", 30 if is_long_enough else 5, right],
+        [7.3, "bvh, npz, mp4", 219 if is_long_enough else 5, right],
+        [61.0, "bvh, npz", 1830 if is_long_enough else 5, right],
+    ]
+    assert lengths.rows[0][4:] == [0.5, 0.5, 2.0]
+    assert repeats.rows == [[".npz", "yes", "no"]]
 
 
 def test_a_row_of_another_length_than_the_columns_is_refused():

@@ -1,0 +1,174 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from infinitedance.audio.features import MusicFeatureLayout
+from infinitedance.dataset_builder.clip_folder import read_clip_folder
+from infinitedance.dataset_builder.prepare import prepare_clip_folder
+from infinitedance.dataset_builder.prepared import PreparedClips
+from infinitedance.dataset_builder.procedural import make_procedural_dataset
+from infinitedance.modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
+from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
+from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
+from infinitedance.training import train_choreollama
+from infinitedance.training.choreo_data import ChoreoSampler, ChoreoWindows, DanceTake, load_takes, nearest_songs
+from infinitedance.training.choreo_evaluation import evaluate_choreollama, wrong_songs
+
+TINY_MODEL = {
+    "backbone_config": {
+        "model_type": "llama",
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "intermediate_size": 16,
+    },
+    "expert_hidden_size": 8,
+    "expert_num_heads": 2,
+    "expert_attention_tokens": 4,
+    "max_window_tokens": 8,
+}
+
+
+@pytest.fixture(scope="module")
+def prepared_music(tmp_path_factory):
+    """Four procedural clips of three seconds: two to train on, one to validate, one to test."""
+    root = tmp_path_factory.mktemp("music")
+    clips = make_procedural_dataset(root / "clips", 4, 3.0)
+    songs = [record.song_id for record in read_clip_folder(clips)]
+    return prepare_clip_folder(clips, root / "prepared", validation_song_ids=songs[2:3], test_song_ids=songs[3:])
+
+
+@pytest.fixture(scope="module")
+def codec_dir(tmp_path_factory):
+    torch.manual_seed(0)
+    codec = MotionCodecModel(
+        MotionCodecConfig(hidden_size=16, codebook_dim=8, codebook_size=8, residual_dilations=[1])
+    )
+    codec.codebooks.normal_()
+    folder = tmp_path_factory.mktemp("codec")
+    codec.save_pretrained(folder)
+    return folder
+
+
+def make_take(song_id: str, num_frames: int = 100, loudness: float = 0.0, genre: str = "waltz") -> DanceTake:
+    music = np.zeros((num_frames, MusicFeatureLayout.size), np.float32)
+    music[:, 0] = np.arange(num_frames)
+    music[:, MusicFeatureLayout.loudness] = loudness
+    codes = [np.arange(3 * 25).reshape(3, 25)[:, : -(-(num_frames - offset) // 4)] % 8 for offset in range(4)]
+    return DanceTake(song_id, genre, music, codes, reference=np.full((num_frames, 269), loudness, np.float32))
+
+
+@pytest.fixture
+def config():
+    return ChoreoLlamaConfig(**TINY_MODEL, genres=["rumba", "waltz"], codebook_size=8, codebook_dim=8)
+
+
+def test_a_window_holds_the_music_of_its_codes_with_context_before_and_look_ahead_after(config):
+    take = make_take("a")
+    batch = ChoreoWindows([take], config).cut([(0, 2, 5)])
+    start = 2 + (5 - config.context_tokens) * 4  # the offset, then tokens of four frames
+    frames = (config.context_tokens + 8 + config.lookahead_tokens) * 4
+    expected = np.arange(start, start + frames)
+    heard = batch["input_features"][0, :, 0].numpy()
+    inside = (expected >= 0) & (expected < 100)
+    np.testing.assert_array_equal(heard[inside], expected[inside])
+    np.testing.assert_array_equal(batch["frame_mask"][0].numpy(), inside)
+    np.testing.assert_array_equal(batch["motion_codes"][0].numpy(), take.codes[2][:, 5:13])
+    assert batch["genre_ids"].tolist() == [1]
+
+
+def test_codes_beyond_the_end_of_a_clip_are_not_scored(config):
+    batch = ChoreoWindows([make_take("a")], config).cut([(0, 0, 20)])
+    assert (batch["labels"][0, :, :5] >= 0).all() and (batch["labels"][0, :, 5:] == -100).all()
+
+
+def test_references_are_the_nearest_of_other_songs():
+    takes = [
+        make_take("a", loudness=0.0),
+        make_take("a", loudness=0.1),
+        make_take("b", loudness=0.3),
+        make_take("c", loudness=2.0),
+    ]
+    found = nearest_songs(takes[:1], takes, 2)[0]
+    assert [take.song_id for take in found] == ["b", "c"]
+
+
+def test_references_lie_on_the_time_of_the_song(config):
+    takes = [make_take("a"), make_take("b", loudness=1.0)]
+    takes[1].reference[:, 0] = np.arange(100)
+    batch = ChoreoWindows(takes, config, [[takes[1]], [takes[0]]]).cut([(0, 0, 6)])
+    present = batch["frame_mask"][0].numpy()
+    heard = batch["input_features"][0, present, 0].numpy()
+    np.testing.assert_array_equal(batch["reference_features"][0, 0, present, 0].numpy(), heard)
+
+
+def test_the_sampler_balances_genres_and_repeats_itself(config):
+    takes = [make_take("a", genre="rumba")] + [make_take(str(number)) for number in range(9)]
+    settings = {"batch_size": 400, "natural_share": 0.5, "is_natural": [True] * 10, "seed": (0,)}
+    shares = []
+    for balance in (1.0, 0.0):
+        sampler = ChoreoSampler(ChoreoWindows(takes, config), genre_balance=balance, **settings)
+        shares.append((sampler(0)["genre_ids"] == 0).float().mean().item())
+        assert torch.equal(sampler(3)["motion_codes"], sampler(3)["motion_codes"])
+    assert shares[0] == pytest.approx(0.1, abs=0.06) and shares[1] == pytest.approx(0.5, abs=0.08)
+
+
+def test_the_wrong_song_is_the_one_whose_tempo_is_farthest(config):
+    takes = [make_take("a"), make_take("b"), make_take("c")]
+    for take, tempo in zip(takes, (0.0, 0.1, -0.5), strict=True):
+        take.music[:, -1] = tempo
+    assert wrong_songs(ChoreoWindows(takes, config)) == [2, 2, 1]
+
+
+def test_losses_of_a_model_that_hears_nothing_do_not_depend_on_the_music(config):
+    torch.manual_seed(0)
+    model = ChoreoLlamaForConditionalGeneration(config).eval()
+    model.set_codebooks(torch.randn(3, 8, 8))
+    takes = [make_take("a"), make_take("b", loudness=3.0)]
+    heard = evaluate_choreollama(model, ChoreoWindows(takes, config))
+    assert heard["right"].shape == (2, 3)
+    assert not np.allclose(heard["right"], heard["wrong"], atol=1e-6)
+    model.model.cadence_moe.mixing.weight.data.zero_()
+    deaf = evaluate_choreollama(model, ChoreoWindows(takes, config))
+    np.testing.assert_allclose(deaf["right"], deaf["wrong"], atol=1e-6)
+    np.testing.assert_allclose(deaf["right"], deaf["none"], atol=1e-6)
+
+
+def test_takes_are_cut_to_their_music_and_stretched_with_it(prepared_music, codec_dir):
+    data = PreparedClips(prepared_music)
+    codec = MotionCodecModel.from_pretrained(codec_dir).eval()
+    clips = data.split("train")
+    takes = load_takes(data, clips, codec, stretches=(1.0, 1.25), offsets=range(4), keep_references=True)
+    assert len(takes) == 2 * len(clips)
+    assert [len(take.music) for take in takes[:2]] == [90, 72]
+    assert [take.codes[0].shape[1] for take in takes[:2]] == [23, 18]
+    assert takes[0].reference is not None and takes[1].reference is None
+
+
+def test_accelerate_launch_trains_two_steps(prepared_music, codec_dir, tmp_path):
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
+    command = [*launch, "-m", "infinitedance.training.train_choreollama"]
+    folders = ["--data_dir", str(prepared_music), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
+    options = ["--model", json.dumps(TINY_MODEL), "--batch_size", "2", "--max_steps", "2", "--num_references", "1"]
+    completed = subprocess.run([*command, *folders, *options], capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
+    model = ChoreoLlamaForConditionalGeneration.from_pretrained(tmp_path / "run")
+    assert model.codec is not None and model.codec.quantizer.codebooks.any()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {"eval/right_0", "eval/none_1", "eval/wrong_2"} <= set(lines[-1])
+
+
+def test_wrong_arguments_say_what_must_hold(prepared_music, codec_dir, tmp_path):
+    folders = ["--data_dir", str(prepared_music), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
+    for options, message in (
+        (["--frozen_backbone_share", "0.5"], "needs a pretrained `backbone`"),
+        (["--stretches", "0.5"], "hold 1.0"),
+        (["--model", '{"hidden": 1}'], "no field of ChoreoLlamaConfig"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train_choreollama.main([*folders, *options])
