@@ -166,12 +166,12 @@ class ChoreoWindows:
             start = offset + (first_token - config.context_tokens) * per_token
             real = slice(max(start, 0), min(start + total, len(take.music)))
             place = slice(real.start - start, real.stop - start)
-            batch["input_features"][row, place] = np.take(music, np.arange(real.start, real.stop), axis=0, mode="wrap")
+            frames = np.arange(real.start, real.stop)
+            batch["input_features"][row, place] = np.take(music, frames, axis=0, mode="wrap")
             batch["frame_mask"][row, place] = True
             for rank in range(num_references):
-                reference = self.references[take_index][rank].reference  # type: ignore[index]
-                frames = np.arange(real.start, real.stop)
-                batch["reference_features"][row, rank, place] = np.take(reference, frames, axis=0, mode="wrap")  # type: ignore[arg-type]
+                reference = np.asarray(self.references[take_index][rank].reference)  # type: ignore[index]
+                batch["reference_features"][row, rank, place] = np.take(reference, frames, axis=0, mode="wrap")
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 
+from ..audio.features import MusicFeatureExtractor
 from ..dataset_builder.prepared import PreparedClips
 from ..modeling.configuration_choreollama import ChoreoLlamaConfig
 from ..modeling.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaOutput
 from ..tokenization.modeling_motion_codec import MotionCodecModel
+from ..tokenization.processing_choreollama import ChoreoLlamaProcessor
 from .arguments import LoopArguments, parse_arguments
 from .choreo_data import ChoreoSampler, ChoreoWindows, load_takes, nearest_songs
 from .choreo_evaluation import evaluate_choreollama, summarize_losses
@@ -149,6 +151,10 @@ def main(command_line: list[str] | None = None) -> None:
     codec = MotionCodecModel.from_pretrained(choreo_arguments.codec_dir).eval()
     genres = sorted({clip.genre for clip in data.split("train") if clip.music_file is not None})
     model = build_model(choreo_arguments, codec, genres)
+    if accelerator.is_main_process:
+        ChoreoLlamaProcessor(MusicFeatureExtractor(), genres, model.config.frames_per_token).save_pretrained(
+            arguments.output_dir
+        )
     train_windows, is_natural, eval_windows = build_windows(choreo_arguments, data, codec, model.config)
     sampler = ChoreoSampler(
         train_windows,

@@ -71,11 +71,12 @@ class TestGenerateCodes:
             assert codes.min() >= 0 and codes.max() < 8
 
     def test_the_same_seed_gives_the_same_dance_in_any_batch(self, model, make_inputs):
-        song = make_inputs(batch_size=3, num_tokens=19, codes=False)
-        frame_mask = torch.arange(76)[None] < torch.tensor([[76], [50], [6]])
+        lengths = [76, 50, 22, 22, 6]
+        song = make_inputs(batch_size=len(lengths), num_tokens=19, codes=False)
+        frame_mask = torch.arange(76)[None] < torch.tensor(lengths)[:, None]
         options = {"temperature": 0.9, "top_p": 0.95}
-        in_batch = model.generate_codes(**song, frame_mask=frame_mask, seeds=[5, 6, 7], **options)
-        for row, frames in enumerate((76, 50, 6)):
+        in_batch = model.generate_codes(**song, frame_mask=frame_mask, seeds=[5, 6, 7, 8, 9], **options)
+        for row, frames in enumerate(lengths):
             alone = model.generate_codes(
                 song["input_features"][row : row + 1, :frames],
                 genre_ids=song["genre_ids"][row : row + 1],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from infinitedance import MusicToDancePipeline
 from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.prepare import prepare_clip_folder
@@ -17,6 +18,7 @@ from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
 from infinitedance.training import train_choreollama
 from infinitedance.training.choreo_data import ChoreoSampler, ChoreoWindows, DanceTake, load_takes, nearest_songs
 from infinitedance.training.choreo_evaluation import evaluate_choreollama, wrong_songs
+from infinitedance.training.export import export_model
 
 TINY_MODEL = {
     "backbone_config": {
@@ -157,8 +159,12 @@ def test_accelerate_launch_trains_two_steps(prepared_music, codec_dir, tmp_path)
     options = ["--model", json.dumps(TINY_MODEL), "--batch_size", "2", "--max_steps", "2", "--num_references", "1"]
     completed = subprocess.run([*command, *folders, *options], capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
-    model = ChoreoLlamaForConditionalGeneration.from_pretrained(tmp_path / "run")
-    assert model.codec is not None and model.codec.quantizer.codebooks.any()
+    export_model(tmp_path / "run", tmp_path / "shipped")
+    assert MusicToDancePipeline.from_pretrained(tmp_path / "run").genres == ["rumba", "waltz"]
+    shipped = MusicToDancePipeline.from_pretrained(tmp_path / "shipped")
+    assert shipped.model.dtype == torch.float32 and shipped.model.codec.quantizer.codebooks.any()
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("run", "shipped")]
+    assert sizes[1] < 0.6 * sizes[0]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert {"eval/right_0", "eval/none_1", "eval/wrong_2"} <= set(lines[-1])
 
