@@ -51,10 +51,16 @@ def fit_beats(onsets: np.ndarray, duration: float, genre: str | None, bpm: float
 
 
 def _tempo_prior(genre: str | None) -> np.ndarray:
-    """Weigh every tempo of the grid: inside the genre's range, or log-normal around 100 bpm."""
+    """Weigh every tempo of the grid: near the genre's range, or log-normal around 100 bpm.
+
+    Outside the range the weight falls by the distance in octaves: half and double tempo are ruled out, while a song
+    that is a fifth faster than its genre is still heard at its own tempo.
+    """
     if genre in GENRE_TEMPO_RANGES:
-        lowest, highest = GENRE_TEMPO_RANGES[genre]
-        return ((lowest <= TEMPO_GRID_BPM) & (highest >= TEMPO_GRID_BPM)).astype(float)
+        lowest, highest = np.log2(GENRE_TEMPO_RANGES[genre])
+        octaves = np.log2(TEMPO_GRID_BPM)
+        outside = np.maximum(lowest - octaves, 0) + np.maximum(octaves - highest, 0)
+        return np.exp(-0.5 * (outside / 0.2) ** 2)
     return np.exp(-0.5 * (np.log2(TEMPO_GRID_BPM / 100.0) / 0.5) ** 2)
 
 

@@ -301,7 +301,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         config = self.config
         if config.condition_placement == "aligned" and kwargs.get("attention_mask") is not None:
             raise ValueError('`"aligned"` generation takes no `attention_mask`: all rows begin with the start id.')
-        given_config = kwargs.get("generation_config")
+        given_config: Any = kwargs.get("generation_config")
         guidance_scale = self._guidance_scale(kwargs)
         is_guided = guidance_scale is not None and guidance_scale != 1
         token_mask = None

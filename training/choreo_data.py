@@ -31,7 +31,7 @@ class DanceTake:
         music: Music features, `(frames, 109)`.
         codes: For each offset of 0 to `frames_per_token - 1` frames, the codes of the motion that begins there,
             `(num_quantizers, num_tokens)`, int64.
-        reference: Normalised motion features, `(frames, 269)`, for use as a reference; `None` if it never is one.
+        reference: Motion features, `(frames, 269)`, for use as a reference; `None` if it never is one.
     """
 
     song_id: str
@@ -73,7 +73,7 @@ def load_takes(
                 dance = motion_to_features(stretch_motion(features_to_motion(dance), stretch))
             reference = None
             if keep_references and stretch == 1.0 and not clip.clip_id.endswith(MIRROR_SUFFIX):
-                reference = ((dance - codec.feature_mean) / codec.feature_std).numpy()
+                reference = dance.numpy()
             takes.append(
                 DanceTake(
                     song_id=clip.song_id,
