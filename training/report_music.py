@@ -173,7 +173,7 @@ def _tempo_change_table(data: ReportData) -> Table:
     rows.append(["mean", None, None, *(mean_with_interval(column) for column in locks_by_genre.T)])
     note = (
         "A synthesised song (a waltz for a genre in three, else a rumba) of 40 s at 90 bpm and 40 s at 120 bpm; tempo "
-        "estimated from the audio without the genre, whose range would forbid one of both. Lock of the dance in each "
+        "estimated from the audio without the genre. Lock of the dance in each "
         "half to the tempo of that half and to that of the other."
     )
     columns = ["genre", "bpm of this half", "estimated bpm", "lock to it", "lock to the other"]
