@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -125,8 +126,14 @@ def prepare_clip_folder(
             name = "validation" if split == "train" and record.song_id in validation_songs else split
             jobs.append((record, name, output_dir))
     jobs.sort(key=lambda job: -(job[0].duration_seconds or 0))
-    with ProcessPoolExecutor(num_workers) as executor:
-        results = list(tqdm(executor.map(prepare_clip, *zip(*jobs, strict=True)), total=len(jobs), unit="clip"))
+    progress = {"total": len(jobs), "unit": "clip"}
+    columns = list(zip(*jobs, strict=True))
+    if num_workers == 1:
+        results = list(tqdm(map(prepare_clip, *columns), **progress))
+    else:
+        # Forked children of a process in which torch has started its threads hang.
+        with ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn")) as executor:
+            results = list(tqdm(executor.map(prepare_clip, *columns), **progress))
     entries = sorted((asdict(entry) for result in results for entry in result), key=lambda entry: entry["clip_id"])
     with atomic_path(output_dir / INDEX_FILE) as partial:
         Path(partial).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
