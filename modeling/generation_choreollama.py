@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.generation import BaseStreamer
+
+from .step_decoder import StepDecoder
 
 if TYPE_CHECKING:
     from .modeling_choreollama import ChoreoLlamaForConditionalGeneration
@@ -110,20 +114,46 @@ class SeededGumbelLogitsProcessor(LogitsProcessor):
         return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)
 
 
-class _ContinuedStreamer(BaseStreamer):
-    """Pass the new ids of several `generate` calls to one streamer, without prompts and early ends."""
+def _decode_by_steps(
+    model: ChoreoLlamaForConditionalGeneration,
+    input_ids: torch.Tensor,
+    logits_processor: LogitsProcessorList,
+    generation_config: GenerationConfig,
+    new_code_streamer: BaseStreamer | None,
+    **inputs: Any,
+) -> torch.Tensor:
+    """Do what transformers' decoding loop does, with less overhead, where the processors make the choice.
 
-    def __init__(self, streamer: BaseStreamer):
-        self.streamer = streamer
-        self.is_prompt = True
-
-    def put(self, value: torch.Tensor) -> None:
-        if not self.is_prompt:
-            self.streamer.put(value)
-        self.is_prompt = False
-
-    def end(self) -> None:
-        self.is_prompt = True
+    Arguments are those that `GenerationMixin.generate` gives a `custom_generate`, and `new_code_streamer`: the usual
+    streamer does not reach it.
+    """
+    condition, is_aligned = inputs["condition"], model.config.condition_placement == "aligned"
+    num_copies = condition.shape[0] // input_ids.shape[0]  # 2 with guidance
+    attention_mask = inputs.get("attention_mask")
+    if is_aligned or attention_mask is None or attention_mask.all():
+        attention_mask = None
+        position_ids = torch.arange(input_ids.shape[1], device=input_ids.device).unsqueeze(0)
+    else:
+        attention_mask = attention_mask.repeat(num_copies, 1)
+        position_ids = inputs["position_ids"].repeat(num_copies, 1)
+    decoder = StepDecoder(model.model.backbone, generation_config.max_length)
+    while input_ids.shape[1] < generation_config.max_length:
+        new_ids = input_ids[:, decoder.length :].repeat(num_copies, 1)
+        embeddings = model.model.embed_inputs(new_ids, condition, position_ids)
+        hidden_states = decoder(embeddings, position_ids, attention_mask)[:, -1]
+        scores = F.pad(model.lm_head(hidden_states).float(), (0, model.config.vocab_size - model.config.num_codes))
+        for processor in logits_processor:  # the list itself inspects signatures at every call
+            scores = processor(input_ids, scores)
+        chosen = scores.argmax(dim=-1)
+        input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
+        position_ids = position_ids[:, -1:] + 1
+        if attention_mask is not None:
+            attention_mask = F.pad(attention_mask, (0, 1), value=1)
+        if not is_aligned:
+            condition = None  # from now on it lies in the cache
+        if new_code_streamer is not None:
+            new_code_streamer.put(chosen.cpu())
+    return input_ids
 
 
 class ChoreoLlamaGenerationMixin(GenerationMixin):
@@ -390,6 +420,10 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             raise ValueError("`input_features` must be finite, got NaN or infinite values.")
         if len(seeds) != input_features.shape[0]:
             raise ValueError(f"There must be one seed a song, got {len(seeds)} for {input_features.shape[0]} songs.")
+        if sampling.get("num_beams") not in (None, 1):
+            raise ValueError(
+                "Whole songs are sampled, one dance a seed: beam search is for the windows of `generate`."
+            )
         guidance_scale = self._guidance_scale(sampling)
         condition, token_mask = self.encode_guided_condition(
             input_features, frame_mask, genre_ids, reference_features, reference_mask, guidance_scale=guidance_scale
@@ -402,7 +436,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             ids = self.codes_to_ids(prompt_codes)
         levels, window = config.num_quantizers, config.max_window_tokens
         sampler = SeededGumbelLogitsProcessor(seeds)
-        continued = None if streamer is None else _ContinuedStreamer(streamer)
+        decode = partial(_decode_by_steps, new_code_streamer=streamer)
         while (done := ids.shape[1] // levels) < num_tokens:
             start = 0 if done < window else done - window // 2
             end = min(start + window, num_tokens)
@@ -413,7 +447,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
                 **self.prefix_inputs(token_mask[:, start:end], inputs.shape[1]),
                 max_new_tokens=(end - done) * levels,
                 logits_processor=[sampler],
-                streamer=continued,
+                custom_generate=decode,
                 **sampling,
             )
             ids = torch.cat([ids, generated[:, inputs.shape[1] :]], dim=1)

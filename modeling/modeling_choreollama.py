@@ -190,6 +190,24 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         continuous = self.code_projection(vectors) + self.level_embedding(code_ids // config.codebook_size)
         return embeddings + continuous * (input_ids < config.num_codes).unsqueeze(-1)
 
+    def embed_inputs(
+        self, input_ids: torch.Tensor, condition: torch.Tensor | None, position_ids: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Embed ids and join them with their conditions; arguments as in `forward`.
+
+        Returns:
+            `(batch, length, hidden_size)`.
+        """
+        embeddings = self.embed_codes(input_ids)
+        if self.config.condition_placement == "aligned":
+            if condition is None or position_ids is None:
+                raise ValueError('`condition` is needed at every call when `condition_placement` is "aligned".')
+            return embeddings + condition[:, position_ids[0] // self.config.num_quantizers]
+        if condition is not None:
+            placeholders = (input_ids == self.config.music_token_id).unsqueeze(-1)
+            embeddings = embeddings.masked_scatter(placeholders, condition.to(embeddings.dtype))
+        return embeddings
+
     def encode_condition(
         self,
         input_features: torch.Tensor,
@@ -355,17 +373,10 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         Returns:
             The backbone's output.
         """
-        embeddings = self.embed_codes(input_ids)
-        if self.config.condition_placement == "aligned":
-            if condition is None:
-                raise ValueError('`condition` is needed at every call when `condition_placement` is "aligned".')
-            if position_ids is None:
-                past = past_key_values.get_seq_length() if past_key_values is not None else 0
-                position_ids = torch.arange(input_ids.shape[1], device=input_ids.device).unsqueeze(0) + past
-            embeddings = embeddings + condition[:, position_ids[0] // self.config.num_quantizers]
-        elif condition is not None:
-            placeholders = (input_ids == self.config.music_token_id).unsqueeze(-1)
-            embeddings = embeddings.masked_scatter(placeholders, condition.to(embeddings.dtype))
+        if position_ids is None and self.config.condition_placement == "aligned":
+            past = past_key_values.get_seq_length() if past_key_values is not None else 0
+            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device).unsqueeze(0) + past
+        embeddings = self.embed_inputs(input_ids, condition, position_ids)
         return self.backbone(
             inputs_embeds=self.dropout(embeddings),
             attention_mask=attention_mask,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +67,30 @@ def render_video(
         video.codec_context.colorspace, video.codec_context.color_range = 6, 1  # BT.601 as OpenCV converts, limited
         sound = _encode_audio(container, audio_path, motion.duration_seconds) if audio_path else iter(())
         sound_end = next(sound, np.inf)
-        for frame in tqdm(range(motion.num_frames), desc=Path(path).name, unit="frame", disable=None):
-            planes: Any = cv2.cvtColor(painter.draw(frame), cv2.COLOR_BGR2YUV_I420)
-            container.mux(video.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+        pictures = _draw_ahead(
+            lambda frame: cv2.cvtColor(painter.draw(frame), cv2.COLOR_BGR2YUV_I420), motion.num_frames
+        )
+        bar = tqdm(pictures, total=motion.num_frames, desc=Path(path).name, unit="frame", disable=None)
+        for frame, picture in enumerate(bar):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p")))
             while sound_end <= frame / frame_rate:
                 sound_end = next(sound, np.inf)
         container.mux(video.encode())
         for _ in sound:
             pass
+
+
+def _draw_ahead(draw: Callable[[int], Any], num_frames: int) -> Iterator[Any]:
+    """Yield `draw(0)`, `draw(1)`, ... in order while further frames are drawn: OpenCV releases Python's lock."""
+    num_threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(num_threads) as executor:
+        pending: deque[Future] = deque()
+        for frame in range(num_frames):
+            pending.append(executor.submit(draw, frame))
+            if len(pending) > 2 * num_threads:  # a few pictures, not all: each takes megabytes
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _encode_audio(container: Any, audio_path: str | os.PathLike, duration_seconds: float) -> Iterator[float]:

@@ -91,10 +91,12 @@ class TestGenerateCodes:
         codes = [model.generate_codes(**song, seeds=[seed]) for seed in (1, 2, 1)]
         assert (codes[0] == codes[2]).all() and (codes[0] != codes[1]).any()
 
-    def test_generation_with_a_cache_equals_scoring_the_whole_window_again(self, model, make_inputs):
+    @pytest.mark.parametrize("use_cache", [True, False])
+    def test_it_takes_the_codes_that_the_loop_of_transformers_takes(self, model, make_inputs, use_cache):
         song = make_inputs(batch_size=2, codes=False)
-        cached = model.generate_codes(**song, seeds=[0, 1])
-        assert model.generate_codes(**song, seeds=[0, 1], use_cache=False).tolist() == cached.tolist()
+        ids = model.generate(**song, seeds=[0, 1], use_cache=use_cache)
+        num_codes = ids.shape[1] - (ids == model.config.music_token_id).sum(dim=1).max() - 1
+        assert model.generate_codes(**song, seeds=[0, 1]).tolist() == model.ids_to_codes(ids[:, -num_codes:]).tolist()
 
     def test_greedy_generation_takes_the_best_code_of_the_training_forward(self, model, make_inputs):
         song = make_inputs(batch_size=2, codes=False)
@@ -211,6 +213,7 @@ INVALID = [
     ({"input_features": torch.full((2, 32, 6), float("nan"))}, "must be finite"),
     ({"prompt_codes": torch.full((2, 3, 2), 8)}, r"must lie in \[0, 8\)"),
     ({"temprature": 0.5}, "temprature"),
+    ({"num_beams": 2}, "one dance a seed"),
 ]
 
 
