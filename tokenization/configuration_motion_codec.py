@@ -34,26 +34,29 @@ class MotionCodecConfig(PreTrainedConfig):
             Codes in each codebook.
         num_quantizers (`int`, *optional*, defaults to 3):
             Residual levels.
-        quantizer_dropout (`float`, *optional*, defaults to 0.2):
+        search_width (`int`, *optional*, defaults to 8):
+            Combinations of codes kept from level to level when latents are quantised; 1 takes the nearest code of each
+            level.
+        quantizer_dropout (`float`, *optional*, defaults to 0.0):
             Probability that a training clip is quantised by its first levels only.
-        ema_decay (`float`, *optional*, defaults to 0.95):
-            Decay of the moving averages from which the codebooks are computed (0.99 in the released code); training
-            begins near its goal, so that codebooks must follow faster.
-        dead_code_threshold (`float`, *optional*, defaults to 0.1):
+        ema_decay (`float`, *optional*, defaults to 0.99):
+            Decay of the moving averages from which the codebooks are computed. With 0.95 a code averages some 20
+            tokens, and its noise costs a tenth of the joint error (docs/results.md).
+        dead_code_threshold (`float`, *optional*, defaults to 0.25):
             A code used less than this share of the mean use is re-seeded.
         feature_loss_weight (`float`, *optional*, defaults to 1.0):
-            Smooth L1 of the normalised features, the root's counted twice.
-        position_loss_weight (`float`, *optional*, defaults to 5.0):
+            Smooth L1 of the normalised features, above all of the root's.
+        position_loss_weight (`float`, *optional*, defaults to 15.0):
             Distance of hip-aligned joints posed by the rotations, metres.
-        velocity_loss_weight (`float`, *optional*, defaults to 0.2):
+        velocity_loss_weight (`float`, *optional*, defaults to 0.3):
             Distance of the velocities of these joints, m/s.
         acceleration_loss_weight (`float`, *optional*, defaults to 0.002):
             Distance of the accelerations of these joints, m/s^2; keeps calm motion free of jitter.
-        root_path_loss_weight (`float`, *optional*, defaults to 1.0):
+        root_path_loss_weight (`float`, *optional*, defaults to 3.0):
             Distance of the integrated root path, metres, plus that of the integrated heading, radians.
-        foot_loss_weight (`float`, *optional*, defaults to 0.1):
+        foot_loss_weight (`float`, *optional*, defaults to 0.15):
             Speed of feet that truly stand on the floor, m/s.
-        commitment_loss_weight (`float`, *optional*, defaults to 0.4):
+        commitment_loss_weight (`float`, *optional*, defaults to 0.2):
             Squared distance of the latents to their codes. With 0.02 (MoMask's value) the latents run away from the
             codebooks: their distance grew from 6 to 27 in 1,600 steps.
 
@@ -76,20 +79,21 @@ class MotionCodecConfig(PreTrainedConfig):
     codebook_dim: int = 128
     codebook_size: int = 512
     num_quantizers: int = 3
-    quantizer_dropout: float = 0.2
-    ema_decay: float = 0.95
-    dead_code_threshold: float = 0.1
+    search_width: int = 8
+    quantizer_dropout: float = 0.0
+    ema_decay: float = 0.99
+    dead_code_threshold: float = 0.25
     feature_loss_weight: float = 1.0
-    position_loss_weight: float = 5.0
-    velocity_loss_weight: float = 0.2
+    position_loss_weight: float = 15.0
+    velocity_loss_weight: float = 0.3
     acceleration_loss_weight: float = 0.002
-    root_path_loss_weight: float = 1.0
-    foot_loss_weight: float = 0.1
-    commitment_loss_weight: float = 0.4
+    root_path_loss_weight: float = 3.0
+    foot_loss_weight: float = 0.15
+    commitment_loss_weight: float = 0.2
 
     def validate_sizes(self) -> None:
         """Raise `ValueError` for sizes that build no network."""
-        sizes = ("frames_per_token", "hidden_size", "codebook_dim", "codebook_size", "num_quantizers")
+        sizes = ("frames_per_token", "hidden_size", "codebook_dim", "codebook_size", "num_quantizers", "search_width")
         for name in sizes:
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")

@@ -14,6 +14,7 @@ from .configuration_motion_codec import MotionCodecConfig
 from .losses import reconstruction_losses
 
 _KMEANS_STEPS = 10
+_SEARCHED_TOKENS = 4096
 
 
 @dataclass
@@ -140,6 +141,7 @@ class MotionCodecResidualQuantizer(nn.Module):
         self.quantizer_dropout = config.quantizer_dropout
         self.ema_decay = config.ema_decay
         self.dead_code_threshold = config.dead_code_threshold
+        self.search_width = config.search_width
         self.resets_dead_codes = True
         levels = (config.num_quantizers, config.codebook_size)
         self.register_buffer("codebooks", torch.zeros(*levels, config.codebook_dim))
@@ -163,11 +165,11 @@ class MotionCodecResidualQuantizer(nn.Module):
         if self.training and not self.initialized:
             self._seed_codebooks(latents[token_mask].detach())
         num_levels = self._draw_num_levels(len(latents), latents.device)
+        codes = self.search_codes(latents)
         residual, quantized = latents, torch.zeros_like(latents)
-        codes, losses, perplexities = [], [], []
-        for level in range(len(self.codebooks)):
+        losses, perplexities = [], []
+        for level, level_codes in enumerate(codes.unbind(1)):
             active = (token_mask & (level < num_levels)[:, None]).unsqueeze(-1)
-            level_codes = self.nearest_codes(residual, level)
             vectors = self.codebooks[level][level_codes] * active
             losses.append(
                 ((residual - vectors).square() * active).sum() / (active.sum() * latents.shape[-1]).clamp_min(1)
@@ -177,9 +179,37 @@ class MotionCodecResidualQuantizer(nn.Module):
             if self.training and len(used):
                 self._update_codebook(level, used, level_codes[active[..., 0]], usage)
             residual, quantized = residual - vectors, quantized + vectors
-            codes.append(level_codes * token_mask)
         quantized = latents + (quantized - latents).detach()
-        return quantized, torch.stack(codes, dim=1), torch.stack(losses).mean(), torch.stack(perplexities)
+        codes = codes * token_mask.unsqueeze(1)
+        return quantized, codes, torch.stack(losses).mean(), torch.stack(perplexities)
+
+    @torch.no_grad()
+    def search_codes(self, latents: torch.Tensor) -> torch.Tensor:
+        """Find codes whose vectors sum up to about the latents, by beam search over the levels.
+
+        Args:
+            latents: `(batch, num_tokens, codebook_dim)`, float32.
+
+        Returns:
+            `(batch, num_quantizers, num_tokens)`, int64.
+        """
+        batch_size, num_tokens, _ = latents.shape
+        # In pieces, so that the distances of a long dance stay small.
+        pieces = [self._search_piece(piece) for piece in latents.flatten(0, 1).split(_SEARCHED_TOKENS)]
+        return torch.cat(pieces).view(batch_size, num_tokens, -1).transpose(1, 2)
+
+    def _search_piece(self, latents: torch.Tensor) -> torch.Tensor:
+        """Search the codes of latents `(num_tokens, codebook_dim)`: `(num_tokens, num_quantizers)`."""
+        paths = torch.empty(len(latents), 1, 0, dtype=torch.long, device=latents.device)
+        residuals = latents.unsqueeze(1)  # (num_tokens, paths, codebook_dim)
+        for codebook in self.codebooks.float():
+            distances = codebook.square().sum(-1) - 2 * residuals @ codebook.T
+            distances = (distances + residuals.square().sum(-1, keepdim=True)).flatten(1)
+            best = distances.topk(min(self.search_width, distances.shape[1]), dim=1, largest=False).indices
+            parents, codes = best // len(codebook), best % len(codebook)
+            paths = torch.cat([_select(paths, parents), codes.unsqueeze(-1)], dim=-1)
+            residuals = _select(residuals, parents) - codebook[codes]
+        return paths[:, 0]
 
     def nearest_codes(self, residual: torch.Tensor, level: int) -> torch.Tensor:
         """Return the index of the nearest code of a level for `(..., codebook_dim)`."""
@@ -243,6 +273,11 @@ class MotionCodecResidualQuantizer(nn.Module):
         self.codebooks[level, indices] = vectors
         self.cluster_sizes[level, indices] = size
         self.cluster_sums[level, indices] = vectors * size
+
+
+def _select(values: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+    """Take rows `indices`, `(num_tokens, selected)`, of each token's `values`, `(num_tokens, rows, channels)`."""
+    return values.gather(1, indices.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
 
 
 class MotionCodecModel(PreTrainedModel):
@@ -377,12 +412,7 @@ class MotionCodecModel(PreTrainedModel):
             ValueError: If a shape is wrong, a clip has no real frame, or padding is not at the end.
         """
         latents, token_mask = self._encode_latents(motion_features, frame_mask)
-        codes, residual = [], latents
-        for level in range(self.config.num_quantizers):
-            level_codes = self.quantizer.nearest_codes(residual, level)
-            residual = residual - self.codebooks[level][level_codes]
-            codes.append(level_codes * token_mask)
-        return torch.stack(codes, dim=1)
+        return self.quantizer.search_codes(latents) * token_mask.unsqueeze(1)
 
     def decode(self, codes: torch.Tensor, token_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Decode codes to features.

@@ -28,6 +28,9 @@ from .loop import build_accelerator, train, write_run_record
 INITIALIZATION_BATCHES = 40
 """Training batches from whose windows the model is initialised."""
 
+LATE_EMA_DECAY = 0.996
+"""Decay of the codebooks' averages in the second half of a run."""
+
 
 @dataclass
 class CodecArguments:
@@ -42,8 +45,11 @@ class CodecArguments:
             "(1: as the data lie, 0: all groups alike)."
         },
     )
+    init_from: str | None = field(
+        default=None, metadata={"help": "Trained motion codec to continue from, with its statistics and codebooks."}
+    )
     eval_split: str = field(
-        default="test", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
+        default="validation", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
     )
     model: str = field(
         default="{}",
@@ -56,7 +62,7 @@ class CodecArguments:
             raise ValueError(f"`window_frames` must be at least 3, for accelerations, got {self.window_frames}.")
 
     def build_config(self) -> MotionCodecConfig:
-        """Return the configuration of the model.
+        """Return the configuration of the model: that of `init_from`, if given, with the fields of `model` changed.
 
         Raises:
             ValueError: If a key is no field of `MotionCodecConfig`.
@@ -67,7 +73,16 @@ class CodecArguments:
             raise ValueError(
                 f"`model` has keys that are no field of MotionCodecConfig: {sorted(set(values) - known)}."
             )
+        if self.init_from is not None:
+            return MotionCodecConfig.from_pretrained(self.init_from, **values)
         return MotionCodecConfig(**values)
+
+    def build_model(self) -> MotionCodecModel:
+        """Return the model, new or with the weights of `init_from`."""
+        config = self.build_config()
+        if self.init_from is None:
+            return MotionCodecModel(config)
+        return MotionCodecModel.from_pretrained(self.init_from, config=config, dtype=torch.float32)
 
 
 class WindowSampler:
@@ -152,9 +167,7 @@ def main(command_line: list[str] | None = None) -> None:
     data = PreparedClips(codec_arguments.data_dir)
     train_clips = data.split("train")
     eval_clips = data.split(codec_arguments.eval_split, mirrored=False)
-    model = MotionCodecModel(codec_arguments.build_config())
-    statistics = fit_feature_statistics(torch.from_numpy(np.array(data.features(clip))) for clip in train_clips)
-    model.set_feature_statistics(*statistics)
+    model = codec_arguments.build_model()
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=arguments.learning_rate,
@@ -171,13 +184,16 @@ def main(command_line: list[str] | None = None) -> None:
         seed=(arguments.seed, accelerator.process_index),
     )
 
-    if not arguments.resume:
+    if not arguments.resume and codec_arguments.init_from is None:
+        statistics = fit_feature_statistics(torch.from_numpy(np.array(data.features(clip))) for clip in train_clips)
+        model.set_feature_statistics(*statistics)
         start = [sampler(-batch - 1)["motion_features"] for batch in range(INITIALIZATION_BATCHES)]
         model.initialize_from_data(torch.cat(start))
 
     def before_step(fraction: float) -> None:
-        # Late re-seeding would leave codes that never settle.
-        model.quantizer.resets_dead_codes = fraction < 0.95
+        # Late re-seeding would leave codes that never settle; late on, averages may be long, for little moves.
+        model.quantizer.resets_dead_codes = fraction < 0.85
+        model.quantizer.ema_decay = max(model.config.ema_decay, LATE_EMA_DECAY if fraction >= 0.5 else 0.0)
 
     train(
         accelerator,

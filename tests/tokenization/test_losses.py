@@ -60,15 +60,16 @@ def test_a_foot_that_truly_stands_must_not_slide():
     assert losses(sliding[None], in_the_air[None])["foot"] == 0
 
 
-def test_the_feature_loss_counts_the_root_twice_and_divides_by_the_standard_deviation(motion_features):
+def test_the_feature_loss_weighs_the_root_most_and_divides_by_the_standard_deviation(motion_features):
     std = torch.full((269,), 0.1)
     root, rotation = motion_features.clone(), motion_features.clone()
     root[..., ROOT] += 1.0
     rotation[..., ROTATIONS] += 1.0
     base = losses(motion_features, motion_features, std=std)["feature"]
     smooth_l1 = 10 - 0.5
-    assert (losses(root, motion_features, std=std)["feature"] - base).item() == pytest.approx(2 * smooth_l1, rel=1e-4)
-    assert (losses(rotation, motion_features, std=std)["feature"] - base).item() == pytest.approx(smooth_l1, rel=1e-4)
+    assert (losses(root, motion_features, std=std)["feature"] - base).item() == pytest.approx(4 * smooth_l1, rel=1e-4)
+    turned = losses(rotation, motion_features, std=std)["feature"] - base
+    assert turned.item() == pytest.approx(0.3 * smooth_l1, rel=1e-4)
 
 
 def test_masked_frames_count_nothing(motion_features):

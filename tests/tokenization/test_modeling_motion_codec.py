@@ -200,6 +200,7 @@ def test_wrong_statistics_are_refused(tiny_codec, mean, std, message):
     ("field", "message"),
     [
         ({"codebook_size": 0}, "`codebook_size` must be at least 1"),
+        ({"search_width": 0}, "`search_width` must be at least 1"),
         ({"frames_per_token": 3}, "must be even"),
         ({"motion_feature_size": 264}, "must be 269"),
         ({"residual_dilations": []}, "positive numbers"),

@@ -33,6 +33,27 @@ def test_each_level_quantises_what_the_levels_before_left_over():
     torch.testing.assert_close(quantizer.lookup(codes), quantized)
 
 
+@pytest.mark.parametrize("width, expected", [(1, [1, 0]), (2, [0, 1])])
+def test_a_wide_search_finds_a_better_sum_than_the_nearest_code_of_each_level(width, expected):
+    # 7 is nearest to 10, but 0 + 6 comes closer than 10 + 0.
+    quantizer = make_quantizer(torch.tensor([[[0.0], [10.0]], [[0.0], [6.0]]]), search_width=width)
+    latents = torch.tensor([[[7.0]]])
+    assert quantizer.search_codes(latents)[0, :, 0].tolist() == expected
+    quantized, codes, _, _ = quantizer(latents, mask_for(latents))
+    assert codes[0, :, 0].tolist() == expected
+    assert quantized.item() == pytest.approx(10.0 if width == 1 else 6.0)
+
+
+def test_the_widest_search_finds_the_best_of_all_sums():
+    torch.manual_seed(0)
+    codebooks, latents = torch.randn(3, 5, 4), torch.randn(2, 30, 4)
+    quantizer = make_quantizer(codebooks, search_width=125).eval()
+    sums = (codebooks[0][:, None, None] + codebooks[1][:, None] + codebooks[2]).reshape(-1, 4)
+    best = (latents.unsqueeze(2) - sums).norm(dim=-1).min(dim=-1).values
+    found = (latents - quantizer.lookup(quantizer.search_codes(latents))).norm(dim=-1)
+    torch.testing.assert_close(found, best)
+
+
 def test_commitment_loss_and_perplexity_have_their_closed_forms():
     quantizer = make_quantizer(torch.tensor([[[0.0], [10.0], [20.0], [30.0]]])).eval()
     latents = torch.tensor([[[1.0], [9.0], [1.0], [10.0]]])

@@ -16,7 +16,7 @@ TINY_MODEL = {"hidden_size": 16, "codebook_dim": 8, "codebook_size": 8, "residua
 
 def command_line(data_dir, output_dir, *options: str) -> list[str]:
     tiny = ["--model", json.dumps(TINY_MODEL), "--window_frames", "32", "--batch_size", "4", "--max_steps", "4"]
-    return ["--data_dir", str(data_dir), "--output_dir", str(output_dir), *tiny, *options]
+    return ["--data_dir", str(data_dir), "--eval_split", "test", "--output_dir", str(output_dir), *tiny, *options]
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
@@ -117,6 +117,17 @@ def test_model_fields_come_from_json_or_a_mapping_and_are_checked():
     assert CodecArguments("data", model={"hidden_size": 8}).build_config().hidden_size == 8
     with pytest.raises(ValueError, match=r"no field of MotionCodecConfig: \['hidden'\]"):
         CodecArguments("data", model='{"hidden": 8}').build_config()
+
+
+def test_a_run_continues_from_a_trained_codec(prepared_folder, tmp_path):
+    train_motion_codec.main(command_line(prepared_folder, tmp_path / "first"))
+    options = ["--init_from", str(tmp_path / "first"), "--learning_rate", "0", "--model", '{"ema_decay": 0.9999999}']
+    train_motion_codec.main([*command_line(prepared_folder, tmp_path / "second"), *options])
+    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    for name in first:
+        if "cluster" not in name and "codebooks" not in name:  # these follow the data, not the learning rate
+            assert torch.equal(first[name], second[name]), name
+    assert MotionTokenizer.from_pretrained(tmp_path / "second").model.config.ema_decay == 0.9999999
 
 
 def test_recipes_of_the_repository_build_a_model(repository_root):
