@@ -126,9 +126,9 @@ class MotionCodecResidualQuantizer(nn.Module):
     """Quantise latents by a sum of one code from each level's codebook.
 
     Codebooks are moving averages of the residuals assigned to them (van den Oord et al., 2017, appendix A.1), not
-    parameters. They are seeded by k-means, from the first training batch at the latest; in training, codes that fall
-    out of use are seeded anew. With several processes `DistributedDataParallel` copies the buffers of the first one to
-    all.
+    parameters. They are seeded by k-means, from the first training batch at the latest. In training they follow the
+    data unless `learns` is off, and codes that fall out of use are seeded anew unless `resets_dead_codes` is off. With
+    several processes `DistributedDataParallel` copies the buffers of the first one to all.
     """
 
     codebooks: torch.Tensor
@@ -142,6 +142,7 @@ class MotionCodecResidualQuantizer(nn.Module):
         self.ema_decay = config.ema_decay
         self.dead_code_threshold = config.dead_code_threshold
         self.search_width = config.search_width
+        self.learns = True
         self.resets_dead_codes = True
         levels = (config.num_quantizers, config.codebook_size)
         self.register_buffer("codebooks", torch.zeros(*levels, config.codebook_dim))
@@ -176,7 +177,7 @@ class MotionCodecResidualQuantizer(nn.Module):
             )
             used, usage = residual.detach()[active[..., 0]], self._usage(level_codes[active[..., 0]])
             perplexities.append(torch.exp(torch.special.entr(usage / usage.sum().clamp_min(1)).sum()))
-            if self.training and len(used):
+            if self.training and self.learns and len(used):
                 self._update_codebook(level, used, level_codes[active[..., 0]], usage)
             residual, quantized = residual - vectors, quantized + vectors
         quantized = latents + (quantized - latents).detach()

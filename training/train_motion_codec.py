@@ -48,6 +48,10 @@ class CodecArguments:
     init_from: str | None = field(
         default=None, metadata={"help": "Trained motion codec to continue from, with its statistics and codebooks."}
     )
+    decoder_only: bool = field(
+        default=False,
+        metadata={"help": "Train the decoder of `init_from` alone: codes and generators made with them stay valid."},
+    )
     eval_split: str = field(
         default="validation", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
     )
@@ -60,6 +64,8 @@ class CodecArguments:
         """Check the ranges."""
         if self.window_frames < 3:
             raise ValueError(f"`window_frames` must be at least 3, for accelerations, got {self.window_frames}.")
+        if self.decoder_only and self.init_from is None:
+            raise ValueError("`decoder_only` needs `init_from`, a codec whose codes are to be kept.")
 
     def build_config(self) -> MotionCodecConfig:
         """Return the configuration of the model: that of `init_from`, if given, with the fields of `model` changed.
@@ -168,8 +174,11 @@ def main(command_line: list[str] | None = None) -> None:
     train_clips = data.split("train")
     eval_clips = data.split(codec_arguments.eval_split, mirrored=False)
     model = codec_arguments.build_model()
+    if codec_arguments.decoder_only:
+        model.encoder.requires_grad_(False)
+        model.quantizer.learns = False
     optimizer = torch.optim.AdamW(
-        model.parameters(),
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=arguments.learning_rate,
         betas=(arguments.adam_beta1, arguments.adam_beta2),
         weight_decay=arguments.weight_decay,

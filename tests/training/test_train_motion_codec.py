@@ -130,6 +130,17 @@ def test_a_run_continues_from_a_trained_codec(prepared_folder, tmp_path):
     assert MotionTokenizer.from_pretrained(tmp_path / "second").model.config.ema_decay == 0.9999999
 
 
+def test_a_decoder_is_trained_alone(prepared_folder, tmp_path):
+    train_motion_codec.main(command_line(prepared_folder, tmp_path / "first"))
+    options = ["--init_from", str(tmp_path / "first"), "--decoder_only", "True"]
+    train_motion_codec.main([*command_line(prepared_folder, tmp_path / "second"), *options])
+    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    changed = {name.split(".")[0] for name in first if not torch.equal(first[name], second[name])}
+    assert changed == {"decoder"}
+    with pytest.raises(ValueError, match="needs `init_from`"):
+        CodecArguments("data", decoder_only=True)
+
+
 def test_recipes_of_the_repository_build_a_model(repository_root):
     recipes = sorted((repository_root / "training" / "configs").glob("motion_codec_*.yaml"))
     assert len(recipes) == 2
