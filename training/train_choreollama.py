@@ -32,6 +32,9 @@ class ChoreoArguments:
 
     data_dir: str = field(metadata={"help": "Prepared folder with index.json (`dataset_builder/prepare.py`)."})
     codec_dir: str = field(metadata={"help": "Trained motion codec, from `train_motion_codec`."})
+    init_from: str | None = field(
+        default=None, metadata={"help": "Trained generator of the same sizes to continue from."}
+    )
     backbone: str | None = field(
         default=None, metadata={"help": "Pretrained LLaMA to start from; random weights if not given."}
     )
@@ -64,6 +67,8 @@ class ChoreoArguments:
         """Check the ranges."""
         if not 0 <= self.frozen_backbone_share < 1:
             raise ValueError(f"`frozen_backbone_share` must lie in [0, 1), got {self.frozen_backbone_share}.")
+        if self.backbone is not None and self.init_from is not None:
+            raise ValueError("Give either `init_from`, a whole generator, or a `backbone`.")
         if self.frozen_backbone_share and self.backbone is None:
             raise ValueError("`frozen_backbone_share` needs a pretrained `backbone`: random weights are not kept.")
         if 1.0 not in self.stretches or min(self.stretches) <= 0:
@@ -93,12 +98,17 @@ class ChoreoArguments:
 def build_model(
     arguments: ChoreoArguments, codec: MotionCodecModel, genres: list[str]
 ) -> ChoreoLlamaForConditionalGeneration:
-    """Build the generator, with a pretrained backbone if one is named, around a frozen codec."""
+    """Build the generator around a frozen codec: new, around a pretrained backbone, or continued."""
     config = arguments.build_config(codec, genres)
-    if arguments.backbone is None:
-        model = ChoreoLlamaForConditionalGeneration(config)
-    else:
+    if arguments.init_from is not None:
+        config.codec_config = codec.config
+        model = ChoreoLlamaForConditionalGeneration.from_pretrained(
+            arguments.init_from, config=config, dtype=torch.float32
+        )
+    elif arguments.backbone is not None:
         model = ChoreoLlamaForConditionalGeneration.from_backbone_pretrained(arguments.backbone, config)
+    else:
+        model = ChoreoLlamaForConditionalGeneration(config)
     model.set_codec(codec)
     return model
 

@@ -169,6 +169,24 @@ def test_accelerate_launch_trains_two_steps(prepared_music, codec_dir, tmp_path)
     assert {"eval/right_0", "eval/none_1", "eval/wrong_2"} <= set(lines[-1])
 
 
+def test_a_run_continues_from_a_trained_generator_with_another_codec(prepared_music, codec_dir, tmp_path):
+    def run(output_dir, codec, *options):
+        line = ["--data_dir", str(prepared_music), "--codec_dir", str(codec), "--output_dir", str(output_dir)]
+        line += ["--model", json.dumps(TINY_MODEL), "--batch_size", "2", "--max_steps", "1"]
+        train_choreollama.main([*line, *options])
+        return ChoreoLlamaForConditionalGeneration.from_pretrained(output_dir)
+
+    first = run(tmp_path / "first", codec_dir)
+    other_codec = MotionCodecModel.from_pretrained(codec_dir)
+    other_codec.codebooks.neg_()
+    other_codec.save_pretrained(tmp_path / "codec")
+    options = ("--init_from", str(tmp_path / "first"), "--learning_rate", "0")
+    second = run(tmp_path / "second", tmp_path / "codec", *options)
+    assert torch.equal(first.lm_head.weight, second.lm_head.weight)
+    assert torch.equal(first.model.codebook_vectors, -second.model.codebook_vectors)
+    assert torch.equal(first.codec.codebooks, -second.codec.codebooks)
+
+
 def test_wrong_arguments_say_what_must_hold(prepared_music, codec_dir, tmp_path):
     folders = ["--data_dir", str(prepared_music), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
     for options, message in (
