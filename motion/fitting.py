@@ -59,7 +59,8 @@ def fit_positions(
         joint_positions: `(frames, 22, 3)`, metres, Y up.
         frame_rate: Hz.
         refinement_steps: Steps of Adam over the whole clip after the analytic fit. They share the error that noisy
-            bones leave at hands and feet among all joints; 0 keeps the analytic fit, which is exact for rigid bones.
+            bones leave at hands and feet among all joints. 0 keeps the analytic fit, which is exact for the legs of
+            rigid bodies; a bent spine leaves some 10 mm above, as two of its joints together turn the pelvis.
         provenance: Copied into the result.
 
     Returns:

@@ -45,7 +45,12 @@ def test_the_fit_meets_the_positions_of_rigid_bones():
     dance = hinged_dance()
     fitted = fit_positions(dance.joint_positions(), 30.0, refinement_steps=0)
     distance = np.linalg.norm(fitted.joint_positions() - dance.joint_positions(), axis=-1)
-    assert distance.mean() < 0.008
+    legs = [JOINT_INDEX[f"{side}_{joint}"] for side in ("left", "right") for joint in ("hip", "knee", "ankle", "foot")]
+    assert distance[:, legs].max() < 0.0002
+    assert distance.mean() < 0.008  # the bent spine turns the pelvis a little
+    refined = fit_positions(dance.joint_positions(), 30.0)
+    distance = np.linalg.norm(refined.joint_positions() - dance.joint_positions(), axis=-1)
+    assert distance.mean() < 0.004
     assert fitted.provenance["rotations"] == "fitted"
 
 
