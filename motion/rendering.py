@@ -47,7 +47,7 @@ def render_video(
         ImportError: If the extra `video` is not installed.
     """
     require_extra("av", "video", "Writing a video")
-    _check_size(size)
+    check_picture_size(size)
     if Path(path).suffix.lower() != ".mp4":
         raise ValueError(f"A video must end in .mp4, got {path}.")
     if frame_rate < 1 or frame_rate != int(frame_rate):
@@ -158,7 +158,7 @@ def render_contact_sheet(
         raise ValueError(f"A contact sheet must end in .png, got {path}.")
     if rows < 1 or columns < 1:
         raise ValueError(f"A contact sheet needs at least one row and one column, got {rows} and {columns}.")
-    _check_size(tile_size)
+    check_picture_size(tile_size)
     painter = Painter(build_scene(motion, tile_size))
     import cv2
 
@@ -185,6 +185,7 @@ def render_contact_sheet(
         temporary.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
 
 
-def _check_size(size: tuple[int, int]) -> None:
+def check_picture_size(size: tuple[int, int]) -> None:
+    """Raise `ValueError` unless width and height are even numbers of at least 64 pixels, as encoders want them."""
     if len(size) != 2 or any(length != int(length) or length < 64 or length % 2 for length in size):
         raise ValueError(f"Width and height must be even numbers of at least 64 pixels, got {size}.")

@@ -1,3 +1,4 @@
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -16,7 +17,7 @@ def song(tmp_path, clicks):
 def test_a_song_becomes_bvh_npz_and_mp4(tiny_pipeline_dir, song, tmp_path, capsys):
     output = tmp_path / "out"
     arguments = ["dance", str(song), "--genre", "waltz", "--seed", "4", "--model", str(tiny_pipeline_dir)]
-    assert main([*arguments, "--output", str(output)]) == 0
+    assert main([*arguments, "--video-height", "360", "--output", str(output)]) == 0
     names = sorted(path.name for path in output.iterdir())
     assert names == ["song_waltz_4.bvh", "song_waltz_4.mp4", "song_waltz_4.npz"]
     printed = capsys.readouterr().out
@@ -24,6 +25,8 @@ def test_a_song_becomes_bvh_npz_and_mp4(tiny_pipeline_dir, song, tmp_path, capsy
     motion = load_motion(output / "song_waltz_4.npz")
     assert motion.num_frames == 60
     assert len(read_bvh(output / "song_waltz_4.bvh").root_positions) == 60
+    with av.open(str(output / "song_waltz_4.mp4")) as video:
+        assert (video.streams.video[0].width, video.streams.video[0].height) == (640, 360)
 
 
 def test_the_same_seed_writes_the_same_bytes(tiny_pipeline_dir, song, tmp_path):
@@ -66,6 +69,7 @@ def test_wrong_input_is_told_in_one_line_and_leaves_nothing_behind(tiny_pipeline
         (["dance", str(song), *output, "--model", str(tmp_path)], "no config.json"),
         (["dance", str(song), *model, "--output", str(file_in_the_way)], "file"),
         (["dance", str(song), *model, *output, "--bpm", "-3"], "bpm"),
+        (["dance", str(song), *model, *output, "--video-height", "541"], "even numbers"),
         (["sheet", str(tmp_path / "missing.npz")], "missing.npz"),
         (["sheet", str(text)], "must end in .bvh or .npz"),
         (["procedural", str(tmp_path / "none"), "--clips", "0"], "num_clips"),
