@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from transformers import HfArgumentParser
 
@@ -48,6 +50,32 @@ class LoopArguments:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise ValueError(f"`max_minutes` must be positive, got {self.max_minutes}.")
+
+
+@dataclass
+class RecipeArguments:
+    """What every training script asks for: the data, the split to evaluate on, the sizes of the model."""
+
+    data_dir: str = field(metadata={"help": "Prepared folder with index.json (`dataset_builder/prepare.py`)."})
+    eval_split: str = field(
+        default="validation", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
+    )
+    model: str = field(
+        default="{}",
+        metadata={"help": "Fields of the model's configuration: a mapping in a recipe, JSON on the command line."},
+    )
+
+    def model_fields(self, config_class: type) -> dict[str, Any]:
+        """Return the fields of a configuration that are set.
+
+        Raises:
+            ValueError: If a key is no field of `config_class`.
+        """
+        values: dict[str, Any] = json.loads(self.model) if isinstance(self.model, str) else self.model
+        unknown = set(values) - {item.name for item in fields(config_class)}
+        if unknown:
+            raise ValueError(f"`model` has keys that are no field of {config_class.__name__}: {sorted(unknown)}.")
+        return values
 
 
 def parse_arguments(dataclasses: Sequence[type], command_line: Sequence[str] | None = None) -> tuple:

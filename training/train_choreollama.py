@@ -8,8 +8,7 @@ accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.trai
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -20,17 +19,16 @@ from ..modeling.configuration_choreollama import ChoreoLlamaConfig
 from ..modeling.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaOutput
 from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..tokenization.processing_choreollama import ChoreoLlamaProcessor
-from .arguments import LoopArguments, parse_arguments
+from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .choreo_data import ChoreoSampler, ChoreoWindows, load_takes, nearest_songs
 from .choreo_evaluation import evaluate_choreollama, summarize_losses
 from .loop import build_accelerator, train, write_run_record
 
 
-@dataclass
-class ChoreoArguments:
+@dataclass(kw_only=True)
+class ChoreoArguments(RecipeArguments):
     """What the generator is made of and what it learns from."""
 
-    data_dir: str = field(metadata={"help": "Prepared folder with index.json (`dataset_builder/prepare.py`)."})
     codec_dir: str = field(metadata={"help": "Trained motion codec, from `train_motion_codec`."})
     init_from: str | None = field(
         default=None, metadata={"help": "Trained generator of the same sizes to continue from."}
@@ -55,13 +53,6 @@ class ChoreoArguments:
     num_references: int = field(
         default=2, metadata={"help": "Dances to the nearest other songs that are given as references; 0 for none."}
     )
-    eval_split: str = field(
-        default="validation", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
-    )
-    model: str = field(
-        default="{}",
-        metadata={"help": "Fields of ChoreoLlamaConfig: a mapping in a recipe, JSON on the command line."},
-    )
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -80,12 +71,7 @@ class ChoreoArguments:
         Raises:
             ValueError: If a key is no field of `ChoreoLlamaConfig`.
         """
-        values: dict[str, Any] = json.loads(self.model) if isinstance(self.model, str) else self.model
-        known = {item.name for item in fields(ChoreoLlamaConfig)}
-        if not set(values) <= known:
-            raise ValueError(
-                f"`model` has keys that are no field of ChoreoLlamaConfig: {sorted(set(values) - known)}."
-            )
+        values = self.model_fields(ChoreoLlamaConfig)
         shared = {
             name: getattr(codec.config, name)
             for name in ("frame_rate", "frames_per_token", "num_quantizers", "codebook_size", "codebook_dim")

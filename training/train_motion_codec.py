@@ -8,10 +8,8 @@ accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.trai
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -21,7 +19,7 @@ from ..motion.features import NUM_FEATURES
 from ..motion.normalisation import fit_feature_statistics
 from ..tokenization.configuration_motion_codec import MotionCodecConfig
 from ..tokenization.modeling_motion_codec import MotionCodecModel, MotionCodecOutput
-from .arguments import LoopArguments, parse_arguments
+from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .codec_evaluation import evaluate_codec
 from .loop import build_accelerator, train, write_run_record
 
@@ -32,11 +30,10 @@ LATE_EMA_DECAY = 0.996
 """Decay of the codebooks' averages in the second half of a run."""
 
 
-@dataclass
-class CodecArguments:
+@dataclass(kw_only=True)
+class CodecArguments(RecipeArguments):
     """What the codec is made of and what it learns from."""
 
-    data_dir: str = field(metadata={"help": "Prepared folder with index.json (`dataset_builder/prepared.py`)."})
     window_frames: int = field(default=64, metadata={"help": "Frames of a training window."})
     group_balance: float = field(
         default=0.7,
@@ -52,13 +49,6 @@ class CodecArguments:
         default=False,
         metadata={"help": "Train the decoder of `init_from` alone: codes and generators made with them stay valid."},
     )
-    eval_split: str = field(
-        default="validation", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
-    )
-    model: str = field(
-        default="{}",
-        metadata={"help": "Fields of MotionCodecConfig: a mapping in a recipe, JSON on the command line."},
-    )
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -73,12 +63,7 @@ class CodecArguments:
         Raises:
             ValueError: If a key is no field of `MotionCodecConfig`.
         """
-        values: dict[str, Any] = json.loads(self.model) if isinstance(self.model, str) else self.model
-        known = {item.name for item in fields(MotionCodecConfig)}
-        if not set(values) <= known:
-            raise ValueError(
-                f"`model` has keys that are no field of MotionCodecConfig: {sorted(set(values) - known)}."
-            )
+        values = self.model_fields(MotionCodecConfig)
         if self.init_from is not None:
             return MotionCodecConfig.from_pretrained(self.init_from, **values)
         return MotionCodecConfig(**values)
