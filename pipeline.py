@@ -14,6 +14,7 @@ from transformers.generation import BaseStreamer
 
 from .audio.loading import load_audio
 from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
+from .motion.foot_planting import plant_feet
 from .motion.motion import Motion
 from .motion.retargeting import put_on_floor
 from .tokenization.motion_tokenizer import MotionTokenizer
@@ -209,12 +210,19 @@ class MusicToDancePipeline:
             **sampling,
         )
         song = None if isinstance(audio, np.ndarray) else Path(audio).name
-        return [
-            Dance(self._decode(row, num_frames, {"seed": int(seed), "genre": genre, "song": song}), row)
-            for row, seed in zip(codes, seeds, strict=True)
-        ]
+        dances = []
+        for row, seed in zip(codes, seeds, strict=True):
+            motion = self.decode(row, num_frames)
+            provenance = {**motion.provenance, "seed": int(seed), "genre": genre, "song": song}
+            dances.append(Dance(replace(motion, provenance=provenance), row))
+        return dances
 
-    def _decode(self, codes: torch.Tensor, num_frames: int, provenance: dict[str, Any]) -> Motion:
-        motion = put_on_floor(self.tokenizer.decode(codes, num_frames))
-        model = {"model": self.model.name_or_path, "rotations": "generated"}
-        return replace(motion, provenance={**model, **provenance})
+    def decode(self, motion_codes: torch.Tensor, num_frames: int) -> Motion:
+        """Turn codes into a dance on the floor, its feet held where they stand.
+
+        Args:
+            motion_codes: `(num_quantizers, num_tokens)`.
+            num_frames: Frames to keep.
+        """
+        motion = plant_feet(put_on_floor(self.tokenizer.decode(motion_codes, num_frames)))
+        return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated"})

@@ -102,7 +102,7 @@ def retarget(motion: Motion, skeleton: Skeleton | None = None) -> Motion:
     root_positions = target[:, hips].mean(1) - global_rotations[:, 0] @ offsets[hips].mean(0)
     global_rotations = global_rotations.clone()
     for side in ("left", "right"):
-        _reach_with_leg(side, root_positions, global_rotations, offsets, target[:, JOINT_INDEX[f"{side}_ankle"]])
+        reach_with_leg(side, root_positions, global_rotations, offsets, target[:, JOINT_INDEX[f"{side}_ankle"]])
     moved = replace(
         motion,
         skeleton=skeleton,
@@ -113,7 +113,7 @@ def retarget(motion: Motion, skeleton: Skeleton | None = None) -> Motion:
     return put_on_floor(moved)
 
 
-def _reach_with_leg(
+def reach_with_leg(
     side: str, root_positions: torch.Tensor, rotations: torch.Tensor, offsets: torch.Tensor, target: torch.Tensor
 ) -> None:
     """Turn hip and knee in `rotations` (global, in place) so that the ankle reaches `target`, `(frames, 3)`."""

@@ -48,8 +48,8 @@ def test_the_dance_says_where_it_comes_from_and_stands_on_the_floor(pipeline, cl
         "song": None,
     }
     assert motion.foot_contacts is not None
-    lowest = motion.joint_positions()[:, [7, 8, 10, 11], 1] - motion.skeleton.contact_rest_heights
-    assert np.quantile(lowest.min(axis=1), 0.05) == pytest.approx(0, abs=1e-4)
+    clearance = motion.joint_positions()[:, [7, 8, 10, 11], 1] - motion.skeleton.contact_rest_heights
+    assert -1e-4 < clearance.min() < 0.01
 
 
 def test_another_process_loads_the_model_by_its_auto_classes_and_makes_the_same_dance(

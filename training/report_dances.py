@@ -179,7 +179,7 @@ class ReportData:
         dances = []
         for row, num_frames in zip(codes, lengths, strict=True):
             row = row[:, : self.pipeline.processor.num_tokens(num_frames)]
-            motion = put_on_floor(self.pipeline.tokenizer.decode(row, num_frames))
+            motion = self.pipeline.decode(row, num_frames)
             dances.append(MeasuredDance(motion, row.numpy()))
         return dances
 
