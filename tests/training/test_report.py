@@ -220,7 +220,7 @@ def test_a_report_is_written_and_sections_that_are_not_measured_again_are_kept(m
     numbers = json.loads(output.with_suffix(".json").read_text())
     assert list(numbers) == ["codec", "music"] and numbers["music"] == _section("It hears")
     (table,) = numbers["codec"]["tables"]
-    assert [row[0] for row in table["rows"]] == ["procedural", "all"]
+    assert [row[0] for row in table["rows"]] == ["procedural", "all", "all, validation too"]
     text = output.read_text()
     assert "## 1. The codec" in text and "## It hears" in text and "Old" not in text
     assert "--model_dir model --data_dir data --clip_folder clips --output results.md" in text
