@@ -41,7 +41,7 @@ class MotionCodecConfig(PreTrainedConfig):
             Probability that a training clip is quantised by its first levels only.
         ema_decay (`float`, *optional*, defaults to 0.99):
             Decay of the moving averages from which the codebooks are computed. With 0.95 a code averages some 20
-            tokens, and its noise costs a tenth of the joint error (docs/results.md).
+            tokens, and its noise costs some 7 % of the joint error (docs/model.md).
         dead_code_threshold (`float`, *optional*, defaults to 0.25):
             A code used less than this share of the mean use is re-seeded.
         feature_loss_weight (`float`, *optional*, defaults to 1.0):

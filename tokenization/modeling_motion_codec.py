@@ -357,7 +357,7 @@ class MotionCodecModel(PreTrainedModel):
         """Start as a principal component analysis of single tokens with k-means codebooks, which training improves.
 
         Residual blocks start as the identity, so encoder and decoder are linear at first. With random weights, 300
-        steps of training reach a joint error of 114 mm; from here 100 steps reach 60 mm (docs/results.md).
+        steps of training reach a joint error of 114 mm; from here 100 steps reach 60 mm.
 
         Args:
             motion_features: Windows of the training data, `(windows, frames, motion_feature_size)`, not normalised,

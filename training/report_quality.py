@@ -40,11 +40,10 @@ def codec_section(data: ReportData) -> list[Table]:
     rows: list[list[Cell]] = []
     for source, measured in numbers:
         counted = both if source == WITH_VALIDATION else clips
-        seconds = sum(clip.num_frames for clip in counted if source in (clip.source, "all", WITH_VALIDATION))
-        seconds /= FRAME_RATE
+        num_frames = sum(clip.num_frames for clip in counted if source in (clip.source, "all", WITH_VALIDATION))
         errors = (measured[name] if name in measured else None for name in CODEC_ERRORS)
         usage = (share for name in ("code_use", "perplexity") for share in measured[name])  # type: ignore[union-attr]
-        rows.append([source, seconds, *errors, *usage])
+        rows.append([source, num_frames / FRAME_RATE, *errors, *usage])
     levels = range(data.model.config.num_quantizers)
     columns = ["source", "seconds", "MPJPE, mm", "drift after 2 s, cm", "speed, decoded/real"]
     columns += [f"{name} {level}" for name in ("codes used,", "perplexity") for level in levels]
