@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from .motion import FRAME_RATE, Motion
 _AUDIO_RATE = 48_000
 # The fastest preset, with the two tools back that flat colours profit from at little cost: half of the processor time
 # of "veryfast" at 47 dB PSNR.
-_ENCODER_OPTIONS = {"preset": "ultrafast", "crf": "24", "x264-params": "cabac=1:deblock=1,1"}
+_ENCODER_OPTIONS = {"preset": "ultrafast", "crf": "24", "x264-params": "cabac=1:deblock=1,1", "threads": "1"}
+_SOUND_PIECE_SECONDS = 0.25
 
 
 def render_video(
@@ -66,54 +69,69 @@ def render_video(
         video.options = _ENCODER_OPTIONS
         video.codec_context.colorspace, video.codec_context.color_range = 6, 1  # BT.601 as OpenCV converts, limited
         sound = _encode_audio(container, audio_path, motion.duration_seconds) if audio_path else iter(())
-        sound_end = next(sound, np.inf)
-        pictures = _draw_ahead(
-            lambda frame: cv2.cvtColor(painter.draw(frame), cv2.COLOR_BGR2YUV_I420), motion.num_frames
-        )
-        bar = tqdm(pictures, total=motion.num_frames, desc=Path(path).name, unit="frame", disable=None)
-        for frame, picture in enumerate(bar):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p")))
-            while sound_end <= frame / frame_rate:
-                sound_end = next(sound, np.inf)
-        container.mux(video.encode())
-        for _ in sound:
-            pass
+
+        def draw(frame: int) -> Any:
+            planes: Any = cv2.cvtColor(painter.draw(frame), cv2.COLOR_BGR2YUV_I420)
+            return av.VideoFrame.from_ndarray(planes, format="yuv420p")
+
+        # Everything but the encoding of pictures runs ahead in other threads: OpenCV and PyAV release Python's lock.
+        num_threads = os.cpu_count() or 1
+        pictures = _run_ahead(draw, range(motion.num_frames), num_threads)
+        sound_pieces = _run_ahead(lambda _: next(sound, None), itertools.count(), 1)
+        with closing(pictures), closing(sound_pieces):
+            piece = next(sound_pieces)
+            for frame, picture in enumerate(
+                tqdm(pictures, total=motion.num_frames, desc=Path(path).name, unit="frame", disable=None)
+            ):
+                container.mux(video.encode(picture))
+                while piece is not None and piece[0] <= frame / frame_rate:
+                    container.mux(piece[1])
+                    piece = next(sound_pieces)
+            while piece is not None:
+                container.mux(piece[1])
+                piece = next(sound_pieces)
+            container.mux(video.encode())
 
 
-def _draw_ahead(draw: Callable[[int], Any], num_frames: int) -> Iterator[Any]:
-    """Yield `draw(0)`, `draw(1)`, ... in order while further frames are drawn: OpenCV releases Python's lock."""
-    num_threads = os.cpu_count() or 1
+def _run_ahead(function: Callable[[Any], Any], arguments: Iterable[Any], num_threads: int) -> Iterator[Any]:
+    """Yield `function` of each argument, in order, while threads work on those that follow; close it to end them."""
     with ThreadPoolExecutor(num_threads) as executor:
         pending: deque[Future] = deque()
-        for frame in range(num_frames):
-            pending.append(executor.submit(draw, frame))
+        for argument in arguments:
+            pending.append(executor.submit(function, argument))
             if len(pending) > 2 * num_threads:  # a few pictures, not all: each takes megabytes
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
 
 
-def _encode_audio(container: Any, audio_path: str | os.PathLike, duration_seconds: float) -> Iterator[float]:
-    """Encode up to `duration_seconds` of a file piece by piece; yield the time reached, seconds."""
+def _encode_audio(
+    container: Any, audio_path: str | os.PathLike, duration_seconds: float
+) -> Iterator[tuple[float, list[Any]]]:
+    """Encode up to `duration_seconds` of a file; yield pieces: the time at which one begins, seconds, and packets."""
     import av
 
     stream = container.add_stream("aac", rate=_AUDIO_RATE)
     stream.layout = "stereo"
     stream.bit_rate = 160_000
+    stream.options = {"aac_coder": "fast"}
     resampler = av.AudioResampler(format="fltp", layout="stereo", rate=_AUDIO_RATE)
-    wanted, done = round(duration_seconds * _AUDIO_RATE), 0
+    wanted, done, begun = round(duration_seconds * _AUDIO_RATE), 0, 0
+    packets: list[Any] = []
     for samples in _decoded(audio_path, resampler):
         samples = samples[:, : wanted - done]
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="stereo")
         frame.sample_rate, frame.pts = _AUDIO_RATE, done
-        container.mux(stream.encode(frame))
+        packets += stream.encode(frame)
         done += samples.shape[1]
-        yield done / _AUDIO_RATE
+        if done - begun >= _SOUND_PIECE_SECONDS * _AUDIO_RATE:
+            yield begun / _AUDIO_RATE, packets
+            begun, packets = done, []
         if done >= wanted:
             break
     if done == 0:
         raise ValueError(f"There is no sound in {audio_path}.")
-    container.mux(stream.encode())
+    yield begun / _AUDIO_RATE, packets + stream.encode()
 
 
 def _decoded(audio_path: str | os.PathLike, resampler: Any) -> Iterator[np.ndarray]:
