@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -93,7 +93,9 @@ def render_video(
             container.mux(video.encode())
 
 
-def _run_ahead(function: Callable[[Any], Any], arguments: Iterable[Any], num_threads: int) -> Iterator[Any]:
+def _run_ahead(
+    function: Callable[[Any], Any], arguments: Iterable[Any], num_threads: int
+) -> Generator[Any, None, None]:
     """Yield `function` of each argument, in order, while threads work on those that follow; close it to end them."""
     with ThreadPoolExecutor(num_threads) as executor:
         pending: deque[Future] = deque()
