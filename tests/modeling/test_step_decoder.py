@@ -52,3 +52,29 @@ def test_padding_changes_nothing_after_it(backbone):
         expected = backbone(inputs_embeds=embeddings[row : row + 1, columns]).last_hidden_state
         torch.testing.assert_close(hidden_states[row : row + 1, columns], expected, atol=1e-5, rtol=1e-5)
     assert torch.isfinite(hidden_states).all()
+
+
+class Adapter(torch.nn.Module):
+    """Adds a matrix of low rank to a linear module, as LoRA does."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+        self.down = torch.nn.Linear(module.in_features, 2, bias=False)
+        self.up = torch.nn.Linear(2, module.out_features, bias=False)
+
+    def forward(self, hidden_states):
+        return self.module(hidden_states) + self.up(self.down(hidden_states))
+
+
+@pytest.mark.parametrize("max_copied_weights", [0, 2**20], ids=["modules", "copies"])
+@torch.no_grad()
+def test_adapters_and_large_matrices_are_called_as_modules(backbone, max_copied_weights, monkeypatch):
+    monkeypatch.setattr("infinitedance.modeling.step_decoder._MAX_COPIED_WEIGHTS", max_copied_weights)
+    embeddings, positions = torch.randn(2, LENGTH, HIDDEN_SIZE), torch.arange(LENGTH)[None]
+    plain = StepDecoder(backbone, LENGTH)(embeddings, positions)
+    backbone.layers[1].self_attn.k_proj = Adapter(backbone.layers[1].self_attn.k_proj)
+    backbone.layers[2].mlp.down_proj = Adapter(backbone.layers[2].mlp.down_proj)
+    adapted = StepDecoder(backbone, LENGTH)(embeddings, positions)
+    assert (adapted - plain).abs().max() > 1e-3
+    torch.testing.assert_close(adapted, backbone(inputs_embeds=embeddings).last_hidden_state, atol=1e-5, rtol=1e-5)
