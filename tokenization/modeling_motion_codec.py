@@ -393,13 +393,13 @@ class MotionCodecModel(PreTrainedModel):
         for block in (*self.encoder.blocks, *self.decoder.blocks):
             block.pointwise.weight.zero_()
             block.pointwise.bias.zero_()
-        latents, token_mask = self._encode_latents(motion_features, None)
+        latents, token_mask = self.encode_latents(motion_features, None)
         self.quantizer._seed_codebooks(latents[token_mask])
 
     def encode(self, motion_features: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Encode features to codes.
 
-        Where the last token is not filled, the last frame is repeated.
+        Where the last token is not filled, the last frame is repeated. `refine_codes` finds better codes in more time.
 
         Args:
             motion_features: `(batch, frames, motion_feature_size)`.
@@ -412,8 +412,29 @@ class MotionCodecModel(PreTrainedModel):
         Raises:
             ValueError: If a shape is wrong, a clip has no real frame, or padding is not at the end.
         """
-        latents, token_mask = self._encode_latents(motion_features, frame_mask)
+        latents, token_mask = self.encode_latents(motion_features, frame_mask)
         return self.quantizer.search_codes(latents) * token_mask.unsqueeze(1)
+
+    def encode_latents(
+        self, motion_features: torch.Tensor, frame_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what is quantised, `(batch, num_tokens, codebook_dim)`, float32, and its mask `(batch, num_tokens)`.
+
+        Args:
+            motion_features: As in [`~MotionCodecModel.encode`].
+            frame_mask: As in [`~MotionCodecModel.encode`].
+        """
+        lengths = self._clip_lengths(motion_features, frame_mask)
+        stride = self.config.frames_per_token
+        frame_index = torch.arange(self.num_tokens(motion_features.shape[1]) * stride, device=motion_features.device)
+        token_mask = frame_index[None, ::stride] < lengths[:, None]
+        last_frame_repeated = torch.minimum(frame_index[None], lengths[:, None] - 1)
+        clip_index = torch.arange(len(lengths), device=lengths.device)[:, None]
+        normalized = (motion_features[clip_index, last_frame_repeated] - self.feature_mean) / self.feature_std
+        # Beyond the last token everything is zero, as beyond the end of a clip that stands alone.
+        normalized = normalized * token_mask.repeat_interleave(stride, dim=1).unsqueeze(-1)
+        latents = self.encoder(normalized.to(self.dtype), token_mask.unsqueeze(-1).to(self.dtype))
+        return latents.float(), token_mask
 
     def decode(self, codes: torch.Tensor, token_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Decode codes to features.
@@ -461,7 +482,7 @@ class MotionCodecModel(PreTrainedModel):
         Raises:
             ValueError: As [`~MotionCodecModel.encode`].
         """
-        latents, token_mask = self._encode_latents(motion_features, frame_mask)
+        latents, token_mask = self.encode_latents(motion_features, frame_mask)
         if frame_mask is None:
             frame_mask = torch.ones(motion_features.shape[:2], dtype=torch.bool, device=motion_features.device)
         with torch.autocast(latents.device.type, enabled=False):
@@ -482,22 +503,6 @@ class MotionCodecModel(PreTrainedModel):
             perplexity=perplexity,
             loss_terms=terms,
         )
-
-    def _encode_latents(
-        self, motion_features: torch.Tensor, frame_mask: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return latents `(batch, num_tokens, codebook_dim)`, float32, and their mask `(batch, num_tokens)`."""
-        lengths = self._clip_lengths(motion_features, frame_mask)
-        stride = self.config.frames_per_token
-        frame_index = torch.arange(self.num_tokens(motion_features.shape[1]) * stride, device=motion_features.device)
-        token_mask = frame_index[None, ::stride] < lengths[:, None]
-        last_frame_repeated = torch.minimum(frame_index[None], lengths[:, None] - 1)
-        clip_index = torch.arange(len(lengths), device=lengths.device)[:, None]
-        normalized = (motion_features[clip_index, last_frame_repeated] - self.feature_mean) / self.feature_std
-        # Beyond the last token everything is zero, as beyond the end of a clip that stands alone.
-        normalized = normalized * token_mask.repeat_interleave(stride, dim=1).unsqueeze(-1)
-        latents = self.encoder(normalized.to(self.dtype), token_mask.unsqueeze(-1).to(self.dtype))
-        return latents.float(), token_mask
 
     def _clip_lengths(self, motion_features: torch.Tensor, frame_mask: torch.Tensor | None) -> torch.Tensor:
         """Check the input and return the number of real frames of each clip, `(batch,)`."""

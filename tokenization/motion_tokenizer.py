@@ -11,6 +11,7 @@ from ..motion.motion import Motion
 from ..motion.skeleton import neutral_skeleton
 from .configuration_motion_codec import MotionCodecConfig
 from .modeling_motion_codec import MotionCodecModel
+from .refinement import refine_codes
 
 _CHUNK_TOKENS = 512
 
@@ -43,18 +44,23 @@ class MotionTokenizer:
         return self.config.num_quantizers * self.config.codebook_size
 
     @torch.inference_mode()
-    def encode(self, motion: Motion) -> torch.Tensor:
+    def encode(self, motion: Motion, refinement_steps: int = 0) -> torch.Tensor:
         """Encode a dance of any length.
 
         Args:
             motion: On our neutral body, at the codec's frame rate.
+            refinement_steps: Steps of `refine_codes`: 60 take a seventh off the joint error and a quarter off the
+                drift, in about a hundred times the time. 0 gives the encoder's own codes, those that generators are
+                trained with.
 
         Returns:
             Codes `(num_quantizers, num_tokens)`, int64, with `num_tokens` = ceil(frames / frames_per_token).
 
         Raises:
-            ValueError: If frame rate or skeleton are not those that the codec knows.
+            ValueError: If frame rate or skeleton are not the codec's, or `refinement_steps` is negative.
         """
+        if refinement_steps < 0:
+            raise ValueError(f"`refinement_steps` must be at least 0, got {refinement_steps}.")
         if motion.frame_rate != self.config.frame_rate:
             raise ValueError(
                 f"The codec takes motion at {self.config.frame_rate} frames per second, got {motion.frame_rate}: call "
@@ -63,7 +69,10 @@ class MotionTokenizer:
         if motion.skeleton != neutral_skeleton():
             raise ValueError("The codec takes motion on our neutral body: call `retarget(motion)` first.")
         features = motion_to_features(motion).to(self.model.device)
-        return self.model.encode(features[None])[0].cpu()
+        codes = self.model.encode(features[None])[0]
+        if refinement_steps:
+            codes = refine_codes(self.model, features, codes, refinement_steps)
+        return codes.cpu()
 
     @torch.inference_mode()
     def decode(self, codes: torch.Tensor, num_frames: int | None = None) -> Motion:

@@ -11,19 +11,21 @@ from ..motion.features import integrate_root
 from ..motion.rotations import yaw_to_matrix
 from ..tokenization.losses import hip_aligned_joint_positions
 from ..tokenization.modeling_motion_codec import MotionCodecModel
+from ..tokenization.refinement import refine_codes
 
 DRIFT_SECONDS = 2.0
 
 
 @torch.inference_mode()
 def evaluate_codec(
-    model: MotionCodecModel, clips: Iterable[tuple[str, torch.Tensor]]
+    model: MotionCodecModel, clips: Iterable[tuple[str, torch.Tensor]], refinement_steps: int = 0
 ) -> dict[str, dict[str, float | list[float]]]:
     """Encode and decode whole clips and measure what is lost, pooled over the frames of each source.
 
     Args:
         model: In evaluation mode.
         clips: Pairs of source and features `(frames, 269)`.
+        refinement_steps: Steps of `refine_codes` after the encoder.
 
     Returns:
         For each source, and for all clips under `"all"`: `mpjpe_mm`, the mean distance of joints posed by the decoded
@@ -37,6 +39,8 @@ def evaluate_codec(
     for source, features in clips:
         features = features.to(model.device)
         codes = model.encode(features[None])
+        if refinement_steps:
+            codes = refine_codes(model, features, codes[0], refinement_steps)[None]
         decoded = model.decode(codes)[0, : len(features)]
         measured = _clip_sums(decoded, features, model.config.frame_rate)
         usage = torch.nn.functional.one_hot(codes[0], model.config.codebook_size).sum(1).double()

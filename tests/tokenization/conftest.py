@@ -46,3 +46,9 @@ def tiny_codec(tiny_config, motion_features) -> MotionCodecModel:
     codec.set_feature_statistics(motion_features.mean((0, 1)), torch.full((269,), 0.5))
     codec.train()(motion_features)
     return codec.eval()
+
+
+@pytest.fixture(scope="session")
+def motion_features_90(motion) -> torch.Tensor:
+    """One clip, `(90, 269)`."""
+    return motion_to_features(motion)
