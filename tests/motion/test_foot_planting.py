@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infinitedance.dataset_builder.procedural_dance import synthesise_dance
-from infinitedance.evaluation.motion_quality import floor_penetration_mm, foot_slide_mm
+from infinitedance.evaluation.foot_contact import floor_penetration_mm, foot_slide_mm
 from infinitedance.motion.foot_planting import plant_feet
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting import put_on_floor

@@ -154,7 +154,7 @@ def test_what_cannot_be_saved_is_refused(name, change, message, moving, tmp_path
 
 
 def test_read_motion_names_the_endings_it_knows(tmp_path):
-    with pytest.raises(ValueError, match=r"must end in .bvh or .npz"):
+    with pytest.raises(ValueError, match=r"must end in .bvh, .json, .npy, .npz"):
         read_motion(tmp_path / "dance.fbx")
 
 

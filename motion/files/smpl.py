@@ -1,0 +1,219 @@
+"""Read SMPL, SMPL-H and SMPL-X motions (AMASS, AIST++, EDGE, POPDG, InfiniteDance) without a body model's file.
+
+The first 22 joints of all three bodies are ours, in our order, and their rotations mean the same: they are kept. The
+body is not: its shape (`betas`) is ignored, as its rest joints come with a licensed file. Where a file holds joint
+positions too (`full_pose` of EDGE) the dancer's own bones are measured from them, and the dance is moved to our body
+with the path in proportion and the feet planted. Elsewhere our body takes over rotations and path unscaled; the floor
+is fitted, and feet may slide by as much as the legs differ.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import roma
+import torch
+
+from ..kinematics import forward_kinematics
+from ..motion import Motion
+from ..retargeting import put_on_floor, retarget
+from ..rotations import matrix_to_quaternion
+from ..skeleton import NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
+from .plausibility import (
+    check_body,
+    check_frame_rate,
+    check_path,
+    check_up_axis,
+    finite_array,
+    guess_up_axis,
+    z_up_to_y_up,
+)
+
+logger = logging.getLogger(__name__)
+
+POSE_WIDTHS = {66: "22 body joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
+"""Numbers a frame of axis-angle poses may have."""
+_POSE_KEYS = ("poses", "smpl_poses")
+_ORIENT_AND_BODY_KEYS = (("root_orient", "pose_body"), ("global_orient", "body_pose"))
+_TRANSLATION_KEYS = ("trans", "smpl_trans", "transl")
+_FRAME_RATE_KEYS = ("mocap_framerate", "mocap_frame_rate", "fps", "frame_rate")
+_AIST_FRAME_RATE, _EDGE_FRAME_RATE, _INFINITEDANCE_FRAME_RATE = 60.0, 30.0, 30.0
+_MAX_ANGLE = 15.0
+"""Radians; axis-angle vectors are rarely longer than pi and never than a few turns."""
+_MAX_JOINT_ERROR = 0.05
+"""Metres by which `full_pose` may differ from a body with fixed bones that is posed by `smpl_poses`."""
+
+
+def is_smpl(arrays: Mapping[str, Any]) -> bool:
+    """Tell whether the arrays of a file are an SMPL motion."""
+    return any(key in arrays for key in _POSE_KEYS) or any(
+        orient in arrays and body in arrays for orient, body in _ORIENT_AND_BODY_KEYS
+    )
+
+
+def motion_from_smpl(
+    arrays: Mapping[str, Any],
+    path: str | os.PathLike,
+    *,
+    frame_rate: float | None = None,
+    up_axis: str | None = None,
+) -> Motion:
+    """Build a dance on our body from the arrays of an SMPL file.
+
+    Known are `poses` + `trans` + `mocap_framerate` or `mocap_frame_rate` (AMASS), `smpl_poses` + `smpl_trans` (EDGE,
+    POPDG: 30 Hz, with `full_pose` if there; AIST++: 60 Hz, `smpl_trans` in units of `smpl_scaling`), and `body_pose` +
+    `global_orient` + `transl` (InfiniteDance: 30 Hz). Hands, face and `betas` are ignored.
+
+    Args:
+        arrays: The file's arrays by name.
+        path: Named in messages and in the provenance.
+        frame_rate: Hz, where the file does not say or is wrong.
+        up_axis: `"y"` or `"z"`; found from the way the body stands if `None`.
+
+    Returns:
+        The dance with the file's rotations, the floor at y = 0; `provenance` says the up axis, and under `body` if the
+        bones were `"measured"` or are `"neutral"`.
+
+    Raises:
+        ValueError: If an array is missing, of the wrong shape, not finite, or in another unit.
+    """
+    check_up_axis(up_axis)
+    rotation_vectors = _rotation_vectors(arrays, path)
+    translations = _translations(arrays, path, len(rotation_vectors))
+    rate = check_frame_rate(_frame_rate(arrays, path) if frame_rate is None else frame_rate, path)
+    rotations = roma.rotvec_to_rotmat(torch.from_numpy(rotation_vectors))
+    root_positions, skeleton = translations, neutral_skeleton()
+    if "full_pose" in arrays:
+        joints = finite_array(arrays["full_pose"], "full_pose", path)
+        root_positions, skeleton = _measured_body(joints, rotations, path)
+
+    body = Motion(rate, root_positions, matrix_to_quaternion(rotations).numpy(), skeleton)
+    found_axis = up_axis or guess_up_axis(body.joint_positions(), path)
+    logger.info("%s: read with %s up at %g Hz; the body's shape is ours.", path, found_axis, rate)
+    if found_axis == "z":
+        root_positions = z_up_to_y_up(root_positions)
+        turn = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=torch.float64)
+        rotations = torch.cat([(turn @ rotations[:, 0]).unsqueeze(1), rotations[:, 1:]], dim=1)
+    check_path(root_positions, rate, path)
+    measured = "full_pose" in arrays
+    provenance = {
+        "source": os.path.basename(path),
+        "rotations": "source",
+        "up_axis": found_axis,
+        "body": "measured" if measured else "neutral",
+    }
+    motion = Motion(rate, root_positions, matrix_to_quaternion(rotations).numpy(), skeleton, provenance=provenance)
+    return retarget(motion) if measured else put_on_floor(motion)
+
+
+def _rotation_vectors(arrays: Mapping[str, Any], path: str | os.PathLike) -> np.ndarray:
+    """Return the 22 body joints' axis-angle rotations, `(frames, 22, 3)`, radians."""
+    key = next((key for key in _POSE_KEYS if key in arrays), None)
+    if key is not None:
+        poses = _flat(arrays[key], key, path)
+    else:
+        names = next((pair for pair in _ORIENT_AND_BODY_KEYS if all(key in arrays for key in pair)), None)
+        if names is None:
+            raise ValueError(
+                f"{path} is no SMPL motion: it must hold `poses`, `smpl_poses`, or `global_orient` and `body_pose`, "
+                f"got {', '.join(arrays)}."
+            )
+        orient, body = (_flat(arrays[key], key, path) for key in names)
+        if orient.shape[1] != 3 or body.shape[1] not in (63, 69) or len(orient) != len(body):
+            raise ValueError(
+                f"{path}: `{names[0]}` and `{names[1]}` must have shapes (frames, 3) and (frames, 63 or 69), got "
+                f"{orient.shape} and {body.shape}."
+            )
+        key, poses = " + ".join(names), np.concatenate([orient, body[:, :63]], axis=1)
+    if poses.shape[1] not in POSE_WIDTHS:
+        known = ", ".join(f"{width} ({body})" for width, body in POSE_WIDTHS.items())
+        raise ValueError(f"{path}: `{key}` must have {known} numbers a frame, got {poses.shape[1]}.")
+    vectors = poses[:, : 3 * NUM_JOINTS].reshape(len(poses), NUM_JOINTS, 3)
+    largest = np.linalg.norm(vectors, axis=-1).max()
+    if largest > _MAX_ANGLE:
+        raise ValueError(f"{path}: `{key}` must be axis-angle in radians, got an angle of {largest:.0f}: degrees?")
+    return vectors
+
+
+def _flat(value: Any, name: str, path: str | os.PathLike) -> np.ndarray:
+    array = finite_array(value, name, path)
+    if array.ndim == 3 and array.shape[2] == 3:
+        array = array.reshape(len(array), -1)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{path}: `{name}` must have shape (frames, 3 x joints) or (frames, joints, 3), got {array.shape}."
+        )
+    return array
+
+
+def _translations(arrays: Mapping[str, Any], path: str | os.PathLike, frames: int) -> np.ndarray:
+    """Return the root's path, `(frames, 3)`, metres; the scale of AIST++ is divided out."""
+    key = next((key for key in _TRANSLATION_KEYS if key in arrays), None)
+    if key is None:
+        raise ValueError(
+            f"{path} must hold the root's path as one of {', '.join(_TRANSLATION_KEYS)}, got {', '.join(arrays)}."
+        )
+    translations = finite_array(arrays[key], key, path)
+    if translations.shape != (frames, 3):
+        raise ValueError(
+            f"{path}: `{key}` must have shape ({frames}, 3) as there are poses, got {translations.shape}."
+        )
+    if "smpl_scaling" in arrays:
+        scaling = finite_array(np.ravel(arrays["smpl_scaling"]), "smpl_scaling", path)
+        if scaling.shape != (1,) or scaling[0] <= 0:
+            raise ValueError(f"{path}: `smpl_scaling` must be one positive number, got {scaling}.")
+        translations = translations / scaling[0]
+    return translations
+
+
+def _frame_rate(arrays: Mapping[str, Any], path: str | os.PathLike) -> float:
+    """Return what the file says, or what its format runs at."""
+    for key in _FRAME_RATE_KEYS:
+        if key in arrays:
+            return float(finite_array(np.ravel(arrays[key]), key, path)[0])
+    if "smpl_scaling" in arrays:
+        return _AIST_FRAME_RATE
+    if "smpl_poses" in arrays:
+        return _EDGE_FRAME_RATE
+    if "transl" in arrays:
+        return _INFINITEDANCE_FRAME_RATE
+    raise ValueError(
+        f"{path} does not say its frame rate: it must hold one of {', '.join(_FRAME_RATE_KEYS)}. Pass `frame_rate`."
+    )
+
+
+def _measured_body(
+    joints: np.ndarray, rotations: torch.Tensor, path: str | os.PathLike
+) -> tuple[np.ndarray, Skeleton]:
+    """Return the root's path and the dancer's own bones from posed joints `(frames, >= 22, 3)`.
+
+    A joint's offset is its position in the frame of its parent; over time it does not change.
+    """
+    if joints.ndim != 3 or joints.shape[2] != 3 or joints.shape[1] < NUM_JOINTS or len(joints) != len(rotations):
+        raise ValueError(
+            f"{path}: `full_pose` must have shape ({len(rotations)}, at least {NUM_JOINTS}, 3), got {joints.shape}."
+        )
+    joints = joints[:, :NUM_JOINTS]
+    check_body(joints, path)
+    zeros = torch.zeros(NUM_JOINTS, 3, dtype=torch.float64)
+    _, global_rotations = forward_kinematics(
+        rotations, torch.zeros(len(joints), 3, dtype=torch.float64), zeros, PARENTS
+    )
+    parents = list(PARENTS[1:])
+    bones = torch.from_numpy(joints[:, 1:] - joints[:, parents])
+    local = torch.einsum("tjba,tjb->tja", global_rotations[:, parents], bones)
+    offsets = torch.cat([zeros[:1], local.median(dim=0).values])
+    posed, _ = forward_kinematics(rotations, torch.from_numpy(joints[:, 0]), offsets, PARENTS)
+    error = float((posed - torch.from_numpy(joints)).norm(dim=-1).mean())
+    if error > _MAX_JOINT_ERROR:
+        raise ValueError(
+            f"{path}: `full_pose` must be the joints that the poses give, but they lie {error:.2f} m apart on average "
+            "with any bones of fixed length."
+        )
+    body = Skeleton(offsets.numpy())
+    neutral = neutral_skeleton()
+    return joints[:, 0], Skeleton(body.offsets, neutral.toe_rest_height * body.leg_length / neutral.leg_length)
