@@ -8,13 +8,14 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from ..evaluation.motion_quality import frozen_share, mean_joint_speed, mean_local_speed
+from ..evaluation.motion_quality import frozen_share
+from ..evaluation.physics import mean_joint_speed, mean_local_speed
+from ..evaluation.tables import Cell, Table, mean_with_interval
 from ..motion.features import features_to_motion
 from ..motion.motion import FRAME_RATE
 from ..motion.skeleton import CONTACT_JOINTS, JOINT_INDEX
 from .report_dances import DanceRequest, MeasuredDance, ReportData
 from .report_quality import HIPS, real_speed
-from .report_tables import Cell, Table, mean_with_interval
 
 GUIDANCE_SCALES = (0.0, 1.0, 2.0)
 STATISTICS_SECONDS = 10

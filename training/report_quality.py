@@ -8,14 +8,16 @@ import numpy as np
 import torch
 
 from ..dataset_builder.prepared import PreparedClip
+from ..evaluation import memory, physics
 from ..evaluation import motion_quality as quality
+from ..evaluation.foot_contact import floor_float_mm, floor_penetration_mm, foot_slide_mm
+from ..evaluation.tables import Cell, Table
 from ..motion.contacts import CONTACT_HEIGHT_METRES
 from ..motion.motion import FRAME_RATE
 from ..motion.skeleton import CONTACT_JOINTS, JOINT_INDEX
 from .choreo_data import load_takes
 from .codec_evaluation import evaluate_codec
 from .report_dances import MeasuredDance, ReportData
-from .report_tables import Cell, Table
 
 WITH_VALIDATION = "all, validation too"
 CODEC_ERRORS = ("mpjpe_mm", "root_drift_cm", "speed_ratio")
@@ -65,7 +67,7 @@ def quality_section(data: ReportData) -> list[Table]:
 
 def real_speed(data: ReportData, genre: str) -> float:
     """Return the mean joint speed of the real test dances of a genre, in m/s."""
-    return _mean(lambda dance: quality.mean_joint_speed(dance.positions, FRAME_RATE), _real(data, genre))
+    return _mean(lambda dance: physics.mean_joint_speed(dance.positions, FRAME_RATE), _real(data, genre))
 
 
 def body_numbers(dance: MeasuredDance, reference_speed: float) -> dict[str, float]:
@@ -83,16 +85,16 @@ def body_numbers(dance: MeasuredDance, reference_speed: float) -> dict[str, floa
     assert motion.foot_contacts is not None  # `put_on_floor` detects them
     low = feet[..., 1] < rest_heights + CONTACT_HEIGHT_METRES
     return {
-        "joint speed, m/s": quality.mean_joint_speed(positions, FRAME_RATE),
-        "relative to hips, m/s": quality.mean_local_speed(positions, FRAME_RATE, HIPS),
+        "joint speed, m/s": physics.mean_joint_speed(positions, FRAME_RATE),
+        "relative to hips, m/s": physics.mean_local_speed(positions, FRAME_RATE, HIPS),
         "frozen seconds": quality.frozen_share(positions, FRAME_RATE, reference_speed),
         "upright": quality.upright_share(positions, JOINT_INDEX["head"], JOINT_INDEX["pelvis"]),
         "stage radius, m": quality.stage_radius(motion.root_positions),
-        "distinct 4-grams": quality.distinct_ngram_share(dance.codes[:1], 4),
-        "penetration, mm": quality.floor_penetration_mm(feet, rest_heights),
-        "float, mm": quality.floor_float_mm(feet, rest_heights, motion.foot_contacts),
-        "slide in contact, mm/frame": quality.foot_slide_mm(feet, motion.foot_contacts),
-        "slide of low feet, mm/frame": quality.foot_slide_mm(feet, low),
+        "distinct 4-grams": memory.distinct_ngram_share(dance.codes[:1], 4),
+        "penetration, mm": floor_penetration_mm(feet, rest_heights),
+        "float, mm": floor_float_mm(feet, rest_heights, motion.foot_contacts),
+        "slide in contact, mm/frame": foot_slide_mm(feet, motion.foot_contacts),
+        "slide of low feet, mm/frame": foot_slide_mm(feet, low),
     }
 
 
@@ -176,11 +178,11 @@ def _seam_table(data: ReportData) -> Table:
 def _copying_table(data: ReportData) -> Table:
     takes = load_takes(data.clips, data.training_clips, data.codec, offsets=range(data.codec.config.frames_per_token))
     training_codes = [codes for take in takes for codes in take.codes]
-    known = {length: quality.known_ngrams(training_codes, length) for length in COPY_LENGTHS}
+    known = {length: memory.known_ngrams(training_codes, length) for length in COPY_LENGTHS}
     rows: list[list[Cell]] = []
     for kind, dances in (("real", _real(data)), ("generated", _generated(data))):
         shares = [
-            np.mean([quality.copied_ngram_share(dance.codes, known[length], length) for dance in dances])
+            np.mean([memory.copied_ngram_share(dance.codes, known[length], length) for dance in dances])
             for length in COPY_LENGTHS
         ]
         rows.append([kind, *map(float, shares)])
