@@ -112,7 +112,7 @@ def beat_alignment(
         From 0 to 1; 0 if the dance never slows down.
     """
     beat_times = _beats_inside(joint_positions, frame_rate, beat_times)
-    return _alignment(slow_times_seconds(joint_positions, frame_rate), beat_times, sigma_seconds)
+    return mean_nearness(beat_times, slow_times_seconds(joint_positions, frame_rate), sigma_seconds)
 
 
 def beat_alignment_excess(
@@ -138,8 +138,8 @@ def beat_alignment_excess(
     slow_times = slow_times_seconds(joint_positions, frame_rate)
     duration = len(joint_positions) / frame_rate
     shifts = np.random.default_rng(seed).uniform(0, duration, num_shifts)
-    chance = [_alignment((slow_times + shift) % duration, beat_times, sigma_seconds) for shift in shifts]
-    return _alignment(slow_times, beat_times, sigma_seconds) - float(np.mean(chance))
+    chance = [mean_nearness(beat_times, (slow_times + shift) % duration, sigma_seconds) for shift in shifts]
+    return mean_nearness(beat_times, slow_times, sigma_seconds) - float(np.mean(chance))
 
 
 def slow_times_seconds(joint_positions: np.ndarray, frame_rate: float) -> np.ndarray:
@@ -147,6 +147,23 @@ def slow_times_seconds(joint_positions: np.ndarray, frame_rate: float) -> np.nda
     smooth = gaussian_filter1d(speed_curve(joint_positions, frame_rate), SMOOTHING_SECONDS * frame_rate)
     is_minimum = (smooth[1:-1] < smooth[:-2]) & (smooth[1:-1] <= smooth[2:])
     return (np.flatnonzero(is_minimum) + 1) / frame_rate
+
+
+def mean_nearness(times: np.ndarray, targets: np.ndarray, sigma: float) -> float:
+    """Return the mean of `exp(-d^2 / (2 sigma^2))` over times, d = the distance to the nearest target.
+
+    Args:
+        times: `(times,)`, in any unit; what is averaged over.
+        targets: `(targets,)`, in the same unit.
+        sigma: Tolerance, in the same unit.
+
+    Returns:
+        From 0 to 1; 0 if there is no time or no target.
+    """
+    if len(times) == 0 or len(targets) == 0:
+        return 0.0
+    distances = np.abs(np.subtract.outer(times, targets)).min(axis=1)
+    return float(np.exp(-(distances**2) / (2 * sigma**2)).mean())
 
 
 def bootstrap_interval(
@@ -207,10 +224,3 @@ def _beats_inside(joint_positions: np.ndarray, frame_rate: float, beat_times: np
     if len(inside) == 0:
         raise ValueError(f"`beat_times` must hold a beat within the clip's {duration:.2f} s, got none.")
     return inside
-
-
-def _alignment(slow_times: np.ndarray, beat_times: np.ndarray, sigma_seconds: float) -> float:
-    if len(slow_times) == 0:
-        return 0.0
-    distances = np.abs(beat_times[:, None] - slow_times).min(axis=1)
-    return float(np.exp(-(distances**2) / (2 * sigma_seconds**2)).mean())

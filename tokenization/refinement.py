@@ -105,9 +105,9 @@ def synthesis_loss(model: MotionCodecModel, decoded: torch.Tensor, motion_featur
         motion_features: `(frames, 269)`, not normalised.
     """
     num_frames = min(_WINDOW_FRAMES, len(motion_features))
-    starts = range(0, len(motion_features), num_frames)
     # The last window ends with the clip and overlaps the one before it.
-    starts = [min(start, len(motion_features) - num_frames) for start in starts]
+    last_start = len(motion_features) - num_frames
+    starts = [min(start, last_start) for start in range(0, len(motion_features), num_frames)]
     decoded, motion_features = (
         torch.stack([features[start : start + num_frames] for start in starts])
         for features in (decoded, motion_features)

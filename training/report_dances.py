@@ -16,7 +16,7 @@ from ..audio.loading import load_audio
 from ..dataset_builder.clip_folder import read_clip_folder
 from ..dataset_builder.prepared import PreparedClip, PreparedClips
 from ..evaluation.pulse import pulse_lock, speed_curve, steady_beat_phase
-from ..motion.features import features_to_motion
+from ..motion.features import NUM_FEATURES, features_to_motion
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.retargeting import put_on_floor
 from ..pipeline import MusicToDancePipeline
@@ -80,11 +80,14 @@ class DanceRequest:
         music: Music features, `(frames, 109)`; the dance is as long.
         genre: Genre to ask for.
         seed: Seed.
+        references: Motion features of reference dances on the song's time, `(num_references, frames, 269)`; none if
+            `None`. All requests of a batch have as many, or none has any.
     """
 
     music: np.ndarray
     genre: str
     seed: int
+    references: np.ndarray | None = None
 
 
 class ReportData:
@@ -167,10 +170,16 @@ class ReportData:
         """
         lengths = [len(request.music) for request in requests]
         music = np.zeros((len(requests), max(lengths), requests[0].music.shape[1]), np.float32)
-        for row, request in zip(music, requests, strict=True):
-            row[: len(request.music)] = request.music
+        for heard, request in zip(music, requests, strict=True):
+            heard[: len(request.music)] = request.music
+        references = None
+        if requests[0].references is not None:
+            references = torch.zeros(len(requests), len(requests[0].references), max(lengths), NUM_FEATURES)
+            for row, request, length in zip(references, requests, lengths, strict=True):
+                row[:, :length] = torch.from_numpy(np.asarray(request.references))
         codes = self.model.generate_codes(
             torch.from_numpy(music),
+            reference_features=references,
             frame_mask=torch.arange(max(lengths)) < torch.tensor(lengths)[:, None],
             genre_ids=torch.tensor([self.pipeline.processor.genre_to_id(request.genre) for request in requests]),
             seeds=[request.seed for request in requests],

@@ -16,11 +16,11 @@ from ..evaluation.pulse import (
     speed_curve,
     steady_beat_phase,
 )
+from ..evaluation.tables import Cell, Table, mean_with_interval
 from ..motion.motion import FRAME_RATE
 from .choreo_data import ChoreoWindows, DanceTake, load_takes
 from .choreo_evaluation import evaluate_choreollama, wrong_songs
 from .report_dances import DanceRequest, HeldOutSong, MeasuredDance, ReportData, cycles_per_beat, tempo_bpm
-from .report_tables import Cell, Table, mean_with_interval
 
 MIN_TEMPO_DIFFERENCE = 0.1
 CHANGE_TEMPOS_BPM = (90.0, 120.0)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..dataset_builder.procedural_music import MUSIC_PATTERNS, SAMPLING_RATE, synthesise_music
+from ..evaluation.tables import Cell, Table
 from ..motion.files import read_motion
 from .report_dances import ReportData
-from .report_tables import Cell, Table
 
 SONG_SECONDS = (1.0, 7.3, 61.0, 600.0)
 REPEATED_SECONDS = 7.3

@@ -1,57 +1,22 @@
-"""Tables of measured numbers: kept as JSON, shown as Markdown."""
+"""Reports in sections that are measured apart: their record as JSON, and the whole as Markdown."""
 
 from __future__ import annotations
 
 import hashlib
-import math
+import json
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from tqdm import tqdm
 
-from ..evaluation.pulse import bootstrap_interval
-
-Cell = str | int | float | list[float] | None
-"""A list is a mean with the two ends of its interval."""
-
-INTRODUCTION = """# Measured results
-
-Written by `python -m infinitedance.training.report`; not edited by hand. Every section names the command that measures
-it again, and the `.json` beside this file holds the same numbers. Songs and dances of the test split were never
-trained on. A range in parentheses is a 95 % bootstrap interval over songs; with few songs it is a rough one.
-"""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Numbers under one heading.
-
-    Args:
-        title: The heading.
-        columns: Names of the columns, with units.
-        rows: As many cells each.
-        note: What the numbers mean and what is wanted of them.
-    """
-
-    title: str
-    columns: list[str]
-    rows: list[list[Cell]]
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if any(len(row) != len(self.columns) for row in self.rows):
-            raise ValueError(f"Every row of {self.title!r} must have {len(self.columns)} cells.")
-
-
-def mean_with_interval(values_per_song: Sequence[float] | np.ndarray) -> list[float]:
-    """Return the mean over songs and the ends of its bootstrap interval; NaN if any song has no value."""
-    if not np.isfinite(values_per_song).all():
-        return [math.nan] * 3
-    return [float(np.mean(values_per_song)), *bootstrap_interval(values_per_song)]
+from ..evaluation.tables import Table, table_markdown, without_nan
+from ..motion.files import atomic_path
+from .report_dances import ReportData
 
 
 def section_record(title: str, command: str, model_dir: Path, tables: Sequence[Table]) -> dict[str, Any]:
@@ -63,13 +28,13 @@ def section_record(title: str, command: str, model_dir: Path, tables: Sequence[T
         "command": command,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "weights_sha256": weights,
-        "tables": [_without_nan(asdict(table)) for table in tables],
+        "tables": [without_nan(asdict(table)) for table in tables],
     }
 
 
-def render_markdown(sections: dict[str, dict[str, Any]]) -> str:
-    """Show sections, as returned by `section_record`, in order."""
-    parts = [INTRODUCTION]
+def render_markdown(sections: dict[str, dict[str, Any]], introduction: str) -> str:
+    """Show sections, as returned by `section_record`, in order, after some text."""
+    parts = [introduction]
     for section in sections.values():
         versions = ", ".join(f"{name} {number}" for name, number in section["versions"].items())
         parts += [
@@ -77,35 +42,73 @@ def render_markdown(sections: dict[str, dict[str, Any]]) -> str:
             f"```bash\n{section['command']}\n```\n",
             f"Measured with {versions}; weights {section['weights_sha256'][:12]}.\n",
         ]
-        for table in section["tables"]:
-            lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
-            parts.append(f"### {table['title']}\n")
-            parts.append("\n".join("| " + " | ".join(map(format_cell, line)) + " |" for line in lines) + "\n")
-            if table["note"]:
-                parts.append(table["note"] + "\n")
+        parts += map(table_markdown, section["tables"])
     return "\n".join(parts)
 
 
-def format_cell(cell: Cell) -> str:
-    """Show a number with three digits, an interval in parentheses, a missing number as a dash."""
-    if isinstance(cell, list):
-        if cell[0] is None:
-            return "-"
-        return f"{format_cell(cell[0])} ({format_cell(cell[1])} to {format_cell(cell[2])})"
-    if cell is None:
-        return "-"
-    if isinstance(cell, float):
-        decimals = 0 if abs(cell) >= 100 else 1 if abs(cell) >= 10 else 2 if abs(cell) >= 1 else 3
-        return f"{cell:.{decimals}f}"
-    return str(cell)
+Sections = Mapping[str, tuple[str, Callable[[ReportData], list[Table]]]]
+"""Title of each section, and what measures it."""
 
 
-def _without_nan(value: Any) -> Any:
-    """Replace NaN, which JSON does not know, by `None`, and round to six digits."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float):
-        return None if math.isnan(value) else float(f"{value:.6g}")
-    return value
+def report_parser(description: str | None, sections: Sequence[str]) -> ArgumentParser:
+    """Return the parser of the command line of a report."""
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--model_dir", type=Path, required=True, help="model folder with its codec")
+    parser.add_argument("--data_dir", type=Path, required=True, help="prepared folder; its test split is measured on")
+    parser.add_argument("--clip_folder", type=Path, required=True, help="the clip folder that it was prepared from")
+    parser.add_argument("--output", type=Path, required=True, help="Markdown file; numbers go to a .json beside it")
+    parser.add_argument("--num_seeds", type=int, default=3, help="dances for each song (default: 3)")
+    parser.add_argument("--max_seconds", type=float, default=60.0, help="songs are cut to this length (default: 60)")
+    parser.add_argument(
+        "--sections",
+        default=",".join(sections),
+        help="sections to measure again, the others are kept from the last report (default: %(default)s)",
+    )
+    return parser
+
+
+def section_command(module: str, arguments: Namespace, section: str) -> str:
+    """Return the command line that measures one section again; of absolute paths only the last part is shown."""
+    parts = [f"python -m infinitedance.training.{module}"]
+    for name in ("model_dir", "data_dir", "clip_folder", "output"):
+        path: Path = getattr(arguments, name)
+        parts.append(f"--{name} {path.name if path.is_absolute() else path}")
+    parts += [f"--num_seeds {arguments.num_seeds}", f"--max_seconds {arguments.max_seconds:g}"]
+    return " ".join([*parts, f"--sections {section}"])
+
+
+def run_report(
+    module: str, parser: ArgumentParser, sections: Sections, introduction: str, command_line: Sequence[str] | None
+) -> None:
+    """Measure sections and write the report after each of them; those not chosen are kept from the last report.
+
+    Args:
+        module: Name of the calling module, below `infinitedance.training`.
+        parser: From `report_parser`.
+        sections: All sections, in order.
+        introduction: Text before them.
+        command_line: Without the program's name; `sys.argv[1:]` if `None`.
+    """
+    arguments = parser.parse_args(command_line)
+    chosen = arguments.sections.split(",")
+    unknown = sorted(set(chosen) - set(sections))
+    if unknown:
+        parser.error(f"--sections must be some of {','.join(sections)}, got {','.join(unknown)}")
+    json_path = arguments.output.with_suffix(".json")
+    measured = json.loads(json_path.read_text(encoding="utf-8")) if json_path.is_file() else {}
+    data = ReportData(
+        arguments.model_dir,
+        arguments.data_dir,
+        arguments.clip_folder,
+        num_seeds=arguments.num_seeds,
+        max_seconds=arguments.max_seconds,
+    )
+    for name in tqdm([name for name in sections if name in chosen], unit="section"):
+        title, measure = sections[name]
+        command = section_command(module, arguments, name)
+        measured[name] = section_record(title, command, arguments.model_dir, measure(data))
+        measured = {each: measured[each] for each in sections if each in measured}
+        with atomic_path(json_path) as partial:
+            partial.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        with atomic_path(arguments.output) as partial:
+            partial.write_text(render_markdown(measured, introduction), encoding="utf-8")

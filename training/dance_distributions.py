@@ -1,0 +1,110 @@
+"""Sets of dances as features, for the distances between sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..evaluation.distribution import mean_pairwise_distance, measure_frechet, normalize_by_reference
+from ..evaluation.geometric_features import geometric_features
+from ..evaluation.kinetic_features import FeatureMode, kinetic_features
+from ..evaluation.report import frechet_record
+from ..motion.motion import FRAME_RATE
+
+MIN_GENERATED_CLIPS, MIN_REFERENCE_CLIPS = 2, 4
+FEATURES = {"k": kinetic_features, "m": geometric_features}
+MODES: tuple[FeatureMode, ...] = ("compat", "corrected")
+FeatureKey = tuple[str, FeatureMode]
+FEATURE_KEYS: tuple[FeatureKey, ...] = tuple((kind, mode) for kind in FEATURES for mode in MODES)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipSet:
+    """Features of clips.
+
+    Args:
+        features: By kind (`"k"`, `"m"`) and mode, each `(clips, features)`.
+        groups: `(clips,)`, what each clip belongs to: clips of one group are not independent.
+    """
+
+    features: dict[FeatureKey, np.ndarray]
+    groups: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+
+def clip_set(positions: Sequence[np.ndarray], groups: Sequence[str], window_seconds: float | None = None) -> ClipSet:
+    """Compute the features of dances, whole or in windows.
+
+    Args:
+        positions: `(frames, 22, 3)` of each dance, metres, at 30 Hz.
+        groups: What each dance belongs to, such as its song.
+        window_seconds: Dances are cut into windows of this length, one after the other, and what is left at the end
+            is dropped; `None`: they stay whole.
+    """
+    clips, owners = [], []
+    for dance, group in zip(positions, groups, strict=True):
+        length = len(dance) if window_seconds is None else round(window_seconds * FRAME_RATE)
+        parts = [dance[start : start + length] for start in range(0, len(dance) - length + 1, length)]
+        clips += parts
+        owners += [group] * len(parts)
+    features = {
+        (kind, mode): np.array([FEATURES[kind](clip, FRAME_RATE, mode=mode) for clip in clips])
+        for kind, mode in FEATURE_KEYS
+    }
+    return ClipSet(features, np.array(owners))
+
+
+def check_size(clips: ClipSet, name: str, least: int) -> None:
+    """Raise `ValueError` unless there are enough clips, of two groups or more, to measure a distribution."""
+    num_groups = len(np.unique(clips.groups))
+    if len(clips) < least or num_groups < 2:
+        raise ValueError(
+            f"Distances between sets of dances need at least {least} {name} clips of 2 songs, got {len(clips)} of "
+            f"{num_groups}: give more dances, or cut them by --window-seconds."
+        )
+
+
+def measure_distributions(
+    generated: ClipSet, references: Mapping[str, ClipSet], *, seed: int = 0
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Measure Fréchet distances from each reference, and the diversity beside that of the first reference.
+
+    Args:
+        generated: Dances to measure.
+        references: Real ones, by name.
+        seed: Of floors and intervals.
+
+    Returns:
+        The entries `frechet` and `diversity` of the report.
+
+    Raises:
+        ValueError: If there are too few clips.
+    """
+    check_size(generated, "generated", MIN_GENERATED_CLIPS)
+    for name, reference in references.items():
+        check_size(reference, name, MIN_REFERENCE_CLIPS)
+    frechet = []
+    for against, reference in references.items():
+        for kind, mode in FEATURE_KEYS:
+            result = measure_frechet(
+                generated.features[kind, mode],
+                reference.features[kind, mode],
+                generated_groups=generated.groups,
+                reference_groups=reference.groups,
+                seed=seed,
+            )
+            frechet.append(frechet_record(f"FID_{kind}", mode, against, result))
+    first = next(iter(references.values()))
+    diversity = []
+    for kind, mode in FEATURE_KEYS:
+        real = first.features[kind, mode]
+        varies = real.std(axis=0) > 0
+        both = normalize_by_reference(generated.features[kind, mode][:, varies], real[:, varies])
+        values = dict(zip(("generated", "reference"), map(mean_pairwise_distance, both), strict=True))
+        diversity.append({"name": f"Div_{kind}", "mode": mode, **values})
+    return frechet, diversity
