@@ -1,0 +1,315 @@
+"""`build_dataset`: sources to a built data set, in one process or many, resumable after a kill at any moment."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import multiprocessing
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ..motion.extras import require_extra
+from ..motion.files import atomic_path
+from .clip_folder import MIRROR_SUFFIX
+from .manifest import MANIFEST_FILE, BuiltClip, write_manifest
+from .prepared import INDEX_FILE, PreparedClip
+from .quality_gates import QualityGates
+from .report import REPORT_FILES, write_report
+from .splits import split_by_song
+from .stages import (
+    ENTRY_FOLDER,
+    FAILED,
+    OUTPUT_FOLDERS,
+    ClipJob,
+    SourceFolder,
+    StageSettings,
+    build_clip,
+    codec_sha256,
+    read_entry,
+)
+
+logger = logging.getLogger(__name__)
+
+SETTINGS_FILE = "build.json"
+ENGINES = ("local", "ray")
+TEST_FRACTION, VALIDATION_FRACTION = 0.10, 0.05
+"""The paper's 85/5/10 (section 3.1)."""
+RAY_TASKS_PER_CPU = 4
+"""Tasks that wait on the cluster, so that a million clips need no million tasks at once."""
+
+
+def build_dataset(
+    sources: Sequence[SourceFolder],
+    output_dir: str | os.PathLike,
+    *,
+    codec: str | os.PathLike | None = None,
+    mirror: bool = True,
+    keep_audio: bool = True,
+    gates: QualityGates | None = None,
+    seed: int = 0,
+    num_workers: int = 1,
+    engine: str = "local",
+    trust_pickle: bool = False,
+    show_progress: bool = False,
+) -> Path:
+    """Build a data set: motion, music and codes of all clips that pass the quality gates, split by song and performer.
+
+    Every file is written under another name and renamed, and the entry of a clip comes after its files; so the build
+    may be killed at any moment and goes on where it was when it is called again. The result is the same to the byte,
+    whatever the number of workers, the engine and the interruptions (docs/dataset.md).
+
+    Args:
+        sources: The data sets.
+        output_dir: New, empty, or a build of the same settings to be finished.
+        codec: Motion codec, or a generator that holds one; without it the data set has no codes.
+        mirror: Make a mirrored copy of each clip.
+        keep_audio: Keep the sound of each clip beside its features.
+        gates: Quality gates; the defaults if not given.
+        seed: Another seed draws other splits.
+        num_workers: Processes (tasks at once on Ray).
+        engine: `"local"`, or `"ray"` for a cluster whose machines all see sources and output under these paths.
+        trust_pickle: Open sources that are pickles.
+        show_progress: Show a progress bar.
+
+    Returns:
+        `output_dir`, with `manifest.jsonl`, `index.json` (which training reads), `report.json`, `report.md` and the
+        files of the clips.
+
+    Raises:
+        FileExistsError: If `output_dir` holds something else.
+        FileNotFoundError: If a source is missing.
+        ImportError: If the engine or a source needs a package that is missing.
+        ValueError: If an argument is out of range, two clips have the same name, the build was begun with other
+            settings, or no clip passed.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}, got {engine!r}.")
+    if num_workers < 1:
+        raise ValueError(f"`num_workers` must be at least 1, got {num_workers}.")
+    if not sources:
+        raise ValueError("`sources` must name at least one data set, got none.")
+    output = Path(output_dir).resolve()
+    settings = StageSettings(
+        gates=gates or QualityGates(),
+        codec=None if codec is None else os.fspath(codec),
+        mirror=mirror,
+        keep_audio=keep_audio,
+        trust_pickle=trust_pickle,
+    )
+    jobs = list_jobs(sources, settings)
+    _begin(output, _settings_to_keep(sources, settings, seed))
+    waiting = [job for job in jobs if not _is_done(job, output)]
+    if len(waiting) < len(jobs):
+        logger.info("%s: %d of %d clips are done already.", output, len(jobs) - len(waiting), len(jobs))
+    if waiting:  # a manifest stands only beside what it describes
+        (output / MANIFEST_FILE).unlink(missing_ok=True)
+    run = _run_on_ray if engine == "ray" else _run_locally
+    _show(run(waiting, settings, str(output), num_workers), len(jobs), len(waiting), show_progress)
+    return finish_build(jobs, output, seed)
+
+
+def list_jobs(sources: Iterable[SourceFolder], settings: StageSettings) -> list[ClipJob]:
+    """List the clips of all sources, sorted by id, or say which ids are not unique."""
+    jobs = []
+    for source in sources:
+        source = replace(source, folder=str(Path(source.folder).resolve()))
+        jobs += [ClipJob(source, record) for record in source.open(settings.trust_pickle).records()]
+    if not jobs:
+        raise ValueError("The sources must list at least one clip, got none.")
+    ids = Counter(job.clip_id for job in jobs)
+    if settings.mirror:
+        ids.update(job.clip_id + MIRROR_SUFFIX for job in jobs)
+    twice = sorted(clip_id for clip_id, count in ids.items() if count > 1)
+    if twice:
+        raise ValueError(
+            f"Clip ids must be unique, got more than once: {', '.join(twice[:10])}"
+            f"{', ...' if len(twice) > 10 else ''}. Mirrored copies end in {MIRROR_SUFFIX}: a source that holds them "
+            "is built without making others."
+        )
+    return sorted(jobs, key=lambda job: job.clip_id)
+
+
+def finish_build(jobs: Sequence[ClipJob], output: Path, seed: int) -> Path:
+    """Draw the splits and write manifest, index and report of clips that are all done.
+
+    Files that belong to no clip are removed: those of an interrupted write, and of clips that left the source.
+    """
+    entries = [json.loads(_entry_path(job, output).read_text(encoding="utf-8")) for job in jobs]
+    clips = _draw_splits(jobs, entries, seed)
+    _remove_strangers(output, {job.file(ENTRY_FOLDER, ".json") for job in jobs}, clips)
+    with atomic_path(output / INDEX_FILE) as partial:
+        index = [asdict(_prepared_clip(clip)) for clip in clips]
+        partial.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    write_report([(job.source.name, entry) for job, entry in zip(jobs, entries, strict=True)], clips, output)
+    if not clips:
+        raise ValueError(f"None of the {len(jobs)} clips could be built: {output / 'report.md'} says why.")
+    write_manifest(clips, output)
+    return output
+
+
+def _draw_splits(jobs: Sequence[ClipJob], entries: Sequence[dict[str, Any]], seed: int) -> list[BuiltClip]:
+    """Return the built clips with their splits, sorted by id.
+
+    All listed clips take part in the draw, so that another limit of a gate moves no song to another split.
+    """
+    splits = split_by_song(
+        [job.qualified_record() for job in jobs],
+        test_fraction=TEST_FRACTION,
+        validation_fraction=VALIDATION_FRACTION,
+        min_test_songs=0,
+        pool_small_genres=True,
+        seed=seed,
+    )
+    split_of = {record.clip_id: split for split, records in splits.items() for record in records}
+    clips = [
+        BuiltClip(**{**values, "flags": tuple(values["flags"]), "split": split_of[entry["clip_id"]]})
+        for entry in entries
+        for values in entry["clips"]
+    ]
+    return sorted(clips, key=lambda clip: clip.clip_id)
+
+
+def _prepared_clip(clip: BuiltClip) -> PreparedClip:
+    return PreparedClip(
+        clip_id=clip.clip_id,
+        source=clip.source,
+        genre=clip.genre,
+        split=clip.split,
+        file=clip.motion_file,
+        num_frames=clip.num_frames,
+        song_id=clip.song_id,
+        music_file=clip.music_file,
+    )
+
+
+def _settings_to_keep(sources: Sequence[SourceFolder], settings: StageSettings, seed: int) -> dict[str, Any]:
+    """Return what the output depends on, without paths."""
+    return {
+        "version": importlib.metadata.version("infinitedance"),
+        "sources": sorted(source.name for source in sources),
+        "codec_sha256": None if settings.codec is None else codec_sha256(settings.codec),
+        "gates": settings.gates.to_mapping(),
+        "mirror": settings.mirror,
+        "keep_audio": settings.keep_audio,
+        "seed": seed,
+    }
+
+
+def _begin(output: Path, values: dict[str, Any]) -> None:
+    """Make the output folder, or see that it is a build with the same settings."""
+    path = output / SETTINGS_FILE
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(name for name in {*values, *found} if found.get(name) != values.get(name))
+        if changed:
+            raise ValueError(
+                f"{output} was begun with another {', '.join(changed)}. Finish it with the same settings, or build "
+                "into another folder."
+            )
+        return
+    if output.exists() and not output.is_dir():
+        raise FileExistsError(f"`output_dir` must be a folder, got the file {output}. Name another one.")
+    if output.is_dir() and any(not path.name.startswith(f".{Path(SETTINGS_FILE).stem}.") for path in output.iterdir()):
+        raise FileExistsError(f"`output_dir` must be new, empty or a build, got {output} with other files in it.")
+    output.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _entry_path(job: ClipJob, output: Path) -> Path:
+    return output / job.file(ENTRY_FOLDER, ".json")
+
+
+def _is_done(job: ClipJob, output: Path) -> bool:
+    """Return whether a clip needs no work: a failed one is tried again, its file may have been repaired."""
+    entry = read_entry(_entry_path(job, output))
+    if entry is None or entry["status"] == FAILED or entry["fingerprint"] != job.fingerprint():
+        return False
+    return all((output / file).is_file() for values in entry["clips"] for file in BuiltClip(**values).files)
+
+
+def _remove_strangers(output: Path, entry_files: set[str], clips: Iterable[BuiltClip]) -> None:
+    expected = entry_files | {file for clip in clips for file in clip.files}
+    for folder in OUTPUT_FOLDERS:
+        for path in sorted((output / folder).rglob("*"), reverse=True):
+            if path.is_file() and path.relative_to(output).as_posix() not in expected:
+                path.unlink()
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+    for name in (SETTINGS_FILE, INDEX_FILE, MANIFEST_FILE, *REPORT_FILES):
+        for path in output.glob(f".{Path(name).stem}.*{Path(name).suffix}"):
+            path.unlink()
+
+
+def _show(statuses: Iterable[str], num_clips: int, num_waiting: int, show_progress: bool) -> None:
+    from tqdm import tqdm
+
+    counts: Counter[str] = Counter()
+    bar = tqdm(
+        total=num_clips, initial=num_clips - num_waiting, unit="clip", desc="building", disable=not show_progress
+    )
+    with bar:
+        for status in statuses:
+            counts[status] += 1
+            bar.set_postfix(counts, refresh=False)
+            bar.update()
+
+
+def _run_locally(jobs: Sequence[ClipJob], settings: StageSettings, output: str, num_workers: int) -> Iterator[str]:
+    if num_workers == 1 or len(jobs) < 2:
+        yield from (build_clip(job, settings, output) for job in jobs)
+        return
+    # Forked children of a process in which torch has started its threads hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent) as executor:
+        futures = [executor.submit(build_clip, job, settings, output) for job in jobs]
+        try:
+            yield from (future.result() for future in as_completed(futures))
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it is killed; it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run_on_ray(jobs: Sequence[ClipJob], settings: StageSettings, output: str, num_workers: int) -> Iterator[str]:
+    require_extra("ray", "scale", "The engine `ray`")
+    # Ray reports how it is used unless it is told not to, before it is imported.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    started_here = not ray.is_initialized()
+    if started_here:
+        # A cluster that `RAY_ADDRESS` names has its own number of processors.
+        address = os.environ.get("RAY_ADDRESS", "local")
+        num_cpus = num_workers if address == "local" else None
+        ray.init(address, num_cpus=num_cpus, include_dashboard=False, log_to_driver=False)
+    try:
+        task = ray.remote(num_cpus=1)(build_clip)
+        waiting: list[ClipJob] = list(reversed(jobs))
+        running: list[Any] = []
+        while waiting or running:
+            while waiting and len(running) < RAY_TASKS_PER_CPU * num_workers:
+                running.append(task.remote(waiting.pop(), settings, output))
+            done, running = ray.wait(running)
+            yield from ray.get(done)
+    finally:
+        if started_here:
+            ray.shutdown()

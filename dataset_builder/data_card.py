@@ -1,0 +1,140 @@
+"""The data card of a built data set: generated from its manifest, so that it cannot say anything else."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ..evaluation.tables import Table, table_markdown
+from ..motion.extras import require_extra
+from ..motion.motion import FRAME_RATE
+from .hours import hour_table, hours_by_genre
+from .manifest import SPLITS, BuiltClip
+
+CARD_FILE = "README.md"
+NOT_STATED = "not stated: ask the source before you pass it on"
+SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+LARGEST_SIZE_CATEGORY = "1M<n<10M"
+
+CARD_TEXT = """# {title}
+
+Dances on one body of 22 joints at {frame_rate} frames per second, with the music that they are danced to, made by
+`infinitedance build`.
+
+```python
+from datasets import load_dataset
+
+data = load_dataset("path/to/this/folder", "{config}")
+```
+
+{split_table}
+{genre_table}
+Hours are those of the dances as they were recorded; mirrored copies, which `is_mirrored` marks, are not counted. Rows
+and columns add up.
+
+No song, and no performer where the source names them, stands in two splits.
+
+{licence_table}
+Each clip carries the terms of its source in the column `licence`; this collection gives no further rights. Weights
+that are trained on it are bound by the strictest of them.
+
+## Columns
+
+- `motion_features` (frames, 269): root, joint positions, rotations, velocities and foot contacts; `features_to_motion`
+  of the package `infinitedance` turns them into a dance.
+- `motion_codes` (levels, tokens): codes of the motion codec.
+- `music_features` (frames, 109): spectra, onsets, loudness and the beat clock; frame k of music and motion are the
+  same instant.
+- `audio`: FLAC, mono, 24 kHz, begins with frame 0; `infinitedance.dataset_builder.schema.decode_audio` decodes it.
+- `genre`, `coarse_genre`: class labels. `flags`: quality gates that the clip did not pass without remark.
+
+## Removal
+
+A dancer, musician or rights holder who wants a clip or a song removed names its `clip_id` or `song_id` {contact}. It
+is taken out of the files of the next revision, and out of the data that models are trained on from then on. No reason
+needs to be given.
+"""
+
+
+def render_data_card(
+    clips: Sequence[BuiltClip],
+    splits: Mapping[str, Sequence[str]],
+    *,
+    title: str = "Dances built with InfiniteDance",
+    contact: str = "in a discussion on the Community tab of this repository",
+) -> str:
+    """Write the data card of a data set.
+
+    Args:
+        clips: All clips, with their mirrored copies.
+        splits: The splits of each configuration that lies beside the card as Parquet; empty where the Hub adds them.
+        title: Name of the data set.
+        contact: How to ask for removal, a clause that follows "names its `clip_id`".
+
+    Returns:
+        Markdown with YAML front matter.
+    """
+    require_extra("yaml", "data", "A data card")
+    import yaml
+
+    front = yaml.safe_dump(_front_matter(clips, splits, title), sort_keys=False, allow_unicode=True)
+    text = CARD_TEXT.format(
+        title=title,
+        frame_rate=round(FRAME_RATE),
+        config=next(iter(splits), "paired"),
+        split_table=table_markdown(asdict(split_table(clips))),
+        genre_table=table_markdown(asdict(hours_by_genre(clips))),
+        licence_table=table_markdown(asdict(licence_table(clips))),
+        contact=contact,
+    )
+    return f"---\n{front}---\n\n{text}"
+
+
+def split_table(clips: Sequence[BuiltClip]) -> Table:
+    """Count clips, songs and performers of each split."""
+    rows: list[list[Any]] = []
+    for split in SPLITS:
+        members = [clip for clip in clips if clip.split == split]
+        originals = [clip for clip in members if not clip.is_mirrored]
+        songs = {clip.song_id for clip in originals}
+        performers = {clip.performer_id for clip in originals} - {""}
+        rows.append([split, len(originals), len(members) - len(originals), len(songs), len(performers)])
+    totals = [sum(column) for column in zip(*(row[1:] for row in rows), strict=True)]
+    columns = ["split", "clips", "mirrored copies", "songs", "named performers"]
+    return Table("Splits", columns, [*rows, ["all", *totals]])
+
+
+def licence_table(clips: Sequence[BuiltClip]) -> Table:
+    """List the licences of each source, with clips and hours."""
+    frames: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for clip in clips:
+        if not clip.is_mirrored:
+            frames[clip.source or "not stated", clip.licence or NOT_STATED].append(clip.num_frames)
+    rows = {names: [lengths] for names, lengths in sorted(frames.items())}
+    return hour_table("Licences", ["source", "licence"], ["hours"], rows)
+
+
+def _front_matter(clips: Sequence[BuiltClip], splits: Mapping[str, Sequence[str]], title: str) -> dict[str, Any]:
+    licences = Counter(clip.licence for clip in clips)
+    values: dict[str, Any] = {
+        "pretty_name": title,
+        "license": "other",
+        "license_name": "mixed" if len(licences) > 1 else next(iter(licences)) or "not-stated",
+        "task_categories": ["other"],
+        "tags": ["dance", "motion", "music", "3d", "music-to-dance"],
+        "size_categories": [
+            next((name for limit, name in SIZE_CATEGORIES if len(clips) < limit), LARGEST_SIZE_CATEGORY)
+        ],
+    }
+    if splits:
+        values["configs"] = [
+            {
+                "config_name": config,
+                "data_files": [{"split": split, "path": f"{config}/{split}-*.parquet"} for split in names],
+                **({"default": True} if config == "paired" else {}),
+            }
+            for config, names in splits.items()
+        ]
+    return values

@@ -1,0 +1,110 @@
+"""The manifest of a built data set: one line of JSON a clip, and where each of its files lies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from ..motion.files import atomic_path
+from .splits import TEST, TRAIN, VALIDATION
+
+MANIFEST_FILE = "manifest.jsonl"
+SPLITS = (TRAIN, VALIDATION, TEST)
+
+
+@dataclass(frozen=True)
+class BuiltClip:
+    """One clip of a built data set, or its mirrored copy; all paths are relative to the data set's folder.
+
+    Args:
+        clip_id: Unique: the source's name, a slash, and the source's own id.
+        song_id: The song, in the same form; all takes and mirrored copies share it.
+        performer_id: The dancer, in the same form, empty if the source does not say.
+        source: Data set that the clip comes from.
+        licence: Terms of the clip.
+        genre: The source's own label.
+        coarse_genre: One of the few labels that all sources share.
+        bpm: Tempo of the song, `None` if the source does not say.
+        is_mirrored: Whether this is the mirrored copy of another clip.
+        num_frames: Frames of the motion, 30 per second.
+        motion_file: `.npy` of `(num_frames, 269)` float32, the motion features.
+        music_file: `.npy` of `(frames, 109)` float32, the music features, whose frame 0 is that of the motion; `None`
+            without aligned music.
+        codes_file: `.npy` of `(num_quantizers, num_tokens)` int16; `None` if built without a codec.
+        audio_file: FLAC, mono, 24 kHz, whose first sample belongs to frame 0; `None` without music or if left out.
+        flags: Names of the quality gates that flag the clip.
+        sha256: Hash of the contents of these files.
+        split: `"train"`, `"validation"` or `"test"`.
+    """
+
+    clip_id: str
+    song_id: str
+    performer_id: str
+    source: str
+    licence: str
+    genre: str
+    coarse_genre: str
+    bpm: float | None
+    is_mirrored: bool
+    num_frames: int
+    motion_file: str
+    music_file: str | None
+    codes_file: str | None
+    audio_file: str | None
+    flags: tuple[str, ...]
+    sha256: str
+    split: str
+
+    @property
+    def files(self) -> list[str]:
+        """All files of the clip."""
+        return [file for file in (self.motion_file, self.music_file, self.codes_file, self.audio_file) if file]
+
+
+def write_manifest(clips: Iterable[BuiltClip], built_dir: Path) -> None:
+    """Write the manifest; equal clips give equal bytes."""
+    with atomic_path(built_dir / MANIFEST_FILE) as partial:
+        partial.write_text("".join(json_line(asdict(clip)) for clip in clips), encoding="utf-8")
+
+
+def read_manifest(built_dir: str | os.PathLike) -> list[BuiltClip]:
+    """Read the clips of a built data set, in the order of their ids.
+
+    Raises:
+        FileNotFoundError: If there is no manifest: the folder is no built data set, or its build was not finished.
+        ValueError: If a line is not a clip.
+    """
+    path = manifest_path(built_dir)
+    clips = []
+    names = {field.name for field in fields(BuiltClip)}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        values = json.loads(line)
+        if set(values) != names or values["split"] not in SPLITS:
+            raise ValueError(f"{path}, line {number}: a clip must have the fields {', '.join(sorted(names))}.")
+        clips.append(BuiltClip(**{**values, "flags": tuple(values["flags"])}))
+    return clips
+
+
+def manifest_sha256(built_dir: str | os.PathLike) -> str:
+    """Return the hash of the manifest, which names the hash of every file: it changes with any of them."""
+    return hashlib.sha256(manifest_path(built_dir).read_bytes()).hexdigest()
+
+
+def manifest_path(built_dir: str | os.PathLike) -> Path:
+    """Return the path of the manifest, or say that there is none."""
+    path = Path(built_dir) / MANIFEST_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path.parent} holds no {MANIFEST_FILE}: it is no built data set, or its build was not finished. Make it "
+            "with `infinitedance build`, or run the same command again to finish it."
+        )
+    return path
+
+
+def json_line(values: dict) -> str:
+    """Return one line of JSON with its keys in order."""
+    return json.dumps(values, sort_keys=True, ensure_ascii=False) + "\n"

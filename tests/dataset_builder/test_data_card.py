@@ -1,0 +1,114 @@
+import random
+
+import numpy as np
+import pytest
+import yaml
+
+from infinitedance.dataset_builder.data_card import licence_table, render_data_card, split_table
+from infinitedance.dataset_builder.hours import hours_by_genre, round_to_sum
+from infinitedance.dataset_builder.manifest import SPLITS, BuiltClip
+
+
+def make_clip(index: int, **values) -> BuiltClip:
+    fields = {
+        "clip_id": f"set/{index}",
+        "song_id": f"set/song{index}",
+        "performer_id": "",
+        "source": "set",
+        "licence": "CC0-1.0",
+        "genre": "waltz",
+        "coarse_genre": "Latin",
+        "bpm": None,
+        "is_mirrored": False,
+        "num_frames": 300,
+        "motion_file": f"motion/set/{index}.npy",
+        "music_file": None,
+        "codes_file": None,
+        "audio_file": None,
+        "flags": (),
+        "sha256": "",
+        "split": "train",
+    }
+    return BuiltClip(**{**fields, **values})
+
+
+def random_clips(seed: int, num_clips: int) -> list[BuiltClip]:
+    draw = random.Random(seed)
+    genres = {"waltz": "Latin", "rumba": "Latin", "krump": "Popular", "ballet": "Ballet"}
+    clips = []
+    for index in range(num_clips):
+        genre = draw.choice(list(genres))
+        clip = make_clip(
+            index,
+            genre=genre,
+            coarse_genre=genres[genre],
+            num_frames=draw.randint(30, 20_000),
+            split=draw.choice(SPLITS),
+            licence=draw.choice(["", "CC0-1.0", "research only"]),
+            source=draw.choice(["one", "two"]),
+        )
+        clips += [clip, make_clip(index, **{**vars(clip), "clip_id": f"{clip.clip_id}_mirror", "is_mirrored": True})]
+    return clips
+
+
+@pytest.mark.parametrize("num_clips", [1, 7, 300])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_printed_hours_add_up_and_equal_the_data(seed, num_clips):
+    clips = random_clips(seed, num_clips)
+    originals = [clip for clip in clips if not clip.is_mirrored]
+    table = hours_by_genre(clips)
+    decimals = len(table.rows[0][-1].split(".")[1])
+    # The printed text itself is added, in whole steps of its last digit.
+    printed = np.array([[round(float(cell) * 10**decimals) for cell in row[3:]] for row in table.rows])
+    np.testing.assert_array_equal(printed[:-1].sum(axis=0), printed[-1])
+    np.testing.assert_array_equal(printed[:, :3].sum(axis=1), printed[:, 3])
+    assert sum(row[2] for row in table.rows[:-1]) == table.rows[-1][2] == num_clips
+    total = sum(clip.num_frames for clip in originals) / 108_000
+    assert printed[-1, -1] / 10**decimals == pytest.approx(total, abs=0.5 / 10**decimals + 1e-9)
+    for row, values in zip(table.rows[:-1], printed, strict=False):
+        for split, value in zip(SPLITS, values, strict=False):
+            frames = sum(clip.num_frames for clip in originals if (clip.genre, clip.split) == (row[1], split))
+            assert abs(value / 10**decimals - frames / 108_000) < 1 / 10**decimals
+
+
+def test_hours_of_the_licences_are_those_of_the_genres():
+    clips = random_clips(0, 100)
+    table = licence_table(clips)
+    assert table.rows[-1][-1] == hours_by_genre(clips).rows[-1][-1]
+    assert sum(row[2] for row in table.rows[:-1]) == table.rows[-1][2] == 100
+    assert "not stated" in {row[1].split(":")[0] for row in table.rows}
+
+
+def test_rounding_to_a_sum_moves_no_value_by_a_whole_step():
+    random_numbers = np.random.default_rng(0)
+    for _ in range(200):
+        counts = random_numbers.integers(0, 10**6, size=random_numbers.integers(1, 30))
+        steps = round_to_sum(counts, 108_000, 100)
+        assert steps.sum() == round(counts.sum() / 1080)
+        assert (np.abs(steps - counts / 1080) < 1).all()
+
+
+def test_clips_songs_and_performers_are_counted_by_split():
+    clips = [
+        make_clip(0, song_id="a", performer_id="x"),
+        make_clip(1, song_id="a", performer_id="y"),
+        make_clip(2, song_id="b", split="test"),
+        make_clip(3, song_id="a", performer_id="x", is_mirrored=True),
+    ]
+    rows = {row[0]: row[1:] for row in split_table(clips).rows}
+    assert rows == {"train": [2, 1, 1, 2], "validation": [0, 0, 0, 0], "test": [1, 0, 1, 0], "all": [3, 1, 2, 2]}
+
+
+def test_the_front_matter_names_the_files_as_the_hub_expects():
+    card = render_data_card(random_clips(0, 20), {"paired": ["train", "test"], "codes": ["train"]})
+    front = yaml.safe_load(card.split("---")[1])
+    paired, codes = front["configs"]
+    assert paired["default"] and paired["data_files"][1] == {"split": "test", "path": "paired/test-*.parquet"}
+    assert codes["config_name"] == "codes" and "default" not in codes
+    assert (front["license"], front["license_name"], front["size_categories"]) == ("other", "mixed", ["n<1K"])
+    assert "## Removal" in card and "research only" in card
+
+
+def test_one_licence_is_named_in_the_front_matter():
+    front = yaml.safe_load(render_data_card([make_clip(0)], {}).split("---")[1])
+    assert front["license_name"] == "CC0-1.0" and "configs" not in front
