@@ -5,7 +5,10 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelF
 from .audio.beats import BeatClock
 from .audio.features import MusicFeatureExtractor
 from .audio.loading import load_audio
+from .dataset_builder.retrieval_index import DanceRetrievalIndex
 from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
+from .modeling.configuration_music_dance import MusicDanceConfig
+from .modeling.modeling_music_dance import MusicDanceEncoder
 from .motion.files import read_motion, save_motion, write_bvh
 from .motion.motion import Motion
 from .motion.rendering import render_contact_sheet, render_video
@@ -25,10 +28,13 @@ __all__ = [
     "ChoreoLlamaModel",
     "ChoreoLlamaProcessor",
     "Dance",
+    "DanceRetrievalIndex",
     "Motion",
     "MotionCodecConfig",
     "MotionCodecModel",
     "MotionTokenizer",
+    "MusicDanceConfig",
+    "MusicDanceEncoder",
     "MusicFeatureExtractor",
     "MusicToDancePipeline",
     "Skeleton",
@@ -46,5 +52,7 @@ AutoModel.register(MotionCodecConfig, MotionCodecModel, exist_ok=True)
 AutoConfig.register(ChoreoLlamaConfig.model_type, ChoreoLlamaConfig, exist_ok=True)
 AutoModel.register(ChoreoLlamaConfig, ChoreoLlamaModel, exist_ok=True)
 AutoModelForCausalLM.register(ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration, exist_ok=True)
+AutoConfig.register(MusicDanceConfig.model_type, MusicDanceConfig, exist_ok=True)
+AutoModel.register(MusicDanceConfig, MusicDanceEncoder, exist_ok=True)
 AutoFeatureExtractor.register(ChoreoLlamaConfig, MusicFeatureExtractor, exist_ok=True)
 AutoProcessor.register(ChoreoLlamaConfig, ChoreoLlamaProcessor, exist_ok=True)

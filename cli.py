@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .motion.files import read_motion, save_motion, write_bvh
 from .motion.rendering import check_picture_size, render_contact_sheet, render_video
-from .pipeline import DEFAULT_MODEL, DEMO_SONG, MusicToDancePipeline
+from .pipeline import DEFAULT_MODEL, DEFAULT_REFERENCES, DEMO_SONG, MusicToDancePipeline
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,6 +33,23 @@ def build_parser() -> argparse.ArgumentParser:
     sheet.add_argument("--columns", type=int, default=6, help="columns of stills (default: 6)")
     sheet.set_defaults(run=_sheet)
 
+    _add_evaluate(commands.add_parser("evaluate", help="measure a folder of dances, of any system, beside real ones"))
+
+    _add_build(commands.add_parser("build", help="build a data set: features, codes, splits, report, data card"))
+
+    index = commands.add_parser("index", help="make a library of reference dances from a data set that was built")
+    index.add_argument(
+        "data", type=Path, help="folder that `infinitedance build` wrote; its training dances are taken"
+    )
+    index.add_argument("--output", type=Path, required=True, help="folder to write; must not exist or be empty")
+    index.add_argument(
+        "--encoder",
+        type=Path,
+        default=DEFAULT_REFERENCES / "encoder",
+        help="music-dance encoder, from `train_retrieval` (default: the shipped one)",
+    )
+    index.set_defaults(run=_index)
+
     procedural = commands.add_parser("procedural", help="write a small data set of synthesised music and dances")
     procedural.add_argument("output", type=Path, help="the clip folder; must not exist or be empty")
     procedural.add_argument("--clips", type=int, default=16, help="number of clips (default: 16)")
@@ -53,6 +70,17 @@ def _add_dance_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bpm", type=float, help="tempo of the song, if the estimate is wrong")
     parser.add_argument("--meter", type=int, help="beats in a bar, if the estimate is wrong")
     parser.add_argument("--first-downbeat", type=float, help="time of a downbeat in seconds, if the estimate is wrong")
+    parser.add_argument(
+        "--references",
+        type=Path,
+        nargs="?",
+        const=DEFAULT_REFERENCES,
+        help="let dances of this library lead, from `infinitedance index`; without a folder those that ship",
+    )
+    parser.add_argument("--num-references", type=int, default=2, help="dances that lead at any moment (default: 2)")
+    parser.add_argument(
+        "--pin", action="append", default=[], metavar="CLIP", help="dance of the library that leads throughout"
+    )
     parser.add_argument("--no-video", action="store_true", help="write no mp4")
     parser.add_argument(
         "--video-height",
@@ -60,6 +88,97 @@ def _add_dance_options(parser: argparse.ArgumentParser) -> None:
         default=540,
         help="height of the mp4 in pixels, the width being 16/9 of it (default: 540; 720 takes half as long again)",
     )
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    folders = {
+        "generated": "folder of the dances to measure: one file for each, named like its song",
+        "reference": "folder of real dances, best to the same songs",
+        "music": "folder of the songs",
+    }
+    for name, text in folders.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, help=text)
+    parser.add_argument("--output", type=Path, default=Path("report"), help="folder to write to (default: report)")
+    parser.add_argument("--training", type=Path, help="folder of training dances: adds distances from them and copies")
+    parser.add_argument("--manifest", type=Path, help="CSV: file of a dance, and its song, genre, bpm where wanted")
+    parser.add_argument(
+        "--window-seconds", type=float, help="cut dances into windows for FID and diversity (default: whole clips)"
+    )
+    parser.add_argument("--frame-rate", type=float, help="Hz, for files that do not say theirs")
+    parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
+    parser.add_argument("--no-pictures", action="store_true", help="draw no contact sheets")
+    parser.add_argument("--seed", type=int, default=0, help="of chance and intervals (default: 0)")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from .training.evaluate_dances import EvaluationInputs, evaluate_dances
+
+    inputs = EvaluationInputs(
+        generated=arguments.generated,
+        reference=arguments.reference,
+        music=arguments.music,
+        training=arguments.training,
+        manifest=arguments.manifest,
+        window_seconds=arguments.window_seconds,
+        trust_pickle=arguments.trust_pickle,
+        frame_rate=arguments.frame_rate,
+        with_pictures=not arguments.no_pictures,
+        seed=arguments.seed,
+    )
+    record = evaluate_dances(inputs, arguments.output)
+    print(record["summary"])
+    for item in record["left_out"]:
+        print(f"  left out: {item['file']}: {item['reason']}")
+    for warning in record["warnings"]:
+        print(f"  {warning}")
+    print(arguments.output / "report.html")
+
+
+def _add_build(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source",
+        action="append",
+        required=True,
+        metavar="NAME=FOLDER",
+        help="a data set and where it lies, as clip_folder=my_dances; may be given several times (docs/dataset.md)",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder to build in; the same command resumes it")
+    parser.add_argument("--codec", default=DEFAULT_MODEL, help="motion codec or generator (default: the shipped one)")
+    parser.add_argument("--gates", type=Path, help="YAML or JSON with limits of the quality gates")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="where they run (default: local)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other splits (default: 0)")
+    parser.add_argument("--no-mirror", action="store_true", help="make no mirrored copies")
+    parser.add_argument("--no-audio", action="store_true", help="keep features of the music only, not its sound")
+    parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
+    parser.add_argument("--parquet", type=Path, help="also write the data set as the Hub expects it, to this folder")
+    parser.set_defaults(run=_build)
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    from .dataset_builder.build import build_dataset
+    from .dataset_builder.quality_gates import QualityGates
+    from .dataset_builder.stages import SourceFolder
+
+    output = build_dataset(
+        [SourceFolder.parse(source) for source in arguments.source],
+        arguments.output,
+        codec=arguments.codec,
+        mirror=not arguments.no_mirror,
+        keep_audio=not arguments.no_audio,
+        gates=None if arguments.gates is None else QualityGates.from_file(arguments.gates),
+        seed=arguments.seed,
+        num_workers=arguments.workers,
+        engine=arguments.engine,
+        trust_pickle=arguments.trust_pickle,
+        show_progress=True,
+    )
+    print(output / "report.md")
+    if arguments.parquet is not None:
+        from .dataset_builder.builder import export_parquet
+
+        print(export_parquet(output, arguments.parquet))
 
 
 def _dance(arguments: argparse.Namespace) -> None:
@@ -72,24 +191,36 @@ def _dance(arguments: argparse.Namespace) -> None:
     stem = f"{arguments.song.stem}_{arguments.genre or 'any'}_{arguments.seed}"
     if not os.access(arguments.output, os.W_OK):
         raise PermissionError(f"Cannot write to {arguments.output}: no permission. Give another `--output`.")
-    pipeline = MusicToDancePipeline.from_pretrained(arguments.model)
+    if arguments.pin and arguments.references is None:
+        raise ValueError("`--pin` names a dance of a library: give `--references` too.")
+    pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references)
     sampling = {} if arguments.guidance_scale is None else {"guidance_scale": arguments.guidance_scale}
-    motion = pipeline(
+    dance = pipeline(
         arguments.song,
         genre=arguments.genre,
         seed=arguments.seed,
         bpm=arguments.bpm,
         meter=arguments.meter,
         first_downbeat_seconds=arguments.first_downbeat,
+        num_references=0 if arguments.references is None else arguments.num_references,
+        pinned_references=arguments.pin,
         show_progress=True,
         **sampling,
-    ).motion
+    )
+    motion = dance.motion
     paths = [arguments.output / f"{stem}{suffix}" for suffix in (".bvh", ".npz")]
     write_bvh(motion, paths[0])
     save_motion(motion, paths[1])
     if not arguments.no_video:
         paths.append(arguments.output / f"{stem}.mp4")
         render_video(motion, paths[-1], arguments.song, size=video_size)
+    if dance.copy_report is not None:
+        num_clips = len({hit.clip_id for window in dance.references for hit in window.hits})
+        report = dance.copy_report
+        print(
+            f"{num_clips} references led; the nearest piece, of {report.nearest_clip_id}, is "
+            f"{report.nearest_millimetres:.0f} mm away; copied: {100 * report.copied_share:.0f} %"
+        )
     print(f"{motion.num_frames} frames, {motion.duration_seconds:.2f} s of dance:")
     for path in paths:
         print(f"  {path}")
@@ -100,6 +231,14 @@ def _sheet(arguments: argparse.Namespace) -> None:
         read_motion(arguments.motion), arguments.output, rows=arguments.rows, columns=arguments.columns
     )
     print(arguments.output)
+
+
+def _index(arguments: argparse.Namespace) -> None:
+    from .dataset_builder.retrieval_references import ReferenceRetriever, built_clips, load_encoder
+
+    retriever = ReferenceRetriever.build(load_encoder(arguments.encoder), built_clips(arguments.data))
+    retriever.save_pretrained(arguments.output)
+    print(f"{len(retriever.dances)} dances, {len(retriever.index)} windows: {arguments.output}")
 
 
 def _procedural(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ import torch
 from transformers.generation import BaseStreamer
 
 from .audio.loading import load_audio
+from .dataset_builder.retrieval_references import CopyReport, ReferenceRetriever, RetrievedWindow
 from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
 from .motion.foot_planting import plant_feet
 from .motion.motion import Motion
@@ -21,6 +22,7 @@ from .tokenization.motion_tokenizer import MotionTokenizer
 from .tokenization.processing_choreollama import ChoreoLlamaProcessor
 
 DEFAULT_MODEL = Path(__file__).parent / "assets" / "choreollama-tiny"
+DEFAULT_REFERENCES = Path(__file__).parent / "assets" / "references"
 DEMO_SONG = Path(__file__).parent / "assets" / "demo_waltz.ogg"
 
 
@@ -31,10 +33,15 @@ class Dance:
     Args:
         motion: The dance; frame k is danced at k / 30 seconds of the song.
         motion_codes: The codes it was decoded from, `(num_quantizers, num_tokens)`.
+        references: For each window of the song which windows of which dances were its references, with their licences;
+            empty if there were none.
+        copy_report: How near the dance comes to its references; `None` if there were none.
     """
 
     motion: Motion
     motion_codes: torch.Tensor
+    references: Sequence[RetrievedWindow] = ()
+    copy_report: CopyReport | None = None
 
 
 class _Progress(BaseStreamer):
@@ -58,6 +65,7 @@ class MusicToDancePipeline:
     Args:
         model: A trained generator with its codec inside.
         processor: Makes its inputs.
+        retriever: Finds reference dances, for calls that ask for them.
 
     Example:
         ```python
@@ -69,7 +77,12 @@ class MusicToDancePipeline:
         ```
     """
 
-    def __init__(self, model: ChoreoLlamaForConditionalGeneration, processor: ChoreoLlamaProcessor):
+    def __init__(
+        self,
+        model: ChoreoLlamaForConditionalGeneration,
+        processor: ChoreoLlamaProcessor,
+        retriever: ReferenceRetriever | None = None,
+    ):
         if model.codec is None:
             raise ValueError("`model` must carry its motion codec: give it one with `model.set_codec(codec)`.")
         if list(model.config.genres) != list(processor.genres):
@@ -78,18 +91,23 @@ class MusicToDancePipeline:
             )
         self.model = model.eval()
         self.processor = processor
+        self.retriever = retriever
         self.tokenizer = MotionTokenizer(model.codec)
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike = DEFAULT_MODEL) -> MusicToDancePipeline:
+    def from_pretrained(
+        cls, path: str | os.PathLike = DEFAULT_MODEL, references: str | os.PathLike | None = None
+    ) -> MusicToDancePipeline:
         """Load model and processor from one folder, or from the Hub.
 
         Args:
             path: Folder or Hub name; the small model that ships with the package by default.
+            references: Folder of reference dances, see `ReferenceRetriever`; none by default.
 
         Raises:
-            FileNotFoundError: If `path` looks like a folder and does not exist.
-            ValueError: If another kind of model lies there.
+            FileNotFoundError: If `path` looks like a folder and does not exist, or there are no references.
+            ImportError: If references are asked for without the extra `data`.
+            ValueError: If another kind of model lies there, or the parts of the references do not belong together.
         """
         path = os.fspath(path)
         if os.sep in path and path.count("/") != 1 and not Path(path).is_dir():
@@ -101,7 +119,8 @@ class MusicToDancePipeline:
             raise ValueError(f"{path} must hold a model of type {ChoreoLlamaConfig.model_type}, got {found}.")
         # Weights are stored as float16; a CPU computes in float32.
         model = ChoreoLlamaForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
-        pipeline = cls(model, ChoreoLlamaProcessor.from_pretrained(path))
+        retriever = None if references is None else ReferenceRetriever.from_pretrained(references)
+        pipeline = cls(model, ChoreoLlamaProcessor.from_pretrained(path), retriever)
         model.name_or_path = Path(path).name
         return pipeline
 
@@ -124,6 +143,8 @@ class MusicToDancePipeline:
         bpm: float | None = None,
         meter: int | None = None,
         first_downbeat_seconds: float | None = None,
+        num_references: int = 0,
+        pinned_references: Sequence[str] = (),
         show_progress: bool = False,
         **sampling: Any,
     ) -> Dance:
@@ -136,6 +157,8 @@ class MusicToDancePipeline:
             bpm: Tempo of the song, estimated if not given.
             meter: Beats per bar, estimated if not given.
             first_downbeat_seconds: Time of a downbeat, estimated if not given.
+            num_references: Dances, found by the music among those of the genre, that lead at any moment; 0 for none.
+            pinned_references: Clip ids of dances that lead throughout, counted among `num_references`.
             show_progress: Show a progress bar.
             **sampling: `guidance_scale`, `temperature`, `top_p` and others of the generation configuration.
 
@@ -153,6 +176,8 @@ class MusicToDancePipeline:
             bpm=bpm,
             meter=meter,
             first_downbeat_seconds=first_downbeat_seconds,
+            num_references=num_references,
+            pinned_references=pinned_references,
             show_progress=show_progress,
             **sampling,
         )[0]
@@ -166,6 +191,8 @@ class MusicToDancePipeline:
         bpm: float | None = None,
         meter: int | None = None,
         first_downbeat_seconds: float | None = None,
+        num_references: int = 0,
+        pinned_references: Sequence[str] = (),
         show_progress: bool = False,
         **sampling: Any,
     ) -> list[Dance]:
@@ -178,9 +205,12 @@ class MusicToDancePipeline:
             bpm: See `__call__`.
             meter: See `__call__`.
             first_downbeat_seconds: See `__call__`.
+            num_references: See `__call__`.
+            pinned_references: See `__call__`.
             show_progress: Show a progress bar.
             **sampling: See `__call__`.
         """
+        self._check_references(num_references, pinned_references)
         if not seeds:
             raise ValueError("`seeds` must hold at least one number, got none.")
         self.processor.genre_to_id(genre)  # a wrong genre is told before a long song is read
@@ -195,6 +225,16 @@ class MusicToDancePipeline:
             first_downbeat_seconds=first_downbeat_seconds,
         )
         num_frames = inputs["input_features"].shape[1]
+        windows: list[RetrievedWindow] = []
+        if num_references:
+            assert self.retriever is not None  # checked above
+            features, windows = self.retriever(
+                inputs["input_features"][0].numpy(),
+                num_references=num_references,
+                genre=genre,
+                pinned=pinned_references,
+            )
+            inputs["reference_features"] = torch.from_numpy(features)[None]
         streamer = None
         if show_progress:
             from tqdm import tqdm
@@ -214,8 +254,25 @@ class MusicToDancePipeline:
         for row, seed in zip(codes, seeds, strict=True):
             motion = self.decode(row, num_frames)
             provenance = {**motion.provenance, "seed": int(seed), "genre": genre, "song": song}
-            dances.append(Dance(replace(motion, provenance=provenance), row))
+            report = None
+            if windows and self.retriever is not None:
+                report = self.retriever.copy_report(motion, windows)
+                provenance["references"] = [window.to_dict() for window in windows]
+                provenance["copy_report"] = None if report is None else report.to_dict()
+            dances.append(Dance(replace(motion, provenance=provenance), row, tuple(windows), report))
         return dances
+
+    def _check_references(self, num_references: int, pinned_references: Sequence[str]) -> None:
+        if not 0 <= num_references <= self.model.config.max_references or len(pinned_references) > num_references:
+            raise ValueError(
+                f"`num_references` must lie between the number of pinned references and "
+                f"{self.model.config.max_references}, got {num_references} with {len(pinned_references)} pinned."
+            )
+        if num_references and self.retriever is None:
+            raise ValueError(
+                "References were asked for, but there is no library of dances: give "
+                "`MusicToDancePipeline.from_pretrained(..., references=folder)`, or `num_references=0`."
+            )
 
     def decode(self, motion_codes: torch.Tensor, num_frames: int) -> Motion:
         """Turn codes into a dance on the floor, its feet held where they stand.

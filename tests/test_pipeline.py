@@ -105,3 +105,45 @@ def test_the_shipped_model_dances_to_the_shipped_song():
     assert (positions[:, 15, 1] - positions[:, 0, 1]).mean() > 0.4  # head above pelvis: upright
     speed = np.linalg.norm(np.diff(positions, axis=0), axis=-1).mean() * 30
     assert 0.2 < speed < 3.0
+
+
+@pytest.fixture(scope="module")
+def retriever():
+    pytest.importorskip("faiss", reason="the retrieval index needs the extra `data`")
+    from infinitedance.dataset_builder.retrieval_references import ReferenceRetriever
+    from infinitedance.dataset_builder.retrieval_windows import LibraryClip
+    from infinitedance.modeling.configuration_music_dance import MusicDanceConfig
+    from infinitedance.modeling.modeling_music_dance import MusicDanceEncoder
+
+    torch.manual_seed(0)
+    generator = np.random.default_rng(0)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    config = MusicDanceConfig(**sizes, window_frames=64, stride_frames=32, initializer_range=1)
+    clips = []
+    for number in range(4):
+        features = generator.standard_normal((90, 269)).astype(np.float32)
+        clips.append(LibraryClip(f"clip_{number}", f"song_{number}", "waltz", "studio", "CC0-1.0", features))
+    return ReferenceRetriever.build(MusicDanceEncoder(config).eval(), clips)
+
+
+def test_references_reach_the_dance_and_are_recorded(pipeline, retriever, clicks):
+    pipeline = MusicToDancePipeline(pipeline.model, pipeline.processor, retriever)
+    without = pipeline(clicks, bpm=120)
+    dance = pipeline(clicks, bpm=120, num_references=1, pinned_references=["clip_2"])
+    other = pipeline(clicks, bpm=120, num_references=1, pinned_references=["clip_3"])
+    assert not torch.equal(without.motion_codes, dance.motion_codes)
+    assert not torch.equal(other.motion_codes, dance.motion_codes)
+    assert without.references == () and without.copy_report is None
+    recorded = json.loads(json.dumps(dance.motion.provenance))
+    assert [window["hits"][0]["clip_id"] for window in recorded["references"]] == ["clip_2"] * len(dance.references)
+    assert recorded["references"][0]["hits"][0]["licence"] == "CC0-1.0"
+    assert recorded["copy_report"]["copied_share"] == 0
+
+
+def test_references_without_a_library_or_beyond_the_model_are_told(pipeline, retriever, clicks):
+    with pytest.raises(ValueError, match="no library of dances"):
+        pipeline(clicks, num_references=1)
+    pipeline = MusicToDancePipeline(pipeline.model, pipeline.processor, retriever)
+    for arguments in ({"num_references": 99}, {"num_references": -1}, {"pinned_references": ["clip_1"]}):
+        with pytest.raises(ValueError, match="must lie between"):
+            pipeline(clicks, **arguments)

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..audio.features import MusicFeatureLayout
 from ..dataset_builder.augmentation import stretch_motion, stretch_music_features
-from ..dataset_builder.clip_folder import MIRROR_SUFFIX
 from ..dataset_builder.prepared import PreparedClip, PreparedClips
 from ..modeling.configuration_choreollama import ChoreoLlamaConfig
 from ..motion.features import features_to_motion, motion_to_features
 from ..tokenization.modeling_motion_codec import MotionCodecModel
+from .choreo_references import TakeReferences
 
 START_SHARE = 0.1
 """Share of training windows that begin with the clip: windows drawn at random hardly ever do."""
@@ -26,19 +25,17 @@ class DanceTake:
     """One version (mirrored or not, at one speed) of a clip, ready to be cut into windows.
 
     Args:
-        song_id: The song; two takes of one song never serve each other as reference.
+        song_id: The song; no dance to it serves as a reference.
         genre: Genre of the dance.
         music: Music features, `(frames, 109)`.
         codes: For each offset of 0 to `frames_per_token - 1` frames, the codes of the motion that begins there,
             `(num_quantizers, num_tokens)`, int64.
-        reference: Motion features, `(frames, 269)`, for use as a reference; `None` if it never is one.
     """
 
     song_id: str
     genre: str
     music: np.ndarray
     codes: list[np.ndarray]
-    reference: np.ndarray | None
 
 
 @torch.inference_mode()
@@ -49,7 +46,6 @@ def load_takes(
     *,
     stretches: Sequence[float] = (1.0,),
     offsets: Sequence[int] = (0,),
-    keep_references: bool = False,
 ) -> list[DanceTake]:
     """Encode clips with aligned music; the others are left out.
 
@@ -59,7 +55,6 @@ def load_takes(
         codec: Encodes the motion; in evaluation mode.
         stretches: Speeds at which each clip is taken, 1 = its own.
         offsets: First frames from which it is encoded.
-        keep_references: Keep the motion of unstretched, unmirrored clips as possible references.
     """
     takes = []
     for clip in clips:
@@ -71,50 +66,15 @@ def load_takes(
             dance = features[: len(music)]
             if stretch != 1.0:
                 dance = motion_to_features(stretch_motion(features_to_motion(dance), stretch))
-            reference = None
-            if keep_references and stretch == 1.0 and not clip.clip_id.endswith(MIRROR_SUFFIX):
-                reference = dance.numpy()
             takes.append(
                 DanceTake(
                     song_id=clip.song_id,
                     genre=clip.genre,
                     music=stretch_music_features(music, stretch, len(dance)) if stretch != 1.0 else music,
                     codes=[codec.encode(dance[None, offset:])[0].numpy() for offset in offsets],
-                    reference=reference,
                 )
             )
     return takes
-
-
-def nearest_songs(takes: Sequence[DanceTake], pool: Sequence[DanceTake], num_references: int) -> list[list[DanceTake]]:
-    """Find, for each take, dances to the most similar other songs.
-
-    Similarity is the distance of the standardised means and deviations of the spectral channels and of the tempo. It
-    stands in for the trained retrieval.
-
-    Args:
-        takes: For which references are wanted.
-        pool: Takes that may be references; those without `reference` are passed over.
-        num_references: How many.
-
-    Returns:
-        For each take, the nearest first; never a take of the same song.
-    """
-    pool = [take for take in pool if take.reference is not None]
-    spectra = slice(0, MusicFeatureLayout.beat_clock.start)
-
-    def describe(take: DanceTake) -> np.ndarray:
-        spectral = take.music[:, spectra]
-        return np.concatenate([spectral.mean(0), spectral.std(0), 4 * take.music[:, -1:].mean(0)])
-
-    pool_descriptions = np.stack([describe(take) for take in pool])
-    scale = pool_descriptions.std(0) + 1e-6
-    result = []
-    for take in takes:
-        distances = np.square((pool_descriptions - describe(take)) / scale).sum(1)
-        order = [index for index in np.argsort(distances) if pool[index].song_id != take.song_id]
-        result.append([pool[index] for index in order[:num_references]])
-    return result
 
 
 class ChoreoWindows:
@@ -123,14 +83,14 @@ class ChoreoWindows:
     Args:
         takes: The dances.
         config: Of the model: window, context and look-ahead lengths, genres.
-        references: For each take its references, see `nearest_songs`; none if not given.
+        references: Those of the takes, from `ReferenceFinder`; none if not given.
     """
 
     def __init__(
         self,
         takes: Sequence[DanceTake],
         config: ChoreoLlamaConfig,
-        references: Sequence[Sequence[DanceTake]] | None = None,
+        references: TakeReferences | None = None,
     ):
         self.takes, self.config, self.references = takes, config, references
         self.genre_ids = {genre: index for index, genre in enumerate(config.genres)}
@@ -145,7 +105,7 @@ class ChoreoWindows:
         config = self.config
         per_token, num_tokens = config.frames_per_token, config.max_window_tokens
         total = (config.context_tokens + num_tokens + config.lookahead_tokens) * per_token
-        num_references = 0 if self.references is None else len(self.references[0])
+        num_references = 0 if self.references is None else self.references.num_references
         batch: dict[str, np.ndarray] = {
             "input_features": np.zeros((len(windows), total, config.music_feature_size), np.float32),
             "frame_mask": np.zeros((len(windows), total), bool),
@@ -169,9 +129,8 @@ class ChoreoWindows:
             frames = np.arange(real.start, real.stop)
             batch["input_features"][row, place] = np.take(music, frames, axis=0, mode="wrap")
             batch["frame_mask"][row, place] = True
-            for rank in range(num_references):
-                reference = np.asarray(self.references[take_index][rank].reference)  # type: ignore[index]
-                batch["reference_features"][row, rank, place] = np.take(reference, frames, axis=0, mode="wrap")
+            if self.references is not None:
+                batch["reference_features"][row, :, place] = self.references.cut(take_index, real.start, len(frames))
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 

@@ -15,13 +15,16 @@ import torch
 
 from ..audio.features import MusicFeatureExtractor
 from ..dataset_builder.prepared import PreparedClips
+from ..dataset_builder.stages import load_codec
 from ..modeling.configuration_choreollama import ChoreoLlamaConfig
 from ..modeling.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaOutput
+from ..modeling.modeling_music_dance import MusicDanceEncoder
 from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..tokenization.processing_choreollama import ChoreoLlamaProcessor
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
-from .choreo_data import ChoreoSampler, ChoreoWindows, load_takes, nearest_songs
+from .choreo_data import ChoreoSampler, ChoreoWindows, load_takes
 from .choreo_evaluation import evaluate_choreollama, summarize_losses
+from .choreo_references import REFERENCE_CHOICES, ReferenceFinder
 from .loop import build_accelerator, train, write_run_record
 
 
@@ -29,7 +32,9 @@ from .loop import build_accelerator, train, write_run_record
 class ChoreoArguments(RecipeArguments):
     """What the generator is made of and what it learns from."""
 
-    codec_dir: str = field(metadata={"help": "Trained motion codec, from `train_motion_codec`."})
+    codec_dir: str = field(
+        metadata={"help": "Trained motion codec, from `train_motion_codec`, or a generator that holds one."}
+    )
     init_from: str | None = field(
         default=None, metadata={"help": "Trained generator of the same sizes to continue from."}
     )
@@ -50,8 +55,20 @@ class ChoreoArguments(RecipeArguments):
             "help": "A genre is drawn in proportion to its frames to this power (1: as they lie, 0: all alike)."
         },
     )
-    num_references: int = field(
-        default=2, metadata={"help": "Dances to the nearest other songs that are given as references; 0 for none."}
+    retrieval_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Trained encoder, from `train_retrieval`, that finds references; none are given without it."
+        },
+    )
+    num_references: int = field(default=2, metadata={"help": "Dances to other songs that are given as references."})
+    reference_choice: str = field(
+        default="retrieved",
+        metadata={
+            "help": "`retrieved` by music among dances of the genre; to compare with: `random` windows of any dance, "
+            "or the same `pinned` dances of the genre throughout.",
+            "choices": list(REFERENCE_CHOICES),
+        },
     )
 
     def __post_init__(self) -> None:
@@ -64,6 +81,10 @@ class ChoreoArguments(RecipeArguments):
             raise ValueError("`frozen_backbone_share` needs a pretrained `backbone`: random weights are not kept.")
         if 1.0 not in self.stretches or min(self.stretches) <= 0:
             raise ValueError(f"`stretches` must be positive and hold 1.0, got {self.stretches}.")
+        if self.num_references < 1:
+            raise ValueError(
+                f"`num_references` must be at least 1, got {self.num_references}; for none, leave out `retrieval_dir`."
+            )
 
     def build_config(self, codec: MotionCodecModel, genres: list[str]) -> ChoreoLlamaConfig:
         """Return the configuration of the model; code sizes and genres follow from codec and data.
@@ -76,9 +97,7 @@ class ChoreoArguments(RecipeArguments):
             name: getattr(codec.config, name)
             for name in ("frame_rate", "frames_per_token", "num_quantizers", "codebook_size", "codebook_dim")
         }
-        return ChoreoLlamaConfig(
-            **{**shared, "genres": genres, "max_references": max(1, self.num_references), **values}
-        )
+        return ChoreoLlamaConfig(**{**shared, "genres": genres, "max_references": self.num_references, **values})
 
 
 def build_model(
@@ -88,9 +107,15 @@ def build_model(
     config = arguments.build_config(codec, genres)
     if arguments.init_from is not None:
         config.codec_config = codec.config
-        model = ChoreoLlamaForConditionalGeneration.from_pretrained(
-            arguments.init_from, config=config, dtype=torch.float32
+        model, loading = ChoreoLlamaForConditionalGeneration.from_pretrained(
+            arguments.init_from, config=config, dtype=torch.float32, output_loading_info=True
         )
+        if loading["missing_keys"] or loading["unexpected_keys"] or loading["mismatched_keys"]:
+            odd = sorted(map(str, loading["missing_keys"] or loading["unexpected_keys"] or loading["mismatched_keys"]))
+            raise ValueError(
+                f"The generator in `init_from` = {arguments.init_from} must have the sizes that `model` asks for; "
+                f"they differ in {len(odd)} weights, such as {odd[0]}. Give the `model` that it was trained with."
+            )
     elif arguments.backbone is not None:
         model = ChoreoLlamaForConditionalGeneration.from_backbone_pretrained(arguments.backbone, config)
     else:
@@ -123,15 +148,16 @@ def build_windows(
     """Return the training windows, which of their takes are at natural speed, and the held-out windows."""
     train_clips = data.split("train")
     offsets = range(config.frames_per_token)
-    natural = load_takes(data, train_clips, codec, offsets=offsets, keep_references=arguments.num_references > 0)
+    natural = load_takes(data, train_clips, codec, offsets=offsets)
     others = [stretch for stretch in arguments.stretches if stretch != 1.0]
     stretched = load_takes(data, train_clips, codec, stretches=others, offsets=offsets) if others else []
     held_out = load_takes(data, data.split(arguments.eval_split, mirrored=False), codec)
     takes = natural + stretched
     references = held_out_references = None
-    if arguments.num_references:
-        references = nearest_songs(takes, natural, arguments.num_references)
-        held_out_references = nearest_songs(held_out, natural, arguments.num_references)
+    if arguments.retrieval_dir is not None:
+        encoder = MusicDanceEncoder.from_pretrained(arguments.retrieval_dir, dtype=torch.float32)
+        finder = ReferenceFinder(data, encoder, arguments.num_references, arguments.reference_choice)
+        references, held_out_references = finder(takes), finder(held_out)
     is_natural = [True] * len(natural) + [False] * len(stretched)
     return ChoreoWindows(takes, config, references), is_natural, ChoreoWindows(held_out, config, held_out_references)
 
@@ -144,7 +170,7 @@ def main(command_line: list[str] | None = None) -> None:
         write_run_record(arguments.output_dir, asdict(arguments) | asdict(choreo_arguments))
 
     data = PreparedClips(choreo_arguments.data_dir)
-    codec = MotionCodecModel.from_pretrained(choreo_arguments.codec_dir).eval()
+    codec = load_codec(choreo_arguments.codec_dir)
     genres = sorted({clip.genre for clip in data.split("train") if clip.music_file is not None})
     model = build_model(choreo_arguments, codec, genres)
     if accelerator.is_main_process:

@@ -13,10 +13,12 @@ from infinitedance.dataset_builder.prepare import prepare_clip_folder
 from infinitedance.dataset_builder.prepared import PreparedClips
 from infinitedance.dataset_builder.procedural import make_procedural_dataset
 from infinitedance.modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
+from infinitedance.modeling.configuration_music_dance import MusicDanceConfig
+from infinitedance.modeling.modeling_music_dance import MusicDanceEncoder
 from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
 from infinitedance.training import train_choreollama
-from infinitedance.training.choreo_data import ChoreoSampler, ChoreoWindows, DanceTake, load_takes, nearest_songs
+from infinitedance.training.choreo_data import ChoreoSampler, ChoreoWindows, DanceTake, load_takes
 from infinitedance.training.choreo_evaluation import evaluate_choreollama, wrong_songs
 from infinitedance.training.export import export_model
 
@@ -57,12 +59,22 @@ def codec_dir(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def encoder_dir(tmp_path_factory):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    encoder = MusicDanceEncoder(MusicDanceConfig(**sizes, window_frames=32, stride_frames=16, initializer_range=1))
+    folder = tmp_path_factory.mktemp("encoder")
+    encoder.save_pretrained(folder)
+    return folder
+
+
 def make_take(song_id: str, num_frames: int = 100, loudness: float = 0.0, genre: str = "waltz") -> DanceTake:
     music = np.zeros((num_frames, MusicFeatureLayout.size), np.float32)
     music[:, 0] = np.arange(num_frames)
     music[:, MusicFeatureLayout.loudness] = loudness
     codes = [np.arange(3 * 25).reshape(3, 25)[:, : -(-(num_frames - offset) // 4)] % 8 for offset in range(4)]
-    return DanceTake(song_id, genre, music, codes, reference=np.full((num_frames, 269), loudness, np.float32))
+    return DanceTake(song_id, genre, music, codes)
 
 
 @pytest.fixture
@@ -87,26 +99,6 @@ def test_a_window_holds_the_music_of_its_codes_with_context_before_and_look_ahea
 def test_codes_beyond_the_end_of_a_clip_are_not_scored(config):
     batch = ChoreoWindows([make_take("a")], config).cut([(0, 0, 20)])
     assert (batch["labels"][0, :, :5] >= 0).all() and (batch["labels"][0, :, 5:] == -100).all()
-
-
-def test_references_are_the_nearest_of_other_songs():
-    takes = [
-        make_take("a", loudness=0.0),
-        make_take("a", loudness=0.1),
-        make_take("b", loudness=0.3),
-        make_take("c", loudness=2.0),
-    ]
-    found = nearest_songs(takes[:1], takes, 2)[0]
-    assert [take.song_id for take in found] == ["b", "c"]
-
-
-def test_references_lie_on_the_time_of_the_song(config):
-    takes = [make_take("a"), make_take("b", loudness=1.0)]
-    takes[1].reference[:, 0] = np.arange(100)
-    batch = ChoreoWindows(takes, config, [[takes[1]], [takes[0]]]).cut([(0, 0, 6)])
-    present = batch["frame_mask"][0].numpy()
-    heard = batch["input_features"][0, present, 0].numpy()
-    np.testing.assert_array_equal(batch["reference_features"][0, 0, present, 0].numpy(), heard)
 
 
 def test_the_sampler_balances_genres_and_repeats_itself(config):
@@ -145,18 +137,18 @@ def test_takes_are_cut_to_their_music_and_stretched_with_it(prepared_music, code
     data = PreparedClips(prepared_music)
     codec = MotionCodecModel.from_pretrained(codec_dir).eval()
     clips = data.split("train")
-    takes = load_takes(data, clips, codec, stretches=(1.0, 1.25), offsets=range(4), keep_references=True)
+    takes = load_takes(data, clips, codec, stretches=(1.0, 1.25), offsets=range(4))
     assert len(takes) == 2 * len(clips)
     assert [len(take.music) for take in takes[:2]] == [90, 72]
     assert [take.codes[0].shape[1] for take in takes[:2]] == [23, 18]
-    assert takes[0].reference is not None and takes[1].reference is None
 
 
-def test_accelerate_launch_trains_two_steps(prepared_music, codec_dir, tmp_path):
+def test_accelerate_launch_trains_two_steps(prepared_music, codec_dir, encoder_dir, tmp_path):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
     command = [*launch, "-m", "infinitedance.training.train_choreollama"]
     folders = ["--data_dir", str(prepared_music), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
     options = ["--model", json.dumps(TINY_MODEL), "--batch_size", "2", "--max_steps", "2", "--num_references", "1"]
+    options += ["--retrieval_dir", str(encoder_dir), "--reference_choice", "random"]
     completed = subprocess.run([*command, *folders, *options], capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
     export_model(tmp_path / "run", tmp_path / "shipped")
@@ -185,6 +177,11 @@ def test_a_run_continues_from_a_trained_generator_with_another_codec(prepared_mu
     assert torch.equal(first.lm_head.weight, second.lm_head.weight)
     assert torch.equal(first.model.codebook_vectors, -second.model.codebook_vectors)
     assert torch.equal(first.codec.codebooks, -second.codec.codebooks)
+    # Absent layers would be drawn at random by transformers, with no more than a table in the log.
+    backbone = TINY_MODEL["backbone_config"]
+    deeper = TINY_MODEL | {"backbone_config": backbone | {"num_hidden_layers": backbone["num_hidden_layers"] + 1}}
+    with pytest.raises(ValueError, match="must have the sizes"):
+        run(tmp_path / "third", tmp_path / "codec", *options, "--model", json.dumps(deeper))
 
 
 def test_wrong_arguments_say_what_must_hold(prepared_music, codec_dir, tmp_path):
@@ -192,6 +189,7 @@ def test_wrong_arguments_say_what_must_hold(prepared_music, codec_dir, tmp_path)
     for options, message in (
         (["--frozen_backbone_share", "0.5"], "needs a pretrained `backbone`"),
         (["--stretches", "0.5"], "hold 1.0"),
+        (["--num_references", "0"], "leave out `retrieval_dir`"),
         (["--model", '{"hidden": 1}'], "no field of ChoreoLlamaConfig"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -1,0 +1,116 @@
+"""Train the two towers of retrieval on a prepared folder.
+
+```bash
+accelerate launch --num_cpu_threads_per_process 1 -m infinitedance.training.train_retrieval \
+    --config training/configs/retrieval_tiny_cpu.yaml --data_dir prepared --output_dir runs/retrieval
+```
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+import torch
+
+from ..dataset_builder.prepared import PreparedClips
+from ..modeling.configuration_music_dance import MusicDanceConfig
+from ..modeling.modeling_music_dance import MusicDanceEncoder, MusicDanceOutput
+from ..motion.normalisation import fit_feature_statistics
+from .arguments import LoopArguments, RecipeArguments, parse_arguments
+from .loop import build_accelerator, train, write_run_record
+from .retrieval_data import PairedTake, PairSampler, load_paired_takes, share_of_songs
+from .retrieval_evaluation import encode_takes, evaluate_retrieval
+
+
+@dataclass(kw_only=True)
+class RetrievalArguments(RecipeArguments):
+    """What the towers are made of and what they learn from."""
+
+    stretches: list[float] = field(
+        default_factory=lambda: [1.0], metadata={"help": "Speeds at which music and motion are taken, 1 = natural."}
+    )
+    song_share: float = field(
+        default=1.0, metadata={"help": "Share of the training songs of each genre that is used, for data-size curves."}
+    )
+    spectra_dropout: float = field(
+        default=0.0,
+        metadata={
+            "help": "Share of training windows whose music is the beat clock alone: with few songs, the sound of each "
+            "is soon known by heart."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 <= self.spectra_dropout <= 1:
+            raise ValueError(f"`spectra_dropout` must lie in [0, 1], got {self.spectra_dropout}.")
+        if not 0 < self.song_share <= 1:
+            raise ValueError(f"`song_share` must lie in (0, 1], got {self.song_share}.")
+        if not self.stretches or min(self.stretches) <= 0:
+            raise ValueError(f"`stretches` must be positive speeds, got {self.stretches}.")
+
+
+def summarize(output: MusicDanceOutput) -> dict[str, float]:
+    """Name the numbers of a training step that are logged: the loss, and how often the right dance is the nearest."""
+    logits = output.logits_per_music.detach()  # type: ignore[union-attr]
+    hits = logits.argmax(dim=1) == torch.arange(len(logits), device=logits.device)
+    return {"loss": float(output.loss.detach()), "batch_recall_1": float(hits.float().mean())}  # type: ignore[union-attr]
+
+
+def load_eval_takes(data: PreparedClips, split: str) -> list[PairedTake]:
+    """Load the held-out dances.
+
+    Raises:
+        ValueError: If they belong to one song: there is nothing to tell it from.
+    """
+    takes = load_paired_takes(data, data.split(split, mirrored=False))
+    num_songs = len({take.song_id for take in takes})
+    if num_songs < 2:
+        raise ValueError(f"The split `{split}` must have paired dances to at least two songs, got {num_songs}.")
+    return takes
+
+
+def main(command_line: list[str] | None = None) -> None:
+    """Train a music-dance encoder."""
+    arguments, retrieval_arguments = parse_arguments((LoopArguments, RetrievalArguments), command_line)
+    accelerator = build_accelerator(arguments)
+    if accelerator.is_main_process:
+        write_run_record(arguments.output_dir, asdict(arguments) | asdict(retrieval_arguments))
+
+    data = PreparedClips(retrieval_arguments.data_dir)
+    paired = [clip for clip in data.split("train") if clip.music_file is not None]
+    train_clips = share_of_songs(paired, retrieval_arguments.song_share)
+    takes = load_paired_takes(data, train_clips, retrieval_arguments.stretches)
+    library_takes = load_paired_takes(data, [clip for clip in train_clips if not clip.is_mirrored])
+    eval_takes = load_eval_takes(data, retrieval_arguments.eval_split)
+    model = MusicDanceEncoder(MusicDanceConfig(**retrieval_arguments.model_fields(MusicDanceConfig)))
+    model.set_feature_statistics(*fit_feature_statistics(torch.tensor(take.motion) for take in takes))
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": arguments.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=arguments.learning_rate,
+        betas=(arguments.adam_beta1, arguments.adam_beta2),
+        fused=True,
+    )
+    sampler = PairSampler(
+        takes,
+        model.config,
+        batch_size=arguments.batch_size,
+        spectra_dropout=retrieval_arguments.spectra_dropout,
+        seed=(arguments.seed, accelerator.process_index),
+    )
+    train(
+        accelerator,
+        model,
+        optimizer,
+        arguments,
+        make_batch=sampler,
+        before_step=lambda fraction: None,
+        summarize=summarize,
+        evaluate=lambda trained: evaluate_retrieval(trained, eval_takes, encode_takes(trained, library_takes)),
+    )
+
+
+if __name__ == "__main__":
+    main()
