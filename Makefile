@@ -7,7 +7,7 @@ TYPECHECK := build/typecheck
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: setup demo test quality format clean
+.PHONY: setup demo test test-browser viewer quality format clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,20 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# The viewer in headless Chromium. It is a package of Debian: installed here by root, else asked for.
+test-browser: $(STAMP)
+	UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(BIN)/uv pip install --quiet --python $(BIN)/python \
+		--constraints constraints.txt --editable '.[browser]'
+	@if ! { command -v chromium && command -v chromedriver; } > /dev/null; then \
+		if [ "$$(id -u)" != 0 ]; then echo 'Install Chromium first: sudo apt-get install chromium chromium-driver'; exit 1; fi; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; \
+	fi
+	$(BIN)/python -m pytest -m browser tests/browser
+
+# assets/viewer.js, from its sources: needs Node.js 20 or newer. Versions are exact in package.json.
+viewer:
+	cd spaces_demo/viewer && npm install --silent --no-fund --no-audit && npm run --silent build
 
 # mypy reads the package as users get it: the repository root cannot be type-checked under its own name.
 quality: $(STAMP)

@@ -5,9 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from .motion.files import read_motion, save_motion, write_bvh
+from .audio.beats import estimate_beats
+from .audio.loading import load_audio
+from .audio.spectra import SAMPLING_RATE
+from .motion.files import (
+    BODIES,
+    BONE_NAMES,
+    EXPORT_FORMATS,
+    check_export_path,
+    export_motion,
+    read_motion,
+    save_motion,
+    write_bvh,
+)
+from .motion.files.atomic import check_new_folder
+from .motion.looping import in_place, loop_of_whole_bars
 from .motion.rendering import check_picture_size, render_contact_sheet, render_video
 from .pipeline import DEFAULT_MODEL, DEFAULT_REFERENCES, DEMO_SONG, MusicToDancePipeline
 
@@ -32,6 +47,12 @@ def build_parser() -> argparse.ArgumentParser:
     sheet.add_argument("--rows", type=int, default=2, help="rows of stills (default: 2)")
     sheet.add_argument("--columns", type=int, default=6, help="columns of stills (default: 6)")
     sheet.set_defaults(run=_sheet)
+
+    _add_convert(commands.add_parser("convert", help="write a dance for Blender, Unity, Unreal, VRM tools and others"))
+
+    _add_view(commands.add_parser("view", help="play a dance in the browser, or two side by side, with the song"))
+
+    _add_restore(commands.add_parser("restore", help="plant the feet of motion files: BVH, SMPL, video estimators"))
 
     _add_evaluate(commands.add_parser("evaluate", help="measure a folder of dances, of any system, beside real ones"))
 
@@ -90,6 +111,107 @@ def _add_dance_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    formats = ", ".join(EXPORT_FORMATS)
+    parser.add_argument("motion", type=Path, help="motion file: .npz, .bvh and others, see docs/exporting.md")
+    parser.add_argument("output", type=Path, help=f"file to write; its ending chooses the format: {formats}")
+    parser.add_argument("--names", choices=tuple(BONE_NAMES), help="names of the bones (default: smpl)")
+    parser.add_argument("--body", choices=tuple(BODIES), default="human", help="of GLB, USD, FBX (default: human)")
+    parser.add_argument("--in-place", action="store_true", help="take the path over the floor out")
+    parser.add_argument("--frame-rate", type=int, choices=(24, 25, 30, 60), help="Hz (default: the dance's)")
+    parser.add_argument("--loop", action="store_true", help="cut a loop of whole bars, where its seam is smallest")
+    parser.add_argument("--song", type=Path, help="the song, where the dance does not know its beats")
+    parser.set_defaults(run=_convert)
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    check_export_path(arguments.output)
+    if arguments.output.exists() and arguments.motion.exists() and arguments.output.samefile(arguments.motion):
+        raise ValueError(f"The output must be another file than the input, got {arguments.output} for both.")
+    motion = read_motion(arguments.motion)
+    if arguments.song is not None:
+        clock = estimate_beats(load_audio(arguments.song, SAMPLING_RATE), SAMPLING_RATE)
+        motion = replace(motion, provenance={**motion.provenance, **clock.times_within(motion.duration_seconds)})
+    if arguments.loop:
+        motion, seam = loop_of_whole_bars(motion)
+        print(
+            f"loop of {seam.num_bars} bars from {seam.start_seconds:.2f} s; at its seam joints jump by "
+            f"{1000 * seam.position_jump_metres:.0f} mm and {seam.velocity_jump:.2f} m/s"
+        )
+    if arguments.in_place:
+        motion = in_place(motion)
+    if arguments.frame_rate is not None:
+        motion = motion.resample(arguments.frame_rate)
+    export_motion(motion, arguments.output, names=arguments.names, body=arguments.body)
+    print(f"{arguments.output}: {motion.num_frames} frames at {motion.frame_rate:g} Hz")
+
+
+def _add_view(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("motion", type=Path, help="motion file: .npz or .bvh")
+    parser.add_argument("other", type=Path, nargs="?", help="motion file to show beside it, on the same clock")
+    parser.add_argument(
+        "--audio", type=Path, help="the song (default: the one that the file names, if it lies beside it)"
+    )
+    parser.add_argument("--html", type=Path, metavar="OUT", help="write one HTML file with all inside, serve nothing")
+    parser.add_argument("--no-browser", action="store_true", help="print the address, open no browser")
+    parser.set_defaults(run=_view)
+
+
+def _view(arguments: argparse.Namespace) -> None:
+    from .training.view_dances import read_show, serve, write_page
+
+    show = read_show([file for file in (arguments.motion, arguments.other) if file is not None], arguments.audio)
+    print(f"song: {show.song}" if show.song is not None else "no song: give it by `--audio`")
+    if arguments.html is None:
+        serve(show, opens_browser=not arguments.no_browser)
+    else:
+        write_page(show, arguments.html)
+        print(f"{arguments.html}: {arguments.html.stat().st_size / 1e6:.1f} MB")
+
+
+def _add_restore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="motion files, see docs/restoring.md")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write to; no file there is overwritten")
+    parser.add_argument("--model", help="restorer's folder or Hub name (default: the one that ships)")
+    parser.add_argument(
+        "--sampler", choices=("default", "paper", "paper_corrected"), default="default", help="(default: default)"
+    )
+    parser.add_argument(
+        "--foot-lock",
+        choices=("auto", "always", "never", "grounding"),
+        default="auto",
+        help="hold feet that touch, hold every low foot, hold none, or correct the floor only (default: auto)",
+    )
+    parser.add_argument("--strength", type=float, default=1.0, help="how firmly feet are held, 0 to 1 (default: 1)")
+    parser.add_argument("--contacts", type=Path, help="CSV that says when feet touch, as written with every result")
+    parser.add_argument("--physics", action="store_true", help="let a simulated body imitate the dance first")
+    parser.add_argument("--side-by-side", action="store_true", help="write an mp4 of the dance before and after")
+    parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
+    parser.add_argument("--frame-rate", type=float, help="Hz, for files that do not say theirs")
+    parser.add_argument("--up-axis", choices=("y", "z"), help="the file's, if the guess is wrong")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
+    parser.set_defaults(run=_restore)
+
+
+def _restore(arguments: argparse.Namespace) -> None:
+    from .restoration.restore import RestoreOptions, restore_with_model
+
+    options = RestoreOptions(
+        **{name: getattr(arguments, name) for name in RestoreOptions.__dataclass_fields__},
+    )
+    record = restore_with_model(arguments.files, arguments.output, options, arguments.model)
+    for clip in record["clips"]:
+        before, after = clip["feet"]["before"], clip["feet"]["after"]
+        changes = [f"{key} {before[key]} -> {after[key]}" for key in ("slide_mm", "penetration_mm", "float_mm")]
+        print(f"{clip['name']}: {', '.join(changes)}; {clip['feet']['mpjpe_to_input_mm']} mm from the input")
+        for note in clip["notes"]:
+            print(f"  {note}")
+        for name in clip["files"]:
+            print(f"  {arguments.output / name}")
+    if record["left_out"]:
+        raise ValueError("\n".join(item["reason"] for item in record["left_out"]))
+
+
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     folders = {
         "generated": "folder of the dances to measure: one file for each, named like its song",
@@ -104,7 +226,16 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window-seconds", type=float, help="cut dances into windows for FID and diversity (default: whole clips)"
     )
-    parser.add_argument("--frame-rate", type=float, help="Hz, for files that do not say theirs")
+    parser.add_argument(
+        "--join-seconds", type=float, help="time between the joins of the system's windows: adds the jumps there"
+    )
+    parser.add_argument(
+        "--reconstruction",
+        action="store_true",
+        help="generated dances are versions of the reference dances of their names: add the distances from these",
+    )
+    parser.add_argument("--frame-rate", type=float, help="Hz of the generated dances, where their files do not say it")
+    parser.add_argument("--reference-frame-rate", type=float, help="the same of the reference and training dances")
     parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
     parser.add_argument("--no-pictures", action="store_true", help="draw no contact sheets")
     parser.add_argument("--seed", type=int, default=0, help="of chance and intervals (default: 0)")
@@ -121,8 +252,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         training=arguments.training,
         manifest=arguments.manifest,
         window_seconds=arguments.window_seconds,
+        join_seconds=arguments.join_seconds,
+        is_reconstruction=arguments.reconstruction,
         trust_pickle=arguments.trust_pickle,
         frame_rate=arguments.frame_rate,
+        reference_frame_rate=arguments.reference_frame_rate,
         with_pictures=not arguments.no_pictures,
         seed=arguments.seed,
     )
@@ -161,6 +295,8 @@ def _build(arguments: argparse.Namespace) -> None:
     from .dataset_builder.quality_gates import QualityGates
     from .dataset_builder.stages import SourceFolder
 
+    if arguments.parquet is not None:
+        check_new_folder(arguments.parquet)
     output = build_dataset(
         [SourceFolder.parse(source) for source in arguments.source],
         arguments.output,
@@ -219,7 +355,8 @@ def _dance(arguments: argparse.Namespace) -> None:
         report = dance.copy_report
         print(
             f"{num_clips} references led; the nearest piece, of {report.nearest_clip_id}, is "
-            f"{report.nearest_millimetres:.0f} mm away; copied: {100 * report.copied_share:.0f} %"
+            f"{report.nearest_millimetres:.0f} mm away; copied: {100 * report.copied_share:.0f} %; longest run of "
+            f"shared codes: {report.longest_run_tokens} tokens"
         )
     print(f"{motion.num_frames} frames, {motion.duration_seconds:.2f} s of dance:")
     for path in paths:
@@ -236,6 +373,7 @@ def _sheet(arguments: argparse.Namespace) -> None:
 def _index(arguments: argparse.Namespace) -> None:
     from .dataset_builder.retrieval_references import ReferenceRetriever, built_clips, load_encoder
 
+    check_new_folder(arguments.output)
     retriever = ReferenceRetriever.build(load_encoder(arguments.encoder), built_clips(arguments.data))
     retriever.save_pretrained(arguments.output)
     print(f"{len(retriever.dances)} dances, {len(retriever.index)} windows: {arguments.output}")

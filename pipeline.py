@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from transformers.generation import BaseStreamer
 
+from .audio.beats import estimate_beats
 from .audio.loading import load_audio
+from .audio.spectra import check_waveform
 from .dataset_builder.retrieval_references import CopyReport, ReferenceRetriever, RetrievedWindow
 from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
 from .motion.foot_planting import plant_feet
@@ -220,14 +222,15 @@ class MusicToDancePipeline:
         self.processor.genre_to_id(genre)  # a wrong genre is told before a long song is read
         sampling_rate = self.processor.feature_extractor.sampling_rate
         waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
-        inputs = self.processor(
-            waveform,
+        clock = estimate_beats(
+            check_waveform(waveform, sampling_rate),
             sampling_rate,
-            genre=genre,
             bpm=bpm,
             meter=meter,
             first_downbeat_seconds=first_downbeat_seconds,
+            genre=genre,
         )
+        inputs = self.processor(waveform, sampling_rate, genre=genre, beat_clock=clock)
         num_frames = inputs["input_features"].shape[1]
         windows: list[RetrievedWindow] = []
         if num_references:
@@ -254,13 +257,14 @@ class MusicToDancePipeline:
             **sampling,
         )
         song = None if isinstance(audio, np.ndarray) else Path(audio).name
+        beats = clock.times_within(len(waveform) / sampling_rate)
         dances = []
         for row, seed in zip(codes, seeds, strict=True):
             motion = self.decode(row, num_frames)
-            provenance = {**motion.provenance, "seed": int(seed), "genre": genre, "song": song}
+            provenance = {**motion.provenance, "seed": int(seed), "genre": genre, "song": song, **beats}
             report = None
             if windows and self.retriever is not None:
-                report = self.retriever.copy_report(motion, windows)
+                report = self.retriever.copy_report(motion, row, windows, self.tokenizer.model)
                 provenance["references"] = [window.to_dict() for window in windows]
                 provenance["copy_report"] = None if report is None else report.to_dict()
             dances.append(Dance(replace(motion, provenance=provenance), row, tuple(windows), report))

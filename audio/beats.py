@@ -66,6 +66,20 @@ class BeatClock:
         times = first_beat_seconds + period * np.arange(-num_before, num_after + 1)
         return cls(times, beats_per_bar=meter, first_downbeat_index=num_before)
 
+    def times_within(self, duration_seconds: float) -> dict[str, list[float]]:
+        """Return the beats from 0 to `duration_seconds`, to the millisecond, as a dance's provenance holds them.
+
+        Returns:
+            `beat_times_seconds`, and of these the first ones of bars as `downbeat_times_seconds`.
+        """
+        times = np.round(self.beat_times_seconds, 3)
+        is_inside = (times >= 0) & (times < duration_seconds)
+        is_downbeat = (np.arange(len(times)) - self.first_downbeat_index) % self.beats_per_bar == 0
+        return {
+            "beat_times_seconds": times[is_inside].tolist(),
+            "downbeat_times_seconds": times[is_inside & is_downbeat].tolist(),
+        }
+
     def phase(self, frame_times: np.ndarray) -> np.ndarray:
         """Count beats at given times.
 

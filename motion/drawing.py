@@ -106,7 +106,7 @@ _LEFT_LIMBS: tuple[tuple[_Ball, ...], ...] = (
         ("left_wrist", (0.15, 0.0, 0.0), 0.02),
     ),
 )
-_BODY_PARTS = (
+BODY_PARTS = (
     *_TRUNK,
     *(("left", limb) for limb in _LEFT_LIMBS),
     *(
@@ -114,10 +114,10 @@ _BODY_PARTS = (
         for limb in _LEFT_LIMBS
     ),
 )
-_BALLS = [ball for _, balls in _BODY_PARTS for ball in balls]
-_ENDS = np.cumsum([len(balls) for _, balls in _BODY_PARTS]).tolist()
-_PART_SLICES = [slice(end - len(balls), end) for end, (_, balls) in zip(_ENDS, _BODY_PARTS, strict=True)]
-_PART_OF_BALL = np.repeat(np.arange(len(_BODY_PARTS)), [len(balls) for _, balls in _BODY_PARTS])
+_BALLS = [ball for _, balls in BODY_PARTS for ball in balls]
+_ENDS = np.cumsum([len(balls) for _, balls in BODY_PARTS]).tolist()
+_PART_SLICES = [slice(end - len(balls), end) for end, (_, balls) in zip(_ENDS, BODY_PARTS, strict=True)]
+_PART_OF_BALL = np.repeat(np.arange(len(BODY_PARTS)), [len(balls) for _, balls in BODY_PARTS])
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ class Painter:
         pixels = [float(np.median(scene.radii[:, part].max(axis=1))) for part in _PART_SLICES]
         counts = [int(np.clip(np.ceil(radius / _PIXELS_PER_SHADE), 3, _NUM_SHADES)) for radius in pixels]
         self.layers = [[0, *np.linspace(1, _NUM_SHADES, count).round().astype(int).tolist()] for count in counts]
-        self.shades = np.array([_shades(_TINTS[tint]) for tint, _ in _BODY_PARTS])
+        self.shades = np.array([_shades(_TINTS[tint]) for tint, _ in BODY_PARTS])
         self._paint_background()
 
     def _paint_background(self) -> None:

@@ -6,7 +6,16 @@ import sys
 import pytest
 
 HEAVY_PACKAGES = {"av", "cv2", "datasets", "gradio", "librosa", "matplotlib", "mujoco", "peft"}
-SUBPACKAGES = ["audio", "dataset_builder", "evaluation", "modeling", "motion", "tokenization", "training"]
+SUBPACKAGES = [
+    "audio",
+    "dataset_builder",
+    "evaluation",
+    "modeling",
+    "motion",
+    "restoration",
+    "tokenization",
+    "training",
+]
 
 
 @pytest.mark.parametrize("modules", [["infinitedance"], [f"infinitedance.{name}" for name in SUBPACKAGES]])

@@ -15,9 +15,10 @@ ALLOWED = {
     "dataset_builder": {"dataset_builder", "modeling", "tokenization", "audio", "motion", "evaluation"},
     "assets": {"assets"},
 }
+ALLOWED["restoration"] = {"restoration", "modeling", "motion", "evaluation"}
 ALLOWED["pipeline"] = {"pipeline", "modeling", "tokenization", "dataset_builder", "audio", "motion", "assets"}
 ALLOWED["__init__"] = {"__init__", *ALLOWED["pipeline"]}
-ALLOWED["training"] = {"training", "evaluation", *ALLOWED["__init__"]}
+ALLOWED["training"] = {"training", "evaluation", "restoration", *ALLOWED["__init__"]}
 ALLOWED["cli"] = {"cli", *ALLOWED["training"]}
 ALLOWED["spaces_demo"] = {"spaces_demo", *ALLOWED["training"]}
 # Every layer may ask the leaf for `require_extra`, which imports nothing itself.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import BatchFeature, ProcessorMixin
 
+from ..audio.beats import BeatClock
 from ..motion.features import features_to_motion
 from ..motion.motion import Motion
 
@@ -35,6 +36,7 @@ class ChoreoLlamaProcessor(ProcessorMixin):
         bpm: float | Sequence[float | None] | None = None,
         meter: int | Sequence[int | None] | None = None,
         first_downbeat_seconds: float | Sequence[float | None] | None = None,
+        beat_clock: BeatClock | Sequence[BeatClock | None] | None = None,
     ) -> BatchFeature:
         """Extract music features and look up genres.
 
@@ -45,6 +47,7 @@ class ChoreoLlamaProcessor(ProcessorMixin):
             bpm: Tempo, if known.
             meter: Beats per bar, if known.
             first_downbeat_seconds: Time of a downbeat, if known.
+            beat_clock: A finished clock, which is used in place of an estimated one.
 
         Returns:
             `input_features` `(batch, frames, feature_size)`, `frame_mask` `(batch, frames)` bool, true for real
@@ -66,6 +69,7 @@ class ChoreoLlamaProcessor(ProcessorMixin):
             meter=meter,
             first_downbeat_seconds=first_downbeat_seconds,
             genre=genre,
+            beat_clock=beat_clock,
             return_tensors="pt",
         )
         return BatchFeature(

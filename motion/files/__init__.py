@@ -13,7 +13,9 @@ import torch
 from ..motion import Motion
 from ..retargeting import motion_from_positions, motion_from_rotations, retarget
 from .atomic import atomic_path
+from .bone_names import BONE_NAMES
 from .bvh import BVHError, read_bvh, write_bvh
+from .export import BODIES, EXPORT_FORMATS, check_export_path, export_motion
 from .joint_arrays import array_of, joints_from_array, read_number_file, smpl_arrays_from_features
 from .npz import DataClip, clip_from_arrays, load_motion, motion_from_arrays, read_arrays, read_data_npz, save_motion
 from .pickles import RESTRICTED_PICKLE_NOTE, read_pickle
@@ -21,17 +23,23 @@ from .plausibility import check_frame_rate
 from .smpl import is_smpl, motion_from_smpl
 
 __all__ = [
+    "BODIES",
+    "BONE_NAMES",
+    "EXPORT_FORMATS",
     "MOTION_SUFFIXES",
     "RESTRICTED_PICKLE_NOTE",
     "BVHError",
     "DataClip",
     "atomic_path",
+    "check_export_path",
+    "export_motion",
     "load_motion",
     "motion_from_smpl",
     "read_bvh",
     "read_data_npz",
     "read_joint_positions",
     "read_motion",
+    "read_motion_with_rotations",
     "read_pickle",
     "save_motion",
     "write_bvh",
@@ -106,6 +114,25 @@ def read_joint_positions(
     if isinstance(content, Motion):
         return content.joint_positions().astype(np.float64), content.frame_rate
     return content
+
+
+def read_motion_with_rotations(
+    path: str | os.PathLike, *, trust_pickle: bool = False, frame_rate: float | None = None
+) -> Motion | None:
+    """Read a motion file as `read_motion` does, or return `None` if its rotations are not its own but a fit.
+
+    Args:
+        path: As `read_motion`.
+        trust_pickle: As `read_motion`.
+        frame_rate: As `read_motion`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: As `read_motion`.
+    """
+    content = _read_content(Path(path), None, trust_pickle, frame_rate, None)
+    is_own = isinstance(content, Motion) and content.provenance.get("rotations") != "fitted"
+    return content if is_own else None
 
 
 def _read_content(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,3 +40,30 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_new_folder(folder: str | os.PathLike) -> None:
+    """Raise `FileExistsError` unless `folder` does not exist or is an empty folder; before the work, not after it."""
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"The folder {folder} must be new or empty, got one with files in it. Name another.")
+
+
+@contextmanager
+def atomic_folder(folder: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`; rename it to `folder` on success, remove it on failure.
+
+    Raises:
+        FileExistsError: If `folder` is a file or holds anything.
+    """
+    folder = Path(folder)
+    check_new_folder(folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if folder.exists():
+            folder.rmdir()  # not every system renames onto an empty folder
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,128 @@
+// All dances in one canvas, side by side: each in its own part of the picture, seen by one camera that all share.
+import { PerspectiveCamera, Vector3, WebGLRenderer } from "three";
+import { OrbitControls } from "three/addons/controls/OrbitControls.js";
+
+import { PALETTES, Stage } from "./stage.js";
+
+const FIELD_OF_VIEW_DEGREES = 30;
+const FOCUS_HEIGHT_METRES = 0.92;
+const HALF_HEIGHT_METRES = 1.22; // what must fit above and below the focus
+const HALF_WIDTH_METRES = 0.98;
+const YAW = (14 * Math.PI) / 180; // a little from the side: limbs that point at the viewer show their length
+const PITCH = (11 * Math.PI) / 180;
+const FOLLOW_BLEND_SECONDS = 0.4;
+
+export class Theatre {
+  #follows = true;
+  #fit = 1; // metres from the camera to the focus that show the whole body
+  #held; // where each part looked when following ended
+  #blend = 0; // 1: looks where it was held, 0: looks at the dancer
+
+  constructor(canvas, dances, onChange) {
+    const isLean = drawsInSoftware();
+    this.renderer = new WebGLRenderer({ canvas, alpha: true, antialias: !isLean });
+    this.renderer.shadowMap.enabled = true;
+    this.renderer.setScissorTest(true);
+    this.stages = dances.map((dance) => new Stage(dance, isLean));
+    this.scale = Math.max(...dances.map((dance) => dance.scale));
+    this.camera = new PerspectiveCamera(FIELD_OF_VIEW_DEGREES, 1, 0.05, 100);
+    // The camera that the pointer moves orbits the origin; where a dancer is, is added when its part is drawn.
+    this.handheld = this.camera.clone();
+    this.controls = new OrbitControls(this.handheld, canvas);
+    const limits = { maxPolarAngle: 0.495 * Math.PI, minDistance: 0.8, maxDistance: 30 };
+    Object.assign(this.controls, limits, { enableDamping: true });
+    this.controls.addEventListener("change", onChange);
+    this.#held = this.stages.map(() => new Vector3());
+    this.resetView();
+    // Compiled now, marks that are not yet seen too: compiling later would hold up the dance.
+    for (const stage of this.stages) this.renderer.compile(stage.scene, this.camera);
+  }
+
+  get follows() {
+    return this.#follows;
+  }
+
+  set follows(follows) {
+    this.#held = this.stages.map((stage) => stage.focus.clone());
+    this.#follows = follows;
+    this.#blend = 1;
+  }
+
+  get isHuman() {
+    return this.stages[0].figure.isHuman;
+  }
+
+  set isHuman(isHuman) {
+    for (const stage of this.stages) stage.figure.isHuman = isHuman;
+  }
+
+  resetView() {
+    const yaw = this.stages[0].dance.facing() + YAW;
+    const direction = new Vector3(Math.sin(yaw) * Math.cos(PITCH), Math.sin(PITCH), Math.cos(yaw) * Math.cos(PITCH));
+    this.controls.target.set(0, FOCUS_HEIGHT_METRES * this.scale, 0);
+    this.handheld.position.copy(this.controls.target).addScaledVector(direction, this.#fit);
+    this.controls.update();
+  }
+
+  // Divide the picture into columns or rows, whichever shows the dancers larger.
+  resize(width, height, pixelRatio) {
+    this.renderer.setPixelRatio(pixelRatio);
+    this.renderer.setSize(width, height, false);
+    const count = this.stages.length;
+    const layouts = [
+      { columns: count, rows: 1 },
+      { columns: 1, rows: count },
+    ].map(({ columns, rows }) => ({ columns, rows, width: width / columns, height: height / rows }));
+    const magnification = (part) => Math.min(part.width / HALF_WIDTH_METRES, part.height / HALF_HEIGHT_METRES);
+    this.layout = magnification(layouts[0]) >= magnification(layouts[1]) ? layouts[0] : layouts[1];
+    this.camera.aspect = this.layout.width / this.layout.height;
+    this.camera.updateProjectionMatrix();
+    const slope = Math.tan((FIELD_OF_VIEW_DEGREES * Math.PI) / 360);
+    const fit = (Math.max(HALF_HEIGHT_METRES, HALF_WIDTH_METRES / this.camera.aspect) / slope) * this.scale;
+    this.handheld.position.sub(this.controls.target).multiplyScalar(fit / this.#fit).add(this.controls.target);
+    this.#fit = fit;
+    this.controls.update();
+  }
+
+  // Advance what moves by itself; return whether it still moves.
+  update(elapsedSeconds) {
+    const isMoving = this.#follows && this.#blend > 0;
+    if (isMoving) this.#blend = Math.max(0, this.#blend - elapsedSeconds / FOLLOW_BLEND_SECONDS);
+    return this.controls.update() || isMoving;
+  }
+
+  draw(time, showsContacts) {
+    const { columns, rows, width, height } = this.layout;
+    this.stages.forEach((stage, index) => {
+      const eased = this.#blend * this.#blend * (3 - 2 * this.#blend);
+      stage.focus = new Vector3(...stage.dance.focus(time)).lerp(this.#held[index], eased);
+      stage.pose(time, stage.focus, showsContacts);
+      this.camera.position.copy(this.handheld.position).add(stage.focus);
+      this.camera.quaternion.copy(this.handheld.quaternion);
+      const part = [(index % columns) * width, (rows - 1 - Math.floor(index / columns)) * height, width, height];
+      this.renderer.setViewport(...part);
+      this.renderer.setScissor(...part);
+      this.renderer.render(stage.scene, this.camera);
+    });
+  }
+
+  paint(theme) {
+    for (const stage of this.stages) stage.paint(PALETTES[theme]);
+  }
+
+  dispose() {
+    this.controls.dispose();
+    for (const stage of this.stages) stage.dispose();
+    this.renderer.dispose();
+    this.renderer.forceContextLoss();
+  }
+}
+
+// Whether WebGL has no graphics card here: less detail then keeps the picture within a frame of the song.
+function drawsInSoftware() {
+  const context = document.createElement("canvas").getContext("webgl2");
+  const info = context?.getExtension("WEBGL_debug_renderer_info");
+  const name = info ? context.getParameter(info.UNMASKED_RENDERER_WEBGL) : "";
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|software|basic render/i.test(name);
+}
