@@ -183,3 +183,36 @@ def _svg(title: str, height: float, parts: Sequence[str]) -> str:
         + "".join(parts)
         + "</svg>"
     )
+
+
+def timeline_chart(
+    title: str, rows: Sequence[tuple[str, Mapping[str, Sequence[tuple[float, float]]]]], duration_seconds: float
+) -> str:
+    """Draw when something is on, in a row for each thing and a band for each group.
+
+    Args:
+        title: Read out by screen readers.
+        rows: Label, and for each group the start and end of each span, seconds.
+        duration_seconds: End of the axis.
+
+    Returns:
+        An `<svg>` element.
+    """
+    base, left = TOP + ROW_HEIGHT * len(rows), 10
+
+    def x(seconds: float) -> float:
+        return left + seconds / duration_seconds * (WIDTH - left - RIGHT)
+
+    ticks = nice_ticks(0, duration_seconds, 5)
+    parts = [_line("grid", x(tick), TOP, x(tick), base) for tick in ticks]
+    for row, (label, groups) in enumerate(rows):
+        top = TOP + ROW_HEIGHT * row
+        parts.append(_text("label", left, top + 12, label))
+        for index, spans in enumerate(groups.values()):
+            parts += [
+                f'<rect class="bar {GROUP_CLASSES[index]}" x="{x(start):.1f}" y="{top + 17 + 11 * index}" '
+                f'width="{max(0.3, x(end) - x(start)):.1f}" height="9"/>'
+                for start, end in spans
+            ]
+    parts += _x_axis(ticks, x, base, "seconds")
+    return _svg(title, base + BOTTOM, parts)

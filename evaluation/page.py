@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from .charts import band_chart, histogram_chart, interval_chart
-from .report import FAMILIES, interval_cell, provenance_lines, report_tables
+from .report import FAMILIES, interval_cell, judge, provenance_lines, report_tables
 from .tables import Cell, Table, format_cell
 
 LEGEND = (
@@ -21,8 +21,8 @@ COMPARISON_STYLES = {
     ("higher", "above"): "good",
     ("lower", "above"): "bad",
     ("lower", "below"): "good",
-    ("real", "above"): "bad",
-    ("real", "below"): "bad",
+    ("real", "above"): "unlike",
+    ("real", "below"): "unlike",
 }
 CHARTED_METRICS = ("pulse_lock", "alignment_music_excess", "joint_speed", "slide")
 
@@ -63,7 +63,7 @@ def render_page(record: dict[str, Any], pictures: Sequence[Picture] = ()) -> str
             body += [_table(table) for table in tables]
         else:
             body += [_family_table([row for row in record["metrics"] if FAMILIES[row["family"]] == title])]
-            body += [_group_figures(tables[1:], record, metrics)]
+            body += [_group_figures(tables[1:], record, metrics) if title == "Music" else _titled_tables(tables[1:])]
         sections.append(f"<section><h2>{escape(title)}</h2>{''.join(body)}</section>")
     sections += [_gallery(pictures), _left_out(record), _provenance(record)]
     return (
@@ -204,21 +204,25 @@ def _family_table(rows: Sequence[dict[str, Any]]) -> str:
         both = "".join(_cell(interval_cell(row[which]), which) for which in ("generated", "reference"))
         lines.append(
             f'<tr><th scope="row">{escape(name)}<small>{escape(row["note"])}</small></th>{both}'
-            f'<td class="text" data-label="generated is"><span class="{style}">{escape(row["comparison"])}</span></td>'
+            f'<td class="text" data-label="generated is"><span class="{style}">{escape(judge(row))}</span></td>'
             "</tr>"
         )
     head = _head(["metric", "generated", "reference", "generated is"], {3})
     return f'<div class="scroll stacked"><table>{head}<tbody>{"".join(lines)}</tbody></table></div>'
 
 
+def _titled_tables(tables: Sequence[Table]) -> str:
+    return "".join(f"<h3>{escape(table.title)}</h3>{_table(table)}" for table in tables)
+
+
 def _table(table: Table) -> str:
     head = _head(table.columns, {index for index, cell in enumerate(table.rows[0]) if isinstance(cell, str)})
     body = "".join(
-        f'<tr><th scope="row">{escape(format_cell(row[0]))}</th>{"".join(map(_cell, row[1:]))}</tr>'
+        f'<tr><th scope="row">{escape(format_cell(row[0]))}</th>{"".join(map(_cell, row[1:], table.columns[1:]))}</tr>'
         for row in table.rows
     )
     note = f'<p class="note">{escape(table.note.replace("*", ""))}</p>' if table.note else ""
-    width = " wide" if len(table.columns) > 4 else ""
+    width = " stacked" if len(table.columns) > 4 else ""
     return f'<div class="scroll{width}"><table>{head}<tbody>{body}</tbody></table></div>{note}'
 
 
@@ -230,8 +234,8 @@ def _head(columns: Sequence[str], text_columns: set[int]) -> str:
     return f"<thead><tr>{cells}</tr></thead>"
 
 
-def _cell(cell: Cell, label: str = "") -> str:
-    data = f' data-label="{label}"' if label else ""
+def _cell(cell: Cell, label: str) -> str:
+    data = f' data-label="{escape(label)}"'
     if isinstance(cell, str):
         return f'<td class="text"{data}>{escape(cell)}</td>'
     if isinstance(cell, list) and cell[0] is not None:
@@ -277,9 +281,10 @@ def _provenance(record: dict[str, Any]) -> str:
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #f7f6f2; --card: #fffefb; --ink: #1d1f24; --soft: #5f636d; --line: #dfddd5;
-  --generated: #2f5fd0; --reference: #b98b3c; --good: #1c7a4a; --bad: #b3392c; }
+  --generated: #2f5fd0; --reference: #b98b3c; --good: #1c7a4a; --bad: #b3392c;
+  --unlike: #8a6116; }
 @media (prefers-color-scheme: dark) { :root { --paper: #15171b; --card: #1d2026; --ink: #eceae4; --soft: #a3a6ae;
-  --line: #33373f; --generated: #82a6ff; --reference: #d9b26a; --good: #6fcf9a; --bad: #ff8f80; } }
+  --line: #33373f; --generated: #82a6ff; --reference: #d9b26a; --good: #6fcf9a; --bad: #ff8f80; --unlike: #d9b26a; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
 main { max-width: 1120px; margin: 0 auto; padding: 32px 20px 64px; }
@@ -329,11 +334,11 @@ tr > :first-child { text-align: left; font-weight: 500; min-width: 150px; }
 .text { text-align: left; }
 small { display: block; color: var(--soft); font-weight: 400; font-size: 0.8rem; }
 td small { white-space: nowrap; }
-.good { color: var(--good); } .bad { color: var(--bad); }
+@media (min-width: 561px) { .text span { white-space: nowrap; } }
+.good { color: var(--good); } .bad { color: var(--bad); } .unlike { color: var(--unlike); }
 .note { font-size: 0.88rem; color: var(--soft); max-width: 80ch; margin: 8px 0 0; }
 details { margin-top: 12px; } summary { cursor: pointer; color: var(--soft); }
 code { font-size: 0.85rem; overflow-wrap: anywhere; }
-.wide table { min-width: 640px; }
 @media (max-width: 560px) { main { padding: 20px 14px 48px; } th, td { padding: 7px 8px; } h2 { margin-top: 36px; }
   figure { padding: 8px; } .stacked thead { display: none; }
   .stacked tr { display: grid; grid-template-columns: 1fr 1fr 1fr; border-top: 1px solid var(--line); }

@@ -8,6 +8,8 @@ It is the paper's 259 channels plus the root's tilt, which those lose, plus the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
@@ -25,6 +27,9 @@ VELOCITIES = slice(199, 265)
 CONTACTS = slice(265, 269)
 NUM_FEATURES = 269
 
+FRDM_CHANNELS = slice(0, 265)
+"""What foot restoration works on: everything but the contacts."""
+
 HEADING_SMOOTHING_SECONDS = 2 / 30
 """Standard deviation of the Gaussian that steadies the heading: it must not shake with the hips."""
 
@@ -36,6 +41,23 @@ def check_features(features: torch.Tensor) -> None:
             f"Motion features must have {NUM_FEATURES} channels (see docs/data_format.md), got shape "
             f"{tuple(features.shape)}. A `Motion` is converted by `motion_to_features`."
         )
+
+
+def joint_channels(joints: Sequence[int]) -> dict[str, list[int]]:
+    """Return where `positions`, `rotations` and `velocities` of some joints stand, channels joint by joint.
+
+    The root has no channels among the positions: its height stands among the root's.
+    """
+    blocks = {"positions": (POSITIONS, 3, 1), "rotations": (ROTATIONS, 6, 0), "velocities": (VELOCITIES, 3, 0)}
+    return {
+        name: [
+            block.start + size * (joint - first) + channel
+            for joint in joints
+            if joint >= first
+            for channel in range(size)
+        ]
+        for name, (block, size, first) in blocks.items()
+    }
 
 
 def facing_heading(joint_positions: np.ndarray, frame_rate: float) -> np.ndarray:

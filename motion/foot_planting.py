@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from .contacts import detect_foot_contacts
 from .kinematics import forward_kinematics, local_rotations
+from .leg_ik import reach_with_leg
 from .motion import Motion
-from .retargeting import reach_with_leg
 from .rotations import matrix_to_quaternion
 from .skeleton import CONTACT_JOINTS, PARENTS
 

@@ -33,6 +33,7 @@ def render_video(
     *,
     size: tuple[int, int] = (1280, 720),
     frame_rate: int = round(FRAME_RATE),
+    beside: Motion | None = None,
 ) -> None:
     """Write an mp4 (H.264, AAC) of the dancing figure; left limbs are blue, right limbs orange.
 
@@ -40,11 +41,12 @@ def render_video(
         motion: The dance. Rings mark the feet that its `foot_contacts` call planted.
         path: Must end in `.mp4`. Written in full or not at all; equal input gives equal bytes.
         audio_path: Sound from the dance's first frame on; what is longer than the dance is cut off. `None`: silent.
-        size: Width and height in pixels, even numbers.
+        size: Width and height of a picture in pixels, even numbers.
         frame_rate: Frames per second of the video; the motion is resampled.
+        beside: Another dance of the same length, drawn to the right of the first in a picture of its own.
 
     Raises:
-        ValueError: If `path`, `size` or `frame_rate` is not as above, or the audio cannot be decoded.
+        ValueError: If `path`, `size`, `frame_rate` or `beside` is not as above, or the audio cannot be decoded.
         FileNotFoundError: If there is no such audio file.
         OSError: As `atomic_path`.
         ImportError: If the extra `video` is not installed.
@@ -61,17 +63,23 @@ def render_video(
     import cv2
 
     motion = motion.resample(frame_rate)
-    painter = Painter(build_scene(motion, size))
+    dances = [motion] if beside is None else [motion, beside.resample(frame_rate)]
+    if dances[-1].num_frames != motion.num_frames:
+        raise ValueError(
+            f"`beside` must be as long as `motion`: got {dances[-1].num_frames}, {motion.num_frames} frames."
+        )
+    painters = [Painter(build_scene(dance, size)) for dance in dances]
     with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "faststart"}) as container:
         video: Any = container.add_stream("libx264", rate=frame_rate)
-        video.width, video.height = size
+        video.width, video.height = size[0] * len(painters), size[1]
         video.pix_fmt = "yuv420p"
         video.options = _ENCODER_OPTIONS
         video.codec_context.colorspace, video.codec_context.color_range = 6, 1  # BT.601 as OpenCV converts, limited
         sound = _encode_audio(container, audio_path, motion.duration_seconds) if audio_path else iter(())
 
         def draw(frame: int) -> Any:
-            planes: Any = cv2.cvtColor(painter.draw(frame), cv2.COLOR_BGR2YUV_I420)
+            pictures = [painter.draw(frame) for painter in painters]
+            planes: Any = cv2.cvtColor(np.concatenate(pictures, axis=1), cv2.COLOR_BGR2YUV_I420)
             return av.VideoFrame.from_ndarray(planes, format="yuv420p")
 
         # Everything but the encoding of pictures runs ahead in other threads: OpenCV and PyAV release Python's lock.

@@ -10,8 +10,9 @@ import torch
 from .contacts import detect_foot_contacts, fit_floor_height
 from .fitting import check_joint_positions, fit_positions
 from .kinematics import forward_kinematics, local_rotations
+from .leg_ik import reach_with_leg
 from .motion import Motion
-from .rotations import matrix_to_quaternion, shortest_rotation
+from .rotations import matrix_to_quaternion
 from .skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, Skeleton, neutral_skeleton
 
 # Joints at the end of a chain: no bone of theirs can be compared, so they take over the calibration of their parent.
@@ -111,28 +112,6 @@ def retarget(motion: Motion, skeleton: Skeleton | None = None) -> Motion:
         foot_contacts=None,
     )
     return put_on_floor(moved)
-
-
-def reach_with_leg(
-    side: str, root_positions: torch.Tensor, rotations: torch.Tensor, offsets: torch.Tensor, target: torch.Tensor
-) -> None:
-    """Turn hip and knee in `rotations` (global, in place) so that the ankle reaches `target`, `(frames, 3)`."""
-    hip, knee, ankle = (JOINT_INDEX[f"{side}_{part}"] for part in ("hip", "knee", "ankle"))
-    hip_position = root_positions + rotations[:, 0] @ offsets[hip]
-    thigh, shank = rotations[:, hip] @ offsets[knee], rotations[:, knee] @ offsets[ankle]
-    upper, lower = offsets[knee].norm(), offsets[ankle].norm()
-    reach = target - hip_position
-    distance = reach.norm(dim=-1, keepdim=True).clamp(float((upper - lower).abs()) + 1e-4, float(upper + lower) - 1e-4)
-    direction = torch.nn.functional.normalize(reach, dim=-1)
-    cosine = (distance.square() + upper**2 - lower**2) / (2 * upper * distance)
-    # The knee stays on the side on which it is: its offset from the straight line, or forward for a straight leg.
-    side_way = thigh + 1e-4 * rotations[:, hip][..., 2]
-    side_way = side_way - (side_way * direction).sum(-1, keepdim=True) * direction
-    side_way = torch.nn.functional.normalize(side_way, dim=-1)
-    new_thigh = upper * (cosine * direction + (1 - cosine.square()).clamp_min(0).sqrt() * side_way)
-    new_shank = direction * distance - new_thigh
-    rotations[:, hip] = shortest_rotation(thigh, new_thigh) @ rotations[:, hip]
-    rotations[:, knee] = shortest_rotation(shank, new_shank) @ rotations[:, knee]
 
 
 def put_on_floor(motion: Motion) -> Motion:

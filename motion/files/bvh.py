@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import warnings
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import roma
@@ -20,6 +18,7 @@ from ..motion import Motion
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 from ..source_animation import SourceAnimation
 from .atomic import atomic_path
+from .bvh_parsing import BVHError, BvhJoint, parse_hierarchy, parse_motion
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +33,6 @@ _UNITS = (
     ("millimetres", 0.001, 1100.0, 2700.0),
 )
 _ADULT_HEIGHT_METRES = 1.70
-_END_SITE = -1
 
 # Chosen by how seldom the curves of real dances break: the second angle comes within 5 degrees of +-90 in 0.006 % of
 # joints and frames (0.12 % for ZXY, 0.79 % for ZYX), and steps of more than 30 degrees are the fewest of all orders.
@@ -49,17 +47,25 @@ _END_SITE_OFFSETS: dict[str, tuple[float, float, float]] = {
 }
 
 
-class BVHError(ValueError):
-    """A BVH file breaks its own format; the message names the file and the line."""
+@dataclass(frozen=True)
+class BvhRig:
+    """A BVH file as it was read: its animation, and how its channels lie in the file.
 
+    Args:
+        source: The animation in metres with Y up.
+        joints: The hierarchy in file units, in the order of `source.joint_names`.
+        values: `(frames, channels)`, degrees and file units, in the file's axes.
+        unit_name: What one unit of the file was taken for.
+        metres_per_unit: Likewise, as a number.
+        up_axis: `"y"` or `"z"` in the file's axes.
+    """
 
-@dataclass
-class _Joint:
-    name: str
-    parent: int
-    offset: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    channels: list[str] = field(default_factory=list)
-    tips: list[list[float]] = field(default_factory=list)
+    source: SourceAnimation
+    joints: list[BvhJoint]
+    values: np.ndarray
+    unit_name: str
+    metres_per_unit: float
+    up_axis: str
 
 
 def read_bvh(
@@ -83,6 +89,11 @@ def read_bvh(
         BVHError: If the file is broken; names the line.
         ValueError: If `unit_scale` is not positive or `up_axis` is neither `"y"` nor `"z"`.
     """
+    return read_bvh_rig(path, unit_scale=unit_scale, up_axis=up_axis).source
+
+
+def read_bvh_rig(path: str | os.PathLike, *, unit_scale: float | None = None, up_axis: str | None = None) -> BvhRig:
+    """Read a BVH file together with the layout of its channels; see `read_bvh`."""
     if unit_scale is not None and not (np.isfinite(unit_scale) and unit_scale > 0):
         raise ValueError(f"`unit_scale` must be a positive number of metres, got {unit_scale}.")
     if up_axis not in (None, "y", "z"):
@@ -91,152 +102,20 @@ def read_bvh(
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
-    joints, motion_line = _parse_hierarchy(lines, path)
-    frame_rate, values = _parse_motion(lines, motion_line, sum(len(joint.channels) for joint in joints), path)
+    joints, motion_line = parse_hierarchy(lines, path)
+    frame_rate, values = parse_motion(lines, motion_line, sum(len(joint.channels) for joint in joints), path)
     source = _to_source(joints, frame_rate, values)
 
     some_frames = values[:: max(1, len(values) // 100)]
     posed = _to_source(joints, frame_rate, some_frames).pose()[0]
-    if (up_axis or _guess_up_axis(source, posed, path)) == "z":
+    found_axis = up_axis or _guess_up_axis(source, posed, path)
+    if found_axis == "z":
         source = _turn_z_up(source)
-    return _scaled(source, unit_scale or _guess_unit(posed, path))
+    unit_name, metres = ("unit as given", unit_scale) if unit_scale else _guess_unit(posed, path)
+    return BvhRig(_scaled(source, metres), joints, values, unit_name, metres, found_axis)
 
 
-def _fail(path: Path, line: int, problem: str) -> NoReturn:
-    raise BVHError(f"{path}, line {line + 1}: {problem}")
-
-
-def _parse_hierarchy(lines: list[str], path: Path) -> tuple[list[_Joint], int]:
-    """Read the skeleton; return its joints, parents first, and the index of the line `MOTION`."""
-    first = next((index for index, line in enumerate(lines) if line.strip()), None)
-    if first is None or lines[first].split()[0].upper() != "HIERARCHY":
-        got = "nothing" if first is None else repr(lines[first][:40])
-        raise BVHError(f"{path} is not a BVH file: it must begin with the line HIERARCHY, got {got}.")
-    joints: list[_Joint] = []
-    stack: list[int] = []  # joints whose braces are open
-    opening = _END_SITE
-    for number, line in enumerate(lines[first + 1 :], start=first + 1):
-        # Braces are statements of their own, wherever they stand.
-        for statement in filter(None, (part.strip() for part in re.split(r"([{}])", line))):
-            words = statement.split()
-            keyword = words[0].upper()
-            if keyword == "MOTION":
-                if stack:
-                    _fail(path, number, f"{len(stack)} braces of the hierarchy are not closed before MOTION.")
-                if not joints:
-                    _fail(path, number, "the hierarchy has no ROOT.")
-                return joints, number
-            if keyword in ("ROOT", "JOINT"):
-                if (keyword == "ROOT") != (not joints):
-                    _fail(path, number, "a file must hold one skeleton: exactly one ROOT, before all JOINTs.")
-                if keyword == "JOINT" and (not stack or stack[-1] == _END_SITE):
-                    _fail(path, number, "a JOINT must stand inside the braces of its parent.")
-                opening = len(joints)
-                name = statement[len(keyword) :].strip() or f"joint{opening}"
-                joints.append(_Joint(name, stack[-1] if stack else -1))
-            elif keyword == "END":
-                if not stack or stack[-1] == _END_SITE:
-                    _fail(path, number, "an End Site must stand inside the braces of a joint.")
-                opening = _END_SITE
-            elif keyword == "{":
-                stack.append(opening)
-            elif keyword == "}":
-                if not stack:
-                    _fail(path, number, "a brace is closed that was never opened.")
-                stack.pop()
-            elif keyword == "OFFSET":
-                offset = _floats(words[1:], path, number)
-                if len(offset) != 3 or not stack:
-                    _fail(path, number, f"OFFSET must give 3 numbers inside a joint, got {statement!r}.")
-                if stack[-1] == _END_SITE:
-                    joints[stack[-2]].tips.append(offset)
-                else:
-                    joints[stack[-1]].offset = offset
-            elif keyword == "CHANNELS":
-                if not stack or stack[-1] == _END_SITE:
-                    _fail(path, number, "CHANNELS must stand inside a joint.")
-                joints[stack[-1]].channels = _channels(words, path, number)
-            else:
-                expected = "ROOT, JOINT, End Site, OFFSET, CHANNELS or MOTION"
-                _fail(path, number, f"expected {expected}, got {statement[:60]!r}.")
-    raise BVHError(f"{path} ends in its hierarchy: there is no line MOTION.")
-
-
-def _floats(words: list[str], path: Path, number: int) -> list[float]:
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        _fail(path, number, f"expected numbers, got {' '.join(words)[:60]!r}.")
-    if not np.isfinite(values).all():
-        _fail(path, number, f"expected finite numbers, got {' '.join(words)[:60]!r}.")
-    return values
-
-
-def _channels(words: list[str], path: Path, number: int) -> list[str]:
-    """Read `CHANNELS 3 Zrotation Xrotation Yrotation` as `["zr", "xr", "yr"]`."""
-    names = [word.lower() for word in words[2:]]
-    if len(words) < 2 or words[1] != str(len(names)):
-        _fail(path, number, f"CHANNELS must give the number of names that follow, got {' '.join(words)!r}.")
-    for name in names:
-        if not re.fullmatch("[xyz](position|rotation)", name):
-            _fail(path, number, f"a channel must be one of X, Y, Z with `position` or `rotation`, got {name!r}.")
-    return [name[:2] for name in names]
-
-
-def _parse_motion(lines: list[str], motion_line: int, num_channels: int, path: Path) -> tuple[float, np.ndarray]:
-    """Read the frames: frame rate in Hz and `(frames, channels)`."""
-    declared: dict[str, str] = {}
-    number = motion_line + 1
-    for keyword in ("Frames", "Frame Time"):
-        while number < len(lines) and not lines[number].strip():
-            number += 1
-        line = lines[number] if number < len(lines) else ""
-        match = re.fullmatch(rf"\s*{keyword}\s*:\s*(\S+)\s*", line, re.IGNORECASE)
-        if match is None:
-            _fail(path, number, f"expected `{keyword}: NUMBER` after MOTION.")
-        declared[keyword] = match[1]
-        number += 1
-    num_frames = int(_floats([declared["Frames"]], path, number - 2)[0])
-    frame_rate = _frame_rate(declared["Frame Time"], path, number - 1)
-
-    # Blocks of lines: a quick parse, little memory, and the line of an error at hand.
-    blocks = []
-    for start in range(number, len(lines), 1000):
-        block = lines[start : start + 1000]
-        try:
-            blocks.append(np.array(" ".join(block).split(), dtype=np.float64))
-        except ValueError:
-            for offset, line in enumerate(block):
-                _floats(line.split(), path, start + offset)
-    values = np.concatenate(blocks) if blocks else np.empty(0)
-    if len(values) == 0 or num_channels == 0 or len(values) % num_channels:
-        for offset, line in enumerate(lines[number:]):
-            if line.strip() and len(line.split()) != num_channels:
-                _fail(path, number + offset, f"a frame must have {num_channels} numbers, got {len(line.split())}.")
-        raise BVHError(f"{path} holds no frames of its {num_channels} channels.")
-    values = values.reshape(-1, num_channels)
-    if not np.isfinite(values).all():
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        raise BVHError(f"{path} holds NaN or infinity in {len(bad)} of {len(values)} frames, first in frame {bad[0]}.")
-    if len(values) != num_frames:
-        warnings.warn(
-            f"{path} announces {num_frames} frames and holds {len(values)}, which are used. Is the file complete?",
-            stacklevel=3,
-        )
-    return frame_rate, values
-
-
-def _frame_rate(frame_time: str, path: Path, number: int) -> float:
-    """Return the rate in Hz; a rounded time of a whole rate ("0.0333") gives that rate."""
-    seconds = _floats([frame_time], path, number)[0]
-    if seconds <= 0:
-        _fail(path, number, f"Frame Time must be a positive number of seconds, got {frame_time}.")
-    last_digit = 10.0 ** int(Decimal(frame_time).as_tuple().exponent)
-    whole = max(1, round(1 / seconds))
-    return float(whole) if abs(1 / whole - seconds) < min(last_digit, 0.01 * seconds) else 1 / seconds
-
-
-def _to_source(joints: list[_Joint], frame_rate: float, values: np.ndarray) -> SourceAnimation:
+def _to_source(joints: list[BvhJoint], frame_rate: float, values: np.ndarray) -> SourceAnimation:
     """Turn channels into rotations and translations, in file units and axes."""
     offsets = np.array([joint.offset for joint in joints])
     rotations = np.zeros((len(values), len(joints), 4))
@@ -304,7 +183,7 @@ def _guess_up_axis(source: SourceAnimation, posed: np.ndarray, path: Path) -> st
         warnings.warn(
             f"{path}: the rest pose stands along {guess}, the motion along {other}, which is taken for up. If the "
             f"dancer lies down for most of the clip, pass `up_axis={guess!r}`.",
-            stacklevel=3,
+            stacklevel=4,
         )
         return other
     return guess
@@ -324,21 +203,21 @@ def _turn_z_up(source: SourceAnimation) -> SourceAnimation:
     )
 
 
-def _guess_unit(posed: np.ndarray, path: Path) -> float:
-    """Guess the metres of one unit from joint positions `(frames, joints, 3)` of somebody who stands or lies."""
+def _guess_unit(posed: np.ndarray, path: Path) -> tuple[str, float]:
+    """Guess name and metres of one unit from joint positions `(frames, joints, 3)` of somebody who stands or lies."""
     height = float(np.quantile(np.ptp(posed, axis=1).max(axis=-1), 0.75))
     for name, metres, low, high in _UNITS:
         if low <= height < high:
             logger.info("%s: a body %.1f units long, taken for %s.", path, height, name)
-            return metres
+            return name, metres
     if height == 0:
         raise BVHError(f"{path} holds a body without extent: all joints lie in one point.")
     warnings.warn(
         f"{path} holds a body {height:.4g} units long, which is no adult in a unit known here; it is scaled to "
         f"{_ADULT_HEIGHT_METRES} m. Pass `unit_scale`, the metres of one unit, if that is wrong.",
-        stacklevel=3,
+        stacklevel=4,
     )
-    return _ADULT_HEIGHT_METRES / height
+    return f"units of an adult of {_ADULT_HEIGHT_METRES} m", _ADULT_HEIGHT_METRES / height
 
 
 def _scaled(source: SourceAnimation, metres: float) -> SourceAnimation:
@@ -351,7 +230,7 @@ def _scaled(source: SourceAnimation, metres: float) -> SourceAnimation:
     )
 
 
-def write_bvh(motion: Motion, path: str | os.PathLike) -> None:
+def write_bvh(motion: Motion, path: str | os.PathLike, *, names: Sequence[str] = JOINT_NAMES) -> None:
     """Write a dance as BVH: centimetres, Y up, rest pose a T-pose that looks along +Z, rotations in degrees.
 
     All joints turn in the order `WRITTEN_ROTATION_ORDER` (the matrix product from left to right). Angles are
@@ -360,6 +239,7 @@ def write_bvh(motion: Motion, path: str | os.PathLike) -> None:
     Args:
         motion: The dance.
         path: The file, written in full or not at all.
+        names: Of our joints in the file, for example `BONE_NAMES["mixamo"]`.
 
     Raises:
         OSError: As `atomic_path`.
@@ -374,7 +254,7 @@ def write_bvh(motion: Motion, path: str | os.PathLike) -> None:
         rotation = " ".join(f"{axis}rotation" for axis in WRITTEN_ROTATION_ORDER)
         lines.extend(
             [
-                f"{indent}{'JOINT' if joint else 'ROOT'} {JOINT_NAMES[joint]}",
+                f"{indent}{'JOINT' if joint else 'ROOT'} {names[joint]}",
                 f"{indent}{{",
                 f"{indent}\tOFFSET {offset[0]:.6f} {offset[1]:.6f} {offset[2]:.6f}",
                 f"{indent}\tCHANNELS {3 if joint else 6} {position}{rotation}",

@@ -76,7 +76,7 @@ def check_path(root_positions: np.ndarray, frame_rate: float, path: str | os.Pat
     if speed > _MAX_SPEED:
         raise ValueError(
             f"{path}: translations must be in metres, got a root that moves at {speed:.0f} a second at {frame_rate:g} "
-            "Hz: centimetres, or a scale that was not divided out?"
+            "Hz: centimetres, a scale that was not divided out, or a wrong frame rate?"
         )
 
 
@@ -108,3 +108,8 @@ def check_up_axis(up_axis: str | None) -> None:
 def z_up_to_y_up(vectors: np.ndarray) -> np.ndarray:
     """Turn `(..., 3)` by -90 degrees about x: z becomes y, y becomes -z."""
     return vectors[..., [0, 2, 1]] * np.array([1.0, 1.0, -1.0])
+
+
+def y_up_to_z_up(vectors: np.ndarray) -> np.ndarray:
+    """Turn `(..., 3)` by 90 degrees about x: y becomes z, z becomes -y; undoes `z_up_to_y_up`."""
+    return vectors[..., [0, 2, 1]] * np.array([1.0, -1.0, 1.0])

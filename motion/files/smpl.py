@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,8 @@ def motion_from_smpl(
         up_axis: `"y"` or `"z"`; found from the way the body stands if `None`.
 
     Returns:
-        The dance with the file's rotations, the floor at y = 0; `provenance` says the up axis, and under `body` if the
-        bones were `"measured"` or are `"neutral"`.
+        The dance with the file's rotations, the floor at y = 0; `provenance` says the up axis, under `body` if the
+        bones were `"measured"` or are `"neutral"`, and for the latter the `floor_height` that was taken off.
 
     Raises:
         ValueError: If an array is missing, of the wrong shape, not finite, or in another unit.
@@ -107,7 +108,11 @@ def motion_from_smpl(
         "body": "measured" if measured else "neutral",
     }
     motion = Motion(rate, root_positions, matrix_to_quaternion(rotations).numpy(), skeleton, provenance=provenance)
-    return retarget(motion) if measured else put_on_floor(motion)
+    if measured:
+        return retarget(motion)
+    placed = put_on_floor(motion)
+    floor_height = float(motion.root_positions[0, 1] - placed.root_positions[0, 1])
+    return replace(placed, provenance={**provenance, "floor_height": floor_height})
 
 
 def _rotation_vectors(arrays: Mapping[str, Any], path: str | os.PathLike) -> np.ndarray:

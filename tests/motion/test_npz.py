@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from infinitedance.motion.files import DataClip, atomic_path, load_motion, read_data_npz, read_motion, save_motion
+from infinitedance.motion.files.atomic import atomic_folder
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import JOINT_NAMES, PARENTS
 
@@ -200,3 +201,19 @@ def test_a_real_clip_with_rotations_becomes_a_dance_on_our_body(shared_data_dir)
     assert isinstance(motion, Motion)
     assert motion.provenance["rotations"] == "source"
     assert 1.2 < np.median(motion.joint_positions()[:, JOINT_NAMES.index("head"), 1]) < 1.8
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path):
+    target = tmp_path / "deep" / "library"
+    with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
+        (temporary / "part").touch()
+        raise RuntimeError
+    assert not list(target.parent.iterdir())
+    target.mkdir()  # an empty folder may be filled
+    with atomic_folder(target) as temporary:
+        (temporary / "part").touch()
+        assert not list(target.iterdir())
+    assert [path.name for path in target.parent.iterdir()] == ["library"] and (target / "part").is_file()
+    for taken in (target, target / "part"):
+        with pytest.raises(FileExistsError, match="must be new or empty"), atomic_folder(taken):
+            pass

@@ -1,0 +1,200 @@
+"""Clips of any file that `restore` takes: what stands in the file as a rig, and how it is written again."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..motion.carry_back import PlacedRig, RigChange, place_motion, place_rig
+from ..motion.files import read_motion, save_motion, write_bvh
+from ..motion.files.bvh import BvhRig, read_bvh_rig
+from ..motion.files.bvh_edit import moving_joint, write_changed_bvh
+from ..motion.files.estimates import read_estimates
+from ..motion.files.npz import read_arrays
+from ..motion.files.plausibility import check_frame_rate, check_path
+from ..motion.files.smpl import is_smpl, motion_from_smpl
+from ..motion.files.smpl_edit import write_changed_smpl
+from ..motion.motion import FRAME_RATE, Motion
+
+FLOOR_TOLERANCE_METRES = 0.05
+"""A floor nearer to 0 is left where it is: no file says how high a joint of the foot rests."""
+SMPL_FLOOR_TOLERANCE_METRES = 0.5
+"""The pelvis of a body model lies off its translation by a way that only the licensed model knows."""
+_ESTIMATE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".npy")
+
+
+@dataclass
+class Clip(ABC):
+    """A clip of a file.
+
+    Args:
+        name: What its output files are called by.
+        rig: The file's own rig, and its dance on our body.
+        suffixes: Of the files that are written.
+        notes: What was found out about the file and is worth telling.
+        moved_joint: The rig's joint that carries the body.
+        floor_tolerance: Metres: a floor nearer to 0 stays where it is.
+    """
+
+    name: str
+    rig: PlacedRig
+    suffixes: tuple[str, ...]
+    notes: list[str] = field(default_factory=list)
+    moved_joint: int = 0
+    floor_tolerance: float = FLOOR_TOLERANCE_METRES
+
+    def __post_init__(self) -> None:
+        if self.floor_shift:
+            self.notes.append(
+                f"The floor was at a height of {self.rig.floor_height:.2f} m; the dance was moved by "
+                f"{self.floor_shift:+.2f} m, so that it is at 0."
+            )
+        rate = self.rig.source.frame_rate
+        if abs(rate - FRAME_RATE) > 0.01:
+            self.notes.append(f"{rate:g} Hz: repaired at {FRAME_RATE:g} Hz, and carried back to every frame.")
+
+    @property
+    def floor_shift(self) -> float:
+        """Metres of the rig by which it is raised, so that its floor is at 0."""
+        height = self.rig.floor_height
+        return -height if abs(height) > self.floor_tolerance else 0.0
+
+    @abstractmethod
+    def write(self, change: RigChange, foot_contacts: np.ndarray, folder: Path) -> None:
+        """Write the changed clip to `folder` under its name and its suffixes."""
+
+
+@dataclass(kw_only=True)
+class BvhClip(Clip):
+    """A BVH file, which is written with all but the changed channels byte by byte."""
+
+    path: Path
+    file: BvhRig
+
+    def write(self, change: RigChange, foot_contacts: np.ndarray, folder: Path) -> None:
+        """See `Clip`."""
+        write_changed_bvh(self.file, change, self.path, folder / f"{self.name}.bvh")
+
+
+@dataclass(kw_only=True)
+class SmplClip(Clip):
+    """An `.npz` of SMPL, which is written with the same arrays."""
+
+    arrays: dict[str, np.ndarray]
+    up_axis: str
+
+    def write(self, change: RigChange, foot_contacts: np.ndarray, folder: Path) -> None:
+        """See `Clip`."""
+        write_changed_smpl(self.arrays, change, self.up_axis, folder / f"{self.name}.npz")
+
+
+@dataclass(kw_only=True)
+class MotionClip(Clip):
+    """A dance on our body: our own `.npz`, or a file of another kind, which becomes our `.npz` and a BVH."""
+
+    motion: Motion
+
+    def write(self, change: RigChange, foot_contacts: np.ndarray, folder: Path) -> None:
+        """See `Clip`."""
+        changed = change.apply(self.rig.source)
+        motion = replace(
+            self.motion,
+            root_positions=changed.root_positions,
+            joint_rotations=changed.local_rotations,
+            foot_contacts=foot_contacts,
+            provenance={**self.motion.provenance, "feet": "restored"},
+        )
+        save_motion(motion, folder / f"{self.name}.npz")
+        if ".bvh" in self.suffixes:
+            write_bvh(motion, folder / f"{self.name}.bvh")
+
+
+def open_clips(
+    path: str | os.PathLike, *, trust_pickle: bool = False, frame_rate: float | None = None, up_axis: str | None = None
+) -> list[Clip]:
+    """Read the clips of a file: one, or one for each person of an estimator's result.
+
+    Args:
+        path: `.bvh`; `.npz` of ours or of SMPL; any other file of `read_motion`; a file or folder of
+            `read_estimates`.
+        trust_pickle: Read files that are pickles; they are refused otherwise.
+        frame_rate: Hz, where the file does not say or is wrong.
+        up_axis: `"y"` or `"z"`, where the guess is wrong.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read, has no feet, or moves faster than people do.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if suffix == ".bvh":
+        return [_open_bvh(path, frame_rate, up_axis)]
+    if suffix == ".npz":
+        return [_open_npz(path, frame_rate, up_axis)]
+    if path.is_dir() or suffix in _ESTIMATE_SUFFIXES:
+        motions = read_estimates(path, trust_pickle=trust_pickle, frame_rate=frame_rate, up_axis=up_axis)
+        if motions or path.is_dir() or suffix in (".pt", ".pth"):
+            return _estimated_clips(path, motions)
+    motion = read_motion(path, trust_pickle=trust_pickle, frame_rate=frame_rate, up_axis=up_axis)
+    return [_motion_clip(path.stem, motion)]
+
+
+def _open_bvh(path: Path, frame_rate: float | None, up_axis: str | None) -> BvhClip:
+    file = read_bvh_rig(path, up_axis=up_axis)
+    rate = check_frame_rate(file.source.frame_rate if frame_rate is None else frame_rate, path)
+    file = replace(file, source=replace(file.source, frame_rate=rate))
+    rig = place_rig(file.source)
+    check_path(rig.joint_positions[:, 0], rate, path)
+    notes = [f"Unit of the file: {file.unit_name}."]
+    if file.up_axis == "z":
+        notes.append("The file has Z up, and is written so.")
+    if "left_foot" not in rig.source_joints:
+        notes.append("The rig has no toe joints: the tips of its feet stand in.")
+    moved_joint = moving_joint(file, rig.source_joints["pelvis"], path)
+    return BvhClip(path.stem, rig, (".bvh",), notes, moved_joint, path=path, file=file)
+
+
+def _open_npz(path: Path, frame_rate: float | None, up_axis: str | None) -> Clip:
+    arrays = read_arrays(path)
+    if not is_smpl(arrays) or "full_pose" in arrays:
+        suffixes = (".npz",) if "version" in arrays else (".npz", ".bvh")
+        return _motion_clip(path.stem, read_motion(path, frame_rate=frame_rate, up_axis=up_axis), suffixes)
+    motion = motion_from_smpl(arrays, path, frame_rate=frame_rate, up_axis=up_axis)
+    axis, height = motion.provenance["up_axis"], motion.provenance["floor_height"]
+    lifted = replace(motion, root_positions=motion.root_positions + np.array([0, height, 0], dtype=np.float32))
+    notes = ["The file does not hold the body's bones: feet are planted for a body of our proportions."]
+    if axis == "z":
+        notes.append("The file has Z up, and is written so.")
+    rig = place_motion(lifted)
+    return SmplClip(
+        path.stem, rig, (".npz",), notes, floor_tolerance=SMPL_FLOOR_TOLERANCE_METRES, arrays=arrays, up_axis=axis
+    )
+
+
+def _motion_clip(
+    name: str, motion: Motion, suffixes: tuple[str, ...] = (".npz", ".bvh"), notes: tuple[str, ...] = ()
+) -> MotionClip:
+    if motion.provenance.get("rotations") == "fitted":
+        notes += ("The file holds positions only: rotations were fitted to them.",)
+    return MotionClip(name, place_motion(motion), suffixes, list(notes), motion=motion)
+
+
+def _estimated_clips(path: Path, motions: list[Motion]) -> list[Clip]:
+    if not motions:
+        raise ValueError(f"{path} holds no person that is seen for two frames.")
+    pieces = Counter(motion.provenance["person"] for motion in motions)
+    clips: list[Clip] = []
+    for motion in motions:
+        person, first = motion.provenance["person"], motion.provenance["first_frame"]
+        name = path.stem + (f"_person{person}" if len(pieces) > 1 else "")
+        name += f"_from{first}" if pieces[person] > 1 else ""
+        note = f"Result of {motion.provenance['tool']}, person {person}, from frame {first}."
+        clips.append(_motion_clip(name, motion, notes=(note,)))
+    return clips
