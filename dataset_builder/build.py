@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def build_dataset(
         files of the clips.
 
     Raises:
+        ChildProcessError: If a worker was killed.
         FileExistsError: If `output_dir` holds something else.
         FileNotFoundError: If a source is missing.
         ImportError: If the engine or a source needs a package that is missing.
@@ -272,9 +274,18 @@ def _run_locally(jobs: Sequence[ClipJob], settings: StageSettings, output: str, 
         futures = [executor.submit(build_clip, job, settings, output) for job in jobs]
         try:
             yield from (future.result() for future in as_completed(futures))
+        except BrokenProcessPool as error:
+            raise _worker_lost(num_workers) from error
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _worker_lost(num_workers: int) -> ChildProcessError:
+    return ChildProcessError(
+        "A worker was ended from outside, perhaps for want of memory. Run the same command again to go on, with fewer "
+        f"workers than {num_workers}."
+    )
 
 
 def _end_with_parent() -> None:
@@ -310,6 +321,8 @@ def _run_on_ray(jobs: Sequence[ClipJob], settings: StageSettings, output: str, n
                 running.append(task.remote(waiting.pop(), settings, output))
             done, running = ray.wait(running)
             yield from ray.get(done)
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+        raise _worker_lost(num_workers) from error
     finally:
         if started_here:
             ray.shutdown()

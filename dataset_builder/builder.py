@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..motion.files import atomic_path
+from ..motion.files.atomic import check_new_folder
 from .data_card import CARD_FILE, render_data_card
 from .manifest import SPLITS, BuiltClip, manifest_sha256, read_manifest
 from .schema import CONFIG_DESCRIPTIONS, clip_table, clips_of_config, config_features, datasets, pa
@@ -165,10 +166,7 @@ def export_parquet(
         ValueError: If a configuration does not exist or has no clip.
     """
     output = Path(output_dir)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise FileExistsError(
-            f"`output_dir` must be new or empty, got {output} with files in it. Name another folder."
-        )
+    check_new_folder(output)
     clips = read_manifest(built_dir)
     names = configs or [name for name in CONFIG_DESCRIPTIONS if clips_of_config(clips, name)]
     builders = [InfiniteDanceBuilder(config_name=name, data_dir=built_dir, cache_dir=cache_dir) for name in names]

@@ -34,6 +34,7 @@ class ClipRecord:
         bpm: Tempo of the song in beats per minute, `None` if not known.
         aligned: Whether the first frame of the motion and the first sample of the audio are the same instant.
         duration_seconds: Length of the motion, `None` if not stated.
+        performer_id: Names the dancer, empty if not stated.
     """
 
     clip_id: str
@@ -46,6 +47,26 @@ class ClipRecord:
     bpm: float | None
     aligned: bool
     duration_seconds: float | None
+    performer_id: str = ""
+
+    def missing_files(self) -> list[Path]:
+        """Return which of the clip's files do not exist."""
+        return [file for file in (self.motion_path, self.audio_path) if file is not None and not file.is_file()]
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """A row of `metadata.csv` that lists a dance.
+
+    Args:
+        line: Its line in the file.
+        record: The dance, `None` if the row cannot be used.
+        problem: Why it cannot be used, empty if it can.
+    """
+
+    line: int
+    record: ClipRecord | None
+    problem: str
 
 
 def read_clip_folder(path: str | Path) -> list[ClipRecord]:
@@ -64,40 +85,51 @@ def read_clip_folder(path: str | Path) -> list[ClipRecord]:
         ValueError: If a column is missing, a name is empty or stands twice, a number cannot be read, a file has a
             suffix that is not supported, or no dance is listed. All problems are listed at once.
     """
-    folder = Path(path)
-    metadata_path = folder / METADATA_FILE
-    rows = _read_rows(metadata_path)
-    records: list[ClipRecord] = []
-    problems: list[str] = []
-    for line, row in rows:
-        if row["file"] and Path(row["file"]).suffix.lower() not in VIDEO_SUFFIXES:
-            try:
-                records.append(_record_from_row(row, folder))
-            except ValueError as error:
-                problems.append(f"line {line}: {error}")
-    seen: set[str] = set()
-    for record in records:
-        if record.clip_id in seen:
-            problems.append(f"the clip {record.clip_id!r} is listed more than once")
-        seen.add(record.clip_id)
+    metadata_path = Path(path) / METADATA_FILE
+    rows = read_clip_rows(path)
+    problems = [f"line {row.line}: {row.problem}" for row in rows if row.problem]
     if problems:
         raise ValueError(_listed(f"{metadata_path} cannot be used", problems))
-    if not records:
+    records = [row.record for row in rows if row.record is not None]
+    missing_files = [f"{record.clip_id}: {file}" for record in records for file in record.missing_files()]
+    if missing_files:
+        raise FileNotFoundError(_listed(f"{metadata_path} names files that do not exist", missing_files))
+    return records
+
+
+def read_clip_rows(path: str | Path) -> list[ClipRow]:
+    """Read the dances of a clip folder row by row, with what is wrong with a row beside the others.
+
+    Args:
+        path: As in `read_clip_folder`; whether the files exist is not looked at.
+
+    Raises:
+        FileNotFoundError: If `metadata.csv` is missing.
+        ValueError: If a column is missing or no dance is listed.
+    """
+    folder = Path(path)
+    metadata_path = folder / METADATA_FILE
+    listed = _read_rows(metadata_path)
+    rows: list[ClipRow] = []
+    seen: set[str] = set()
+    for line, row in listed:
+        if not row["file"] or Path(row["file"]).suffix.lower() in VIDEO_SUFFIXES:
+            continue
+        try:
+            record = _record_from_row(row, folder)
+            if record.clip_id in seen:
+                raise ValueError(f"the clip {record.clip_id!r} is listed more than once")
+            rows.append(ClipRow(line, record, ""))
+        except ValueError as error:
+            rows.append(ClipRow(line, None, str(error)))
+        seen.add(row["clip"])
+    if not rows:
         raise ValueError(
             f"{metadata_path} must list at least one dance with a motion file in the column `file`, got none."
         )
-
-    missing_files = [
-        f"{record.clip_id}: {file}"
-        for record in records
-        for file in (record.motion_path, record.audio_path)
-        if file is not None and not file.is_file()
-    ]
-    if missing_files:
-        raise FileNotFoundError(_listed(f"{metadata_path} names files that do not exist", missing_files))
-    if len(records) < len(rows):
-        logger.info("%s: %d rows without a motion file are left out.", metadata_path, len(rows) - len(records))
-    return records
+    if len(rows) < len(listed):
+        logger.info("%s: %d rows without a motion file are left out.", metadata_path, len(listed) - len(rows))
+    return rows
 
 
 def _read_rows(metadata_path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -150,6 +182,7 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
         bpm=_positive_number(row, "bpm"),
         aligned=aligned == "1",
         duration_seconds=_positive_number(row, "seconds"),
+        performer_id=row.get("performer", ""),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +12,7 @@ from ..motion.extras import require_extra
 from ..motion.motion import FRAME_RATE
 from .hours import hour_table, hours_by_genre
 from .manifest import SPLITS, BuiltClip
+from .sources import SOURCES
 
 CARD_FILE = "README.md"
 NOT_STATED = "not stated: ask the source before you pass it on"
@@ -40,6 +41,10 @@ No song, and no performer where the source names them, stands in two splits.
 Each clip carries the terms of its source in the column `licence`; this collection gives no further rights. Weights
 that are trained on it are bound by the strictest of them.
 
+Cite, and read the terms at:
+
+{citations}
+
 ## Columns
 
 - `motion_features` (frames, 269): root, joint positions, rotations, velocities and foot contacts; `features_to_motion`
@@ -47,14 +52,16 @@ that are trained on it are bound by the strictest of them.
 - `motion_codes` (levels, tokens): codes of the motion codec.
 - `music_features` (frames, 109): spectra, onsets, loudness and the beat clock; frame k of music and motion are the
   same instant.
-- `audio`: FLAC, mono, 24 kHz, begins with frame 0; `infinitedance.dataset_builder.schema.decode_audio` decodes it.
+- `audio`, where the sound was kept: FLAC, mono, 24 kHz, begins with frame 0;
+  `infinitedance.dataset_builder.schema.decode_audio` decodes it.
 - `genre`, `coarse_genre`: class labels. `flags`: quality gates that the clip did not pass without remark.
 
 ## Removal
 
-A dancer, musician or rights holder who wants a clip or a song removed names its `clip_id` or `song_id` {contact}. It
-is taken out of the files of the next revision, and out of the data that models are trained on from then on. No reason
-needs to be given.
+A dancer, musician or rights holder who wants a clip or a song removed names its `clip_id` or `song_id`
+{contact}.
+It is taken out of the files of the next revision, and out of the data that models are trained on from then on. No
+reason needs to be given.
 """
 
 
@@ -87,18 +94,25 @@ def render_data_card(
         split_table=table_markdown(asdict(split_table(clips))),
         genre_table=table_markdown(asdict(hours_by_genre(clips))),
         licence_table=table_markdown(asdict(licence_table(clips))),
+        citations="\n".join(f"- {name}: {citation}" for name, citation in citations(clips).items()),
         contact=contact,
     )
     return f"---\n{front}---\n\n{text}"
 
 
+def citations(clips: Iterable[BuiltClip]) -> dict[str, str]:
+    """Return how to cite each source that clips were read from, by the name that their ids begin with."""
+    names = sorted({clip.clip_id.split("/", 1)[0] for clip in clips})
+    return {name: SOURCES[name].homepage_citation for name in names if name in SOURCES}
+
+
 def split_table(clips: Sequence[BuiltClip]) -> Table:
-    """Count clips, songs and performers of each split."""
+    """Count clips, songs that can be heard and performers of each split."""
     rows: list[list[Any]] = []
     for split in SPLITS:
         members = [clip for clip in clips if clip.split == split]
         originals = [clip for clip in members if not clip.is_mirrored]
-        songs = {clip.song_id for clip in originals}
+        songs = {clip.song_id for clip in originals if clip.music_file is not None}
         performers = {clip.performer_id for clip in originals} - {""}
         rows.append([split, len(originals), len(members) - len(originals), len(songs), len(performers)])
     totals = [sum(column) for column in zip(*(row[1:] for row in rows), strict=True)]

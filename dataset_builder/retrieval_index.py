@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,11 @@ import numpy as np
 from ..modeling.cadence_moe import rank_weights
 from ..modeling.modeling_music_dance import MusicDanceEncoder
 from ..motion.extras import require_extra
+from ..motion.files.atomic import atomic_folder
 from .prepared import PreparedClips
 from .retrieval_encoding import encode_windows, encoder_fingerprint
-from .retrieval_search import EMBEDDING, RowColumn, WindowSearcher, build_faiss_index
+from .retrieval_rows import COLUMNS, EMBEDDING, TEXT_COLUMNS, RowColumn, rows_to_dataset
+from .retrieval_search import WindowSearcher, build_faiss_index
 from .retrieval_windows import (
     LibraryClip,
     PreparedFeatures,
@@ -27,14 +29,13 @@ from .retrieval_windows import (
     WindowLayout,
     features_digest,
 )
+from .splits import TRAIN
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 META_FILE, ROWS_FOLDER, FAISS_FILE = "retrieval_index.json", "rows", "embedding.faiss"
 FORMAT_VERSION = 1
-TEXT_COLUMNS = ("clip_id", "song_id", "genre", "source", "licence", "clip_digest")
-COLUMNS = (*TEXT_COLUMNS, "start_frame", "start_seconds")
 MAX_SIMILARITY = 0.999
 """Two dances whose embeddings are more alike than this count as one (docs/retrieval.md)."""
 ADD_BATCH_SIZE = 50_000
@@ -110,38 +111,24 @@ class DanceRetrievalIndex:
         return cls.from_embeddings(rows, np.concatenate(embeddings), layout=layout, encoder=encoder)
 
     @classmethod
-    def from_prepared(
-        cls,
-        data: PreparedClips,
-        encoder: MusicDanceEncoder,
-        *,
-        splits: Collection[str] = ("train",),
-        licences: Mapping[str, str] | None = None,
-        paired_only: bool = True,
-    ) -> DanceRetrievalIndex:
-        """Build the index over a prepared folder; mirrored copies are left out.
+    def from_prepared(cls, data: PreparedClips, encoder: MusicDanceEncoder) -> DanceRetrievalIndex:
+        """Build the index over the training dances with aligned music of a prepared folder, mirrored ones apart.
+
+        A held-out dance that served as reference would no longer be held out.
 
         Args:
-            data: The folder.
+            data: The folder; it does not say the licences of its clips, a built data set does (`built_clips`).
             encoder: A trained encoder.
-            splits: Whose dances may be retrieved. A held-out dance that serves as reference is no longer held out.
-            licences: Terms by clip id; empty where not given.
-            paired_only: Take only clips with aligned music, which are dances for sure.
+
+        Raises:
+            ValueError: If there is no such dance.
         """
-        clips = [clip for split in splits for clip in data.split(split, mirrored=False)]
         return cls.build(
             encoder,
             (
-                LibraryClip(
-                    clip_id=clip.clip_id,
-                    song_id=clip.song_id,
-                    genre=clip.genre,
-                    source=clip.source,
-                    licence=(licences or {}).get(clip.clip_id, ""),
-                    motion_features=data.features(clip),
-                )
-                for clip in clips
-                if clip.music_file is not None or not paired_only
+                LibraryClip(clip.clip_id, clip.song_id, clip.genre, clip.source, "", data.features(clip))
+                for clip in data.split(TRAIN, mirrored=False)
+                if clip.music_file is not None
             ),
         )
 
@@ -168,24 +155,8 @@ class DanceRetrievalIndex:
             ValueError: If a column is missing, lengths differ, or an embedding is not of length 1.
         """
         _require_packages()
-        import datasets
-        import pyarrow
-
-        lengths = {name: len(column) for name, column in rows.items()} | {EMBEDDING: len(embeddings)}
-        if set(rows) != set(COLUMNS) or len(set(lengths.values())) != 1:
-            raise ValueError(f"`rows` must have the columns {', '.join(COLUMNS)}, of one length, got {lengths}.")
         embeddings = np.ascontiguousarray(embeddings, np.float32)
-        if embeddings.ndim != 2 or not np.allclose(np.square(embeddings).sum(axis=1), 1, atol=1e-3):
-            raise ValueError(f"`embeddings` must be vectors of length 1, got shape {embeddings.shape}.")
-        types = dict.fromkeys(TEXT_COLUMNS, "string") | {"start_frame": "int64", "start_seconds": "float64"}
-        table = {name: pyarrow.array(rows[name], kind) for name, kind in types.items()}
-        size = embeddings.shape[1]
-        table[EMBEDDING] = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(embeddings.ravel()), size)
-        features = datasets.Features({name: datasets.Value(kind) for name, kind in types.items()})
-        features[EMBEDDING] = datasets.List(datasets.Value("float32"), length=size)
-        dataset = datasets.Dataset(
-            pyarrow.table(table).cast(features.arrow_schema), info=datasets.DatasetInfo(features=features)
-        )
+        dataset = rows_to_dataset(rows, embeddings)
         dataset.add_faiss_index_from_external_arrays(
             embeddings, EMBEDDING, custom_index=build_faiss_index(embeddings), batch_size=ADD_BATCH_SIZE
         )
@@ -195,8 +166,7 @@ class DanceRetrievalIndex:
     @property
     def data_fingerprint(self) -> str:
         """Digest of the dances that the index was built from: their ids, songs, licences and features."""
-        columns = ("clip_id", "song_id", "genre", "source", "licence", "clip_digest")
-        rows = {tuple(self.columns[name][row] for name in columns) for row in self._first_rows()}
+        rows = {tuple(self.columns[name][row] for name in TEXT_COLUMNS) for row in self._first_rows()}
         return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
 
     def _digests(self) -> dict[str, str]:
@@ -217,30 +187,20 @@ class DanceRetrievalIndex:
         Raises:
             FileExistsError: If the folder holds anything.
         """
-        folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()):
-            raise FileExistsError(f"`folder` must be new or empty, got {folder} with files in it.")
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         import datasets
 
-        self.dataset.save_faiss_index(EMBEDDING, partial / FAISS_FILE)
-        # `save_to_disk` refuses a data set to which an index is attached.
-        datasets.Dataset(self.dataset.data, info=self.dataset.info).save_to_disk(partial / ROWS_FOLDER)
-        meta = {
-            "format_version": FORMAT_VERSION,
-            "num_rows": len(self),
-            "window_frames": self.layout.window_frames,
-            "stride_frames": self.layout.stride_frames,
-            "frame_rate": self.layout.frame_rate,
-            "encoder_sha256": self.encoder_fingerprint,
-            "faiss_sha256": _file_digest(partial / FAISS_FILE),
-        } | self._digests()
-        (partial / META_FILE).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
+        with atomic_folder(folder) as partial:
+            self.dataset.save_faiss_index(EMBEDDING, partial / FAISS_FILE)
+            # `save_to_disk` refuses a data set to which an index is attached.
+            datasets.Dataset(self.dataset.data, info=self.dataset.info).save_to_disk(partial / ROWS_FOLDER)
+            meta = {
+                "format_version": FORMAT_VERSION,
+                "num_rows": len(self),
+                **asdict(self.layout),
+                "encoder_sha256": self.encoder_fingerprint,
+                "faiss_sha256": _file_digest(partial / FAISS_FILE),
+            } | self._digests()
+            (partial / META_FILE).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path, encoder: MusicDanceEncoder | None = None) -> DanceRetrievalIndex:

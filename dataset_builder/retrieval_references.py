@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,12 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..evaluation.memory import COPY_MILLIMETRES, WINDOW_SECONDS, hip_aligned_poses, nearest_windows
+from ..evaluation.memory import COPY_MILLIMETRES, WINDOW_SECONDS, CodeLibrary, hip_aligned_poses, nearest_windows
 from ..modeling.configuration_music_dance import MusicDanceConfig
 from ..modeling.modeling_music_dance import MusicDanceEncoder
 from ..motion.features import features_to_motion
+from ..motion.files.atomic import atomic_folder
 from ..motion.motion import Motion
 from ..motion.skeleton import JOINT_INDEX
+from ..tokenization.modeling_motion_codec import MotionCodecModel
 from .manifest import read_manifest
 from .retrieval_index import DanceRetrievalIndex
 from .retrieval_windows import LibraryClip, RetrievedWindow
@@ -35,11 +36,13 @@ class CopyReport:
         nearest_clip_id: The reference with the most similar piece.
         nearest_millimetres: Mean distance of the joints over the most similar two seconds, hips and heading aligned.
         copied_share: Share of the dance's two-second windows that are nearer than 20 mm to a piece of a reference.
+        longest_run_tokens: Most tokens in a row whose codes agree at all levels with a piece of a reference.
     """
 
     nearest_clip_id: str
     nearest_millimetres: float
     copied_share: float
+    longest_run_tokens: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
@@ -115,19 +118,11 @@ class ReferenceRetriever:
         """
         from safetensors.numpy import save_file
 
-        folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()):
-            raise FileExistsError(f"`folder` must be new or empty, got {folder} with files in it.")
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         assert self.index.encoder is not None  # `build` and `from_pretrained` give it one
-        copy.deepcopy(self.index.encoder).half().save_pretrained(partial / ENCODER_FOLDER)
-        self.index.save(partial / INDEX_FOLDER)
-        save_file({name: self.dances[name].astype(np.float16) for name in self.dances}, partial / DANCES_FILE)
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
+        with atomic_folder(folder) as partial:
+            copy.deepcopy(self.index.encoder).half().save_pretrained(partial / ENCODER_FOLDER)
+            self.index.save(partial / INDEX_FOLDER)
+            save_file({name: self.dances[name].astype(np.float16) for name in self.dances}, partial / DANCES_FILE)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike) -> ReferenceRetriever:
@@ -174,20 +169,27 @@ class ReferenceRetriever:
         windows = self.index.query(music_features, num_references, genre=genre, pinned=pinned)
         return self.library.reference_features(windows, len(music_features)), windows
 
-    def copy_report(self, motion: Motion, windows: Sequence[RetrievedWindow]) -> CopyReport | None:
+    def copy_report(
+        self,
+        motion: Motion,
+        motion_codes: torch.Tensor,
+        windows: Sequence[RetrievedWindow],
+        codec: MotionCodecModel,
+    ) -> CopyReport | None:
         """Measure how near a dance comes to the references that it was given.
 
         Args:
             motion: The dance, 30 frames per second.
+            motion_codes: Its codes, `(num_quantizers, num_tokens)`.
             windows: Its references.
+            codec: Whose codes they are.
 
         Returns:
             The report; `None` if the dance or all of its references last less than two seconds.
         """
         clip_ids = sorted({hit.clip_id for window in windows for hit in window.hits})
-        dances = {
-            clip_id: features_to_motion(torch.from_numpy(self.library.features(clip_id))) for clip_id in clip_ids
-        }
+        features = {clip_id: torch.from_numpy(self.library.features(clip_id)) for clip_id in clip_ids}
+        dances = {clip_id: features_to_motion(of_clip) for clip_id, of_clip in features.items()}
         if min(motion.duration_seconds, max(dance.duration_seconds for dance in dances.values())) < WINDOW_SECONDS:
             return None
         library = {clip_id: _poses(dance) for clip_id, dance in dances.items()}
@@ -197,6 +199,7 @@ class ReferenceRetriever:
             nearest_clip_id=found.clip_ids[nearest],
             nearest_millimetres=float(found.distances_mm[nearest]),
             copied_share=float((found.distances_mm < COPY_MILLIMETRES).mean()),
+            longest_run_tokens=_code_library(features, codec).shared_runs(motion_codes.cpu().numpy()).longest,
         )
 
 
@@ -208,7 +211,10 @@ def load_encoder(folder: str | Path) -> MusicDanceEncoder:
         ValueError: If another kind of model lies there.
     """
     if not (Path(folder) / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no encoder: there is no config.json. `train_retrieval` makes one.")
+        raise FileNotFoundError(
+            f"{folder} holds no music-dance encoder: there is no config.json. Give the folder of one "
+            "(`--encoder`); `python -m infinitedance.training.train_retrieval` makes it."
+        )
     found = MusicDanceConfig.get_config_dict(folder)[0].get("model_type")
     if found != MusicDanceConfig.model_type:
         raise ValueError(f"{folder} must hold a model of type {MusicDanceConfig.model_type}, got {found}.")
@@ -231,6 +237,18 @@ def built_clips(built_dir: str | Path) -> Iterator[LibraryClip]:
                 licence=clip.licence,
                 motion_features=np.load(Path(built_dir) / clip.motion_file, allow_pickle=False),
             )
+
+
+@torch.inference_mode()
+def _code_library(features: Mapping[str, torch.Tensor], codec: MotionCodecModel) -> CodeLibrary:
+    """Encode dances from each of the frames that a token may begin with: a copy need not keep to their tokens."""
+    return CodeLibrary(
+        {
+            f"{clip_id}/{offset}": codec.encode(of_clip[None, offset:].to(codec.device))[0].cpu().numpy()
+            for clip_id, of_clip in features.items()
+            for offset in range(min(codec.config.frames_per_token, len(of_clip)))
+        }
+    )
 
 
 def _poses(motion: Motion) -> np.ndarray:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .retrieval_rows import EMBEDDING, RowColumn, column_to_array
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
-EMBEDDING = "embedding"
 EXACT_BELOW = 100_000
 """Libraries with fewer windows are searched exactly."""
-MAX_KEPT_MASKS = 32
 SUBSET_BELOW = 20_000
 """Where a filter leaves fewer windows than this, they are compared one by one."""
 CANDIDATES_PER_HIT = 8
+THREADS_FROM_QUERIES = 256
+"""So many queries at once are divided among threads."""
 TRAINING_VECTORS_PER_LIST = 128
 PROBED_SHARE = 0.1
 """Share of the lists of a large index that are searched: enough where vectors hardly cluster (docs/retrieval.md)."""
@@ -43,58 +45,6 @@ def build_faiss_index(embeddings: np.ndarray, seed: int = 0) -> Any:
     chosen = np.sort(np.random.default_rng(seed).choice(rows, num_training, replace=False))
     index.train(embeddings[chosen])
     return index
-
-
-class RowColumn:
-    """A text column of the library as numbers, for filters over a million rows.
-
-    Args:
-        dataset: The rows.
-        name: The column.
-    """
-
-    def __init__(self, dataset: Dataset, name: str):
-        encoded = dataset.data.column(name).combine_chunks().dictionary_encode()
-        self.name = name
-        self.values: list[str] = encoded.dictionary.to_pylist()
-        self.codes: np.ndarray = encoded.indices.to_numpy()  # (rows,) int32
-        self.code_of = {value: code for code, value in enumerate(self.values)}
-        self._masks: dict[frozenset[str], np.ndarray] = {}
-
-    @cached_property
-    def _rows_by_code(self) -> tuple[np.ndarray, np.ndarray]:
-        """The rows sorted by code, and where those of each code begin."""
-        order = np.argsort(self.codes, kind="stable")
-        return order, np.searchsorted(self.codes[order], np.arange(len(self.values) + 1))
-
-    def __getitem__(self, row: int) -> str:
-        return self.values[self.codes[row]]
-
-    def rows_of(self, value: str) -> np.ndarray:
-        """Return the rows that have a value, rising; none if it does not occur."""
-        if value not in self.code_of:
-            return np.zeros(0, np.int64)
-        order, starts = self._rows_by_code
-        code = self.code_of[value]
-        return order[starts[code] : starts[code + 1]]
-
-    def matches(self, wanted: str | Collection[str]) -> np.ndarray:
-        """Return which rows have one of the wanted values, `(rows,)`.
-
-        Raises:
-            ValueError: If no row has a wanted value.
-        """
-        names = [wanted] if isinstance(wanted, str) else list(wanted)
-        unknown = [name for name in names if name not in self.code_of]
-        if unknown or not names:
-            shown = ", ".join(repr(value) for value in sorted(self.values)[:20])
-            raise ValueError(f"`{self.name}` must be some of those in the library ({shown}), got {wanted!r}.")
-        key = frozenset(names)
-        if key not in self._masks:
-            if len(self._masks) >= MAX_KEPT_MASKS:
-                self._masks.clear()
-            self._masks[key] = np.isin(self.codes, [self.code_of[name] for name in names])
-        return self._masks[key]
 
 
 class WindowSearcher:
@@ -142,7 +92,8 @@ class WindowSearcher:
             parameters = faiss.SearchParametersIVF(nprobe=num_probes, **options)
         else:
             parameters = faiss.SearchParameters(**options)
-        return self.faiss_index.search(np.ascontiguousarray(embeddings), count, params=parameters)
+        with _few_queries_on_one_thread(len(embeddings)):
+            return self.faiss_index.search(np.ascontiguousarray(embeddings), count, params=parameters)
 
     def _compare(self, embeddings: np.ndarray, count: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         scores = embeddings @ self.embeddings[rows].T
@@ -241,11 +192,21 @@ class WindowSearcher:
             newest = chosen[-1:]
 
 
-def column_to_array(dataset: Dataset) -> np.ndarray:
-    """Return the embeddings, `(rows, embedding_size)` float32, without a copy where Arrow holds them in one piece."""
-    column = dataset.data.column(EMBEDDING)
-    column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(dataset), -1)
+@contextmanager
+def _few_queries_on_one_thread(num_queries: int) -> Iterator[None]:
+    """Search for the windows of one song on one thread.
+
+    A query takes a fraction of a millisecond, which more threads hardly shorten; on a busy machine each waits 20 ms
+    for the others to be given a core.
+    """
+    faiss = _faiss()
+    num_threads = faiss.omp_get_max_threads()
+    if num_queries < THREADS_FROM_QUERIES:
+        faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(num_threads)
 
 
 def _faiss() -> Any:

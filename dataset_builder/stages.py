@@ -137,14 +137,17 @@ class ClipJob:
         return f"{folder}/{self.source.name}/{quote(self.record.clip_id, safe=' ')}{suffix}"
 
     def fingerprint(self) -> str:
-        """Return a hash of the record and of the sizes of its files: a built clip with another one is built again."""
+        """Return a hash of the record, its files and the source's options: another one is built again.
+
+        Contents are hashed, not sizes or dates: a motion that was corrected in place has the size it had.
+        """
         values: dict[str, Any] = {}
         for field in fields(self.record):
             value = getattr(self.record, field.name)
             if isinstance(value, Path):
-                size = value.stat().st_size if value.is_file() else None
-                value = [os.path.relpath(value, self.source.folder), size]
+                value = [os.path.relpath(value, self.source.folder), file_sha256(value)]
             values[field.name] = value
+        values["options"] = {name: file_sha256(Path(value)) or value for name, value in self.source.options}
         return hashlib.sha256(json_line(values).encode()).hexdigest()
 
 
@@ -373,6 +376,20 @@ def flac_bytes(waveform: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, waveform, SAMPLING_RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
+
+
+def file_sha256(path: Path) -> str | None:
+    """Return the hash of a file's content, `None` if there is no file; a song of many clips is read once."""
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return _file_sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _file_sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_entry(path: Path) -> dict[str, Any] | None:

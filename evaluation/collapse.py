@@ -72,9 +72,7 @@ def find_freeze(
     is_still = np.sqrt(windows.var(axis=-1).sum(axis=-1).mean(axis=1)) <= threshold_metres
     # A frame is still if any window that holds it is.
     in_still = np.convolve(is_still, np.ones(window, int)) > 0
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], in_still, [False]])))
-    lengths = edges[1::2] - edges[::2]
-    return Freeze(float(in_still.mean()), float(lengths.max(initial=0) / frame_rate))
+    return Freeze(float(in_still.mean()), longest_run(in_still) / frame_rate)
 
 
 def find_loop(poses: np.ndarray, frame_rate: float, *, max_period_seconds: float = MAX_PERIOD_SECONDS) -> Loop:
@@ -106,6 +104,12 @@ def find_loop(poses: np.ndarray, frame_rate: float, *, max_period_seconds: float
         if share > best.share:
             best = Loop(share, lag / frame_rate)
     return best
+
+
+def longest_run(holds: np.ndarray) -> int:
+    """Return the length of the longest run of True in `(values,)` bool."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], holds, [False]])))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 def code_perplexity(codes: np.ndarray) -> np.ndarray:

@@ -64,7 +64,7 @@ def boundary_jumps(joint_positions: np.ndarray, boundary_frames: Iterable[int]) 
         boundary_frames: First frames of what is joined.
 
     Returns:
-        The ratios of velocity and of acceleration, each `(boundaries,)`.
+        The ratios of velocity and of acceleration, each `(boundaries,)`; 0 for a dancer who never moves.
 
     Raises:
         ValueError: If a boundary lies within 3 frames of an end, or no other frame is left.
@@ -87,5 +87,7 @@ def boundary_jumps(joint_positions: np.ndarray, boundary_frames: Iterable[int]) 
         # Difference k spans frames k to k + order; those that hold the step from frame - 1 to frame.
         jumps = {frame: change[frame - order : frame].max() for frame in inner}
         usual = np.quantile([jumps[frame] for frame in elsewhere], JUMP_QUANTILE)
-        ratios.append(np.array([jumps[frame] for frame in boundaries]) / usual)
+        at_boundaries = np.array([jumps[frame] for frame in boundaries])
+        beside_stillness = np.where(at_boundaries > 0, np.inf, 0.0)
+        ratios.append(np.divide(at_boundaries, usual, out=beside_stillness, where=usual > 0))
     return ratios[0], ratios[1]

@@ -13,11 +13,28 @@ from .pulse import bootstrap_interval
 from .tables import Cell, Table, table_markdown, without_nan
 
 SCHEMA_VERSION = 1
-FAMILIES = {"music": "Music", "movement": "Movement", "feet": "Feet on the floor", "memory": "Memory"}
+FAMILIES = {
+    "music": "Music",
+    "movement": "Movement",
+    "feet": "Feet on the floor",
+    "memory": "Memory",
+    "joins": "Joins of windows",
+    "reconstruction": "Reconstruction",
+}
 GROUPED_METRICS = ("pulse_lock", "tempo_agrees", "alignment_music_excess", "joint_speed", "slide")
 """What is shown for each genre and tempo."""
 TEMPO_GROUPS = ((0.0, 90.0, "under 90 bpm"), (90.0, 120.0, "90 to 120 bpm"), (120.0, np.inf, "over 120 bpm"))
 MIN_CERTAIN_SONGS = 10
+MAX_NEAREST = 20
+"""Dances that are listed with the training dance that is most like them."""
+JUDGEMENTS = {
+    ("higher", "above"): "above: better",
+    ("higher", "below"): "below: worse",
+    ("lower", "above"): "above: worse",
+    ("lower", "below"): "below: better",
+    ("real", "above"): "above real",
+    ("real", "below"): "below real",
+}
 
 
 def summarise(values: Sequence[float], units: Sequence[str]) -> dict[str, float | int]:
@@ -50,6 +67,15 @@ def compare(generated: dict[str, Any], reference: dict[str, Any]) -> str:
     if generated["high"] < reference["low"]:
         return "below"
     return "no clear difference"
+
+
+def judge(row: dict[str, Any]) -> str:
+    """Say what the comparison of a metric means: whether above or below real is better, worse, or only unlike it.
+
+    Args:
+        row: From `metric_summaries`.
+    """
+    return JUDGEMENTS.get((row["better"], row["comparison"]), row["comparison"])
 
 
 def tempo_group(bpm: float) -> str:
@@ -175,6 +201,8 @@ def report_tables(record: dict[str, Any]) -> dict[str, list[Table]]:
     for key, title in (("by_genre", "By genre"), ("by_tempo", "By tempo")):
         if len(record[key]) > 1:
             sections["Music"].append(_group_table(title, record[key], record["metrics"]))
+    if "Memory" in sections and (nearest := _nearest_table(record["dances"])):
+        sections["Memory"].append(nearest)
     distribution = {"Distribution": [_frechet_table(record["frechet"]), _diversity_table(record["diversity"])]}
     return {"Music": sections.pop("Music"), **distribution, **sections}
 
@@ -219,13 +247,27 @@ def _family_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     for row in rows:
         name = f"{row['label']}, {row['unit']}" if row["unit"] else row["label"]
         wanted = {"real": "as real"}.get(row["better"], row["better"])
-        cells.append(
-            [name, interval_cell(row["generated"]), interval_cell(row["reference"]), row["comparison"], wanted]
-        )
+        cells.append([name, interval_cell(row["generated"]), interval_cell(row["reference"]), judge(row), wanted])
     songs = max(max(row["generated"]["num"], row["reference"]["num"]) for row in rows)
     note = " ".join(f"*{row['label']}*: {row['note']}." for row in rows)
     note += f" Ranges: 95 % bootstrap intervals over {songs} songs or dances."
     return Table(title, ["metric", "generated", "reference", "generated is", "better"], cells, note)
+
+
+def _nearest_table(dances: Sequence[dict[str, Any]]) -> Table | None:
+    """List the generated dances that are nearest to a training dance, the nearest first."""
+    found = [dance for dance in dances if dance["set"] == "generated" and dance["nearest"]]
+    found.sort(key=lambda dance: dance["nearest"]["millimetres"])
+    cells: list[list[Cell]] = []
+    for dance in found[:MAX_NEAREST]:
+        piece, values = dance["nearest"], dance["values"]
+        places = [f"{piece['seconds']:.0f} s", f"{piece['clip']} at {piece['clip_seconds']:.1f} s"]
+        cells.append([dance["name"], *places, piece["millimetres"], values["copied"], values["longest_copied"]])
+    columns = ["dance", "at", "is most like", "distance, mm", "copied seconds", "longest copied stretch, s"]
+    note = "The 2 s of each dance that are most like any 2 s of a training dance."
+    if len(found) > MAX_NEAREST:
+        note += f" {MAX_NEAREST} of {len(found)} dances; the JSON has all."
+    return Table("Nearest training dances", columns, cells, note) if cells else None
 
 
 def _group_table(title: str, groups: dict[str, Any], metrics: Sequence[dict[str, Any]]) -> Table:

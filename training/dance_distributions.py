@@ -1,4 +1,4 @@
-"""Sets of dances as features, for the distances between sets."""
+"""Sets of dances: their features, for the distances between sets, and histograms."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation.beats import nearest_beat_offsets
 from ..evaluation.distribution import mean_pairwise_distance, measure_frechet, normalize_by_reference
 from ..evaluation.geometric_features import geometric_features
 from ..evaluation.kinetic_features import FeatureMode, kinetic_features
-from ..evaluation.report import frechet_record
+from ..evaluation.pulse import speed_curve
+from ..evaluation.report import frechet_record, histogram
 from ..motion.motion import FRAME_RATE
+from .dance_measures import Dance
 
+HISTOGRAM_BINS = 30
+BEAT_BINS = 20
 MIN_GENERATED_CLIPS, MIN_REFERENCE_CLIPS = 2, 4
 FEATURES = {"k": kinetic_features, "m": geometric_features}
 MODES: tuple[FeatureMode, ...] = ("compat", "corrected")
@@ -108,3 +113,39 @@ def measure_distributions(
         values = dict(zip(("generated", "reference"), map(mean_pairwise_distance, both), strict=True))
         diversity.append({"name": f"Div_{kind}", "mode": mode, **values})
     return frechet, diversity
+
+
+def measure_histograms(sets: Mapping[str, Sequence[Dance]]) -> dict[str, dict[str, Any]]:
+    """Return what the charts of the report show, see `evaluation.report.histogram`."""
+    speeds = {name: np.concatenate([speed_curve(each.positions, FRAME_RATE) for each in sets[name]]) for name in sets}
+    energies = {name: np.concatenate([_energies(each.positions) for each in sets[name]]) for name in sets}
+    offsets = {
+        name: np.concatenate(
+            [
+                nearest_beat_offsets(each.motion_beats, each.song.clock.beat_times_seconds)
+                for each in dances
+                if each.song is not None
+            ]
+            or [np.empty(0)]
+        )
+        for name, dances in sets.items()
+    }
+    return {
+        "speed": histogram(speeds, 0, _upper_end(speeds), HISTOGRAM_BINS),
+        "energy": histogram(energies, 0, _upper_end(energies), HISTOGRAM_BINS),
+        "beat_offsets": histogram(offsets, -0.5, 0.5, BEAT_BINS),
+    }
+
+
+def _energies(positions: np.ndarray) -> np.ndarray:
+    """Return the kinetic energy per kilogram of each second, `(seconds,)`, J/kg, all joints being of equal mass."""
+    squared = (np.diff(positions, axis=0) ** 2).sum(axis=-1).mean(axis=1) * FRAME_RATE**2 / 2
+    second = round(FRAME_RATE)
+    return squared[: len(squared) // second * second].reshape(-1, second).mean(axis=1)
+
+
+def _upper_end(values: Mapping[str, np.ndarray]) -> float:
+    """Return a round number that few values of any group are above."""
+    highest = max(float(np.quantile(each, 0.99)) for each in values.values())
+    step = 10.0 ** np.floor(np.log10(max(highest, 1e-6)))
+    return float(np.ceil(2 * highest / step) * step / 2)

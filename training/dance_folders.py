@@ -20,7 +20,7 @@ from .dance_measures import MIN_DANCE_SECONDS, Dance, Song
 
 AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav")
 MANIFEST_COLUMNS = ("file", "song", "genre", "bpm")
-MAX_LISTED = 5
+MAX_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def read_dances(
         folder: Motion files.
         what: What they are, for messages.
         trust_pickle: Whether pickles may be read.
-        frame_rate: Hz, for files that do not say it.
+        frame_rate: Hz of all files, where they do not say it or are wrong.
 
     Raises:
         FileNotFoundError: As `list_files`.
@@ -120,11 +120,11 @@ def read_dances(
             joints, rate = read_joint_positions(path, trust_pickle=trust_pickle, frame_rate=frame_rate)
             positions[name] = check_dance(resample_positions(joints, rate, FRAME_RATE))
         except (ValueError, OSError) as error:
-            problems.append(f"{path.name}: {error}")
+            problems.append(_of_file(path, error))
         hashes[path.name] = file_hash(path)
     if problems:
         more = f" ... and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
-        listed = "; ".join(problem.replace("\n", " ") for problem in problems[:MAX_LISTED])
+        listed = "; ".join(problems[:MAX_LISTED])
         raise ValueError(f"{len(problems)} of {len(paths)} files in {folder} cannot be measured: {listed}{more}")
     return DanceFolder(positions, paths, hashes)
 
@@ -255,6 +255,12 @@ def _song_name(name: str, row: ManifestRow, files: Mapping[str, Path]) -> str:
     if name in files:
         return name
     return max((song for song in files if name.startswith(f"{song}_")), key=len, default="")
+
+
+def _of_file(path: Path, error: Exception) -> str:
+    """Tell what is wrong with a file in one line that names it once."""
+    text = str(error).replace("\n", " ").replace("`frame_rate`", "`--frame-rate`")
+    return text.replace(str(path), path.name) if str(path) in text else f"{path.name}: {text}"
 
 
 def _stem(name: str) -> str:

@@ -1,16 +1,15 @@
-"""Every metric of one dance, by name: what `infinitedance evaluate` and docs/metrics.md report."""
+"""Measure one dance by every metric of `metric_catalogue`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
 from ..audio.beats import BeatClock
-from ..evaluation import beats, collapse, foot_contact, memory, motion_quality, physics, pulse
+from ..evaluation import beats, collapse, foot_contact, memory, motion_quality, physics, pulse, reconstruction
 from ..evaluation.self_penetration import body_capsules, self_penetration
 from ..motion.motion import FRAME_RATE
 from ..motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, PARENTS
@@ -18,120 +17,11 @@ from ..motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, PARENTS
 HIPS = (JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"])
 MIN_TEMPO_DIFFERENCE = 0.1
 """Two tempos nearer than this make no wrong song."""
+TEMPO_METRICS = ("tempo_agrees", "tempo_same", "tempo_half_double", "tempo_agrees_wrong_song")
 MIN_TEMPO_SECONDS = 2 * 60 / beats.TEMPO_RANGE_BPM[0]
-
-COPY_MILLIMETRES = 20.0
 MIN_DANCE_SECONDS = memory.WINDOW_SECONDS
-
-Better = Literal["higher", "lower", "real"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number of one dance.
-
-    Args:
-        key: Its name in JSON.
-        label: Its name for people.
-        family: `"music"`, `"movement"`, `"feet"` or `"memory"`.
-        unit: Empty for shares and ratios.
-        better: Whether more or less of it is better, or what is nearest to real dances.
-        note: What it says, in a sentence.
-    """
-
-    key: str
-    label: str
-    family: str
-    unit: str
-    better: Better
-    note: str
-
-
-METRICS: tuple[Metric, ...] = (
-    Metric(
-        "pulse_lock", "pulse lock", "music", "", "higher",
-        "power of the speed at the song's pulse (once a bar in three, else every second beat) over the power around "
-        "it: 1 by chance",
-    ),
-    Metric(
-        "pulse_lock_wrong_song", "pulse lock, wrong song", "music", "", "lower",
-        "the same with the beats of songs of another tempo: about 1",
-    ),
-    Metric(
-        "phase_error_beats", "phase error", "music", "beats", "lower",
-        "how far the dance's pulse lies from that of the real dance to the same song",
-    ),
-    Metric(
-        "tempo_agrees", "tempo agrees", "music", "", "higher",
-        "1 if the strongest frequency of the speed is 1/4, 1/3, 1/2, 1 or 2 times the song's tempo, within 4 %",
-    ),
-    Metric(
-        "tempo_agrees_wrong_song", "tempo agrees, wrong song", "music", "", "lower",
-        "the same with songs of another tempo: what chance gives",
-    ),
-    Metric(
-        "alignment_music", "beat alignment over music beats", "music", "", "higher",
-        "nearness of each music beat to a motion beat, sigma 0.1 s; by chance 0.25 times the motion beats a second",
-    ),
-    Metric(
-        "alignment_music_excess", "beat alignment over music beats, beyond chance", "music", "", "higher",
-        "minus that of other songs of the same density, shifted",
-    ),
-    Metric(
-        "alignment_motion", "beat alignment over motion beats", "music", "", "higher",
-        "nearness of each motion beat to a music beat, sigma 0.1 s",
-    ),
-    Metric(
-        "alignment_motion_excess", "beat alignment over motion beats, beyond chance", "music", "", "higher",
-        "minus that of other songs of the same density, shifted",
-    ),
-    Metric(
-        "alignment_published", "beat alignment as published", "music", "", "higher",
-        "over music beats, smoothing of 5 frames, sigma of 3 frames, at 30 Hz",
-    ),
-    Metric("beat_precision", "beat precision", "music", "", "higher", "share of motion beats within 70 ms of a beat"),
-    Metric("beat_recall", "beat recall", "music", "", "higher", "share of music beats within 70 ms of a motion beat"),
-    Metric("beat_f1", "beat F1", "music", "", "higher", "of both"),
-    Metric(
-        "beat_f1_excess", "beat F1, beyond chance", "music", "", "higher",
-        "minus that of other songs of the same density, shifted",
-    ),
-    Metric("joint_speed", "joint speed", "movement", "m/s", "real", "mean over joints and frames"),
-    Metric("local_speed", "joint speed relative to hips", "movement", "m/s", "real", "dance without travel"),
-    Metric("root_speed", "root speed", "movement", "m/s", "real", "travel over the floor"),
-    Metric("acceleration", "acceleration", "movement", "m/s²", "real", "mean over joints and frames"),
-    Metric("jitter", "jitter", "movement", "10 m/s³", "real", "third difference, in GVHMR's unit"),
-    Metric(
-        "frozen", "frozen seconds", "movement", "", "lower",
-        "share of seconds slower than a quarter of the reference's mean speed",
-    ),
-    Metric("still", "still", "movement", "", "real", "share of time in which the body stays within 1 cm"),
-    Metric("loop", "loop", "movement", "", "real", "share of poses that are left and come back after one period"),
-    Metric("upright", "upright", "movement", "", "real", "share of frames with the head 0.3 m above the pelvis"),
-    Metric("stage_radius", "stage radius", "movement", "m", "real", "farthest from the middle of the path"),
-    Metric("bone_variation", "bone length variation", "movement", "", "lower", "of the worst bone: 0 is rigid"),
-    Metric("self_penetration", "self-penetration", "movement", "", "lower", "share of frames with a limb in another"),
-    Metric("skating", "foot skating", "feet", "", "lower", "share of steps in contact longer than 1 cm in 1/30 s"),
-    Metric(
-        "skating_published", "foot skating as published", "feet", "", "lower",
-        "LODGE's: fixed heights, and a diagonal slide counts nothing",
-    ),
-    Metric("slide", "slide", "feet", "mm/frame", "lower", "distance of touching feet in 1/30 s"),
-    Metric("slide_low_feet", "slide of low feet", "feet", "mm/frame", "lower", "of feet within 5 cm of their rest"),
-    Metric("skating_gmd", "skating of GMD", "feet", "", "lower", "share of steps with a low toe above 0.5 m/s"),
-    Metric("pfc", "PFC", "feet", "", "lower", "EDGE's physical foot contact"),
-    Metric("penetration", "floor penetration", "feet", "mm", "lower", "depth of the lower foot under its rest height"),
-    Metric("float", "float", "feet", "mm", "lower", "height of the lower foot over its rest height, while in contact"),
-    Metric(
-        "nearest_training", "distance from the nearest training clip", "memory", "mm", "real",
-        "mean distance of the joints in windows of 2 s, hips and heading aligned: 0 is a copy",
-    ),
-    Metric(
-        "copied", "copied seconds", "memory", "", "real",
-        "share of windows of 2 s within 20 mm of a training clip",
-    ),
-)  # fmt: skip
-METRIC: dict[str, Metric] = {metric.key: metric for metric in METRICS}
+MAX_LENGTH_DIFFERENCE_FRAMES = 3
+"""A reconstruction may be this much shorter or longer than the true dance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +124,7 @@ def measure_music(
         )
     beat_frames = np.round(music_beats * FRAME_RATE).astype(int)
     values["alignment_published"] = beats.published_beat_alignment(dance.heard, beat_frames)
+    values["alignment_published_motion"] = beats.published_beat_alignment(dance.heard, beat_frames, over="motion")
     matches = beats.beat_matches(dance.motion_beats, music_beats)
     chance = [beats.beat_matches(dance.motion_beats, each)["f1"] for each in unrelated]
     values |= {f"beat_{name}": value for name, value in matches.items()}
@@ -278,13 +169,13 @@ def _is_another_tempo(song: Song, other: Song) -> bool:
 
 def _tempo_measures(dance: Dance, song: Song, others: Sequence[Song]) -> dict[str, float]:
     if len(dance.speed) < MIN_TEMPO_SECONDS * FRAME_RATE:
-        return {"tempo_agrees": float("nan"), "tempo_agrees_wrong_song": float("nan")}
+        return dict.fromkeys(TEMPO_METRICS, float("nan"))
     tempo = beats.dance_tempo_bpm(dance.speed, FRAME_RATE)
+    relation = beats.tempo_relation(tempo, song.bpm)
     wrong = [beats.tempo_relation(tempo, other.bpm) is not None for other in others if _is_another_tempo(song, other)]
-    return {
-        "tempo_agrees": float(beats.tempo_relation(tempo, song.bpm) is not None),
-        "tempo_agrees_wrong_song": float(np.mean(wrong)) if wrong else float("nan"),
-    }
+    own = [relation is not None, relation == "same", relation in ("half", "double")]
+    by_chance = float(np.mean(wrong)) if wrong else float("nan")
+    return dict(zip(TEMPO_METRICS, [*map(float, own), by_chance], strict=True))
 
 
 def measure_body(positions: np.ndarray, reference_speed: float) -> dict[str, float]:
@@ -319,6 +210,8 @@ def measure_body(positions: np.ndarray, reference_speed: float) -> dict[str, flo
         "slide": foot_contact.foot_slide_mm(feet, contacts),
         "slide_low_feet": foot_contact.foot_slide_mm(feet, low),
         "skating_gmd": foot_contact.gmd_skating_ratio(feet[:, 2:] - [0, rest_heights[2:].min(), 0], FRAME_RATE),
+        "skating_heel": foot_contact.heel_skating_ratio(feet[:, :2], FRAME_RATE, rest_heights[:2]),
+        "rest_height": 1000 * float(rest_heights.min()),
         "pfc": foot_contact.physical_foot_contact(root, feet, FRAME_RATE),
         "penetration": foot_contact.floor_penetration_mm(feet, rest_heights),
         "float": foot_contact.floor_float_mm(feet, rest_heights, contacts),
@@ -332,18 +225,77 @@ def training_poses(dances: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def measure_memory(positions: np.ndarray, library: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Measure how near a dance is to the training dances.
+    """Measure how near a dance is to the training dances: the metrics of the family `memory`.
 
     Args:
         positions: `(frames, 22, 3)`, metres, at 30 Hz, at least 2 s.
         library: From `training_poses`.
+    """
+    return memory_values(nearest_training(positions, library))
 
-    Returns:
-        The metrics of the family `memory`, from windows of 2 s, one after the other.
+
+def nearest_training(positions: np.ndarray, library: Mapping[str, np.ndarray]) -> memory.NearestWindows:
+    """Find the nearest piece of the training dances for each 2 s of a dance, one after the other.
+
+    Args:
+        positions: See `measure_memory`.
+        library: See `measure_memory`.
     """
     poses = memory.hip_aligned_poses(positions, *HIPS).astype(np.float32)
-    nearest = memory.nearest_windows(poses, library, FRAME_RATE, hop_seconds=memory.WINDOW_SECONDS)
+    return memory.nearest_windows(poses, library, FRAME_RATE, hop_seconds=memory.WINDOW_SECONDS)
+
+
+def memory_values(nearest: memory.NearestWindows) -> dict[str, float]:
+    """Return the metrics of the family `memory` from what `nearest_training` found."""
+    is_copied = nearest.distances_mm < memory.COPY_MILLIMETRES
     return {
         "nearest_training": float(nearest.distances_mm.mean()),
-        "copied": float((nearest.distances_mm < COPY_MILLIMETRES).mean()),
+        "copied": float(is_copied.mean()),
+        "longest_copied": memory.WINDOW_SECONDS * collapse.longest_run(is_copied),
+    }
+
+
+def measure_joins(positions: np.ndarray, join_frames: Sequence[int]) -> dict[str, float]:
+    """Measure whether a dance jumps where it was put together: the metrics of the family `joins`.
+
+    Args:
+        positions: `(frames, 22, 3)`, metres.
+        join_frames: First frames of its pieces but the first; none makes NaN.
+    """
+    jumps = motion_quality.boundary_jumps(positions, join_frames)
+    means = [float(each.mean()) if len(each) else float("nan") for each in jumps]
+    return {"join_velocity": means[0], "join_acceleration": means[1]}
+
+
+def measure_reconstruction(
+    positions: np.ndarray, true: np.ndarray, rotations: tuple[np.ndarray, np.ndarray] | None = None
+) -> dict[str, float]:
+    """Measure how far a reconstructed dance is from the true one: the metrics of the family `reconstruction`.
+
+    Args:
+        positions: `(frames, 22, 3)`, metres, at 30 Hz.
+        true: Likewise; what one is longer by, up to 3 frames, is cut off.
+        rotations: Local rotation matrices of both, each `(frames, 22, 3, 3)`, where both are known.
+
+    Raises:
+        ValueError: If the lengths differ by more than 3 frames.
+    """
+    if abs(len(positions) - len(true)) > MAX_LENGTH_DIFFERENCE_FRAMES:
+        raise ValueError(
+            f"A reconstruction must be as long as the true dance, got {len(positions)} and {len(true)} frames at "
+            f"{FRAME_RATE:g} Hz."
+        )
+    length = min(len(positions), len(true))
+    ours, theirs = positions[:length], true[:length]
+    angle = float("nan")
+    if rotations is not None:
+        angle = reconstruction.rotation_error_degrees(rotations[0][:length], rotations[1][:length])
+    return {
+        "mpjpe": reconstruction.mpjpe_mm(ours, theirs),
+        "pa_mpjpe": reconstruction.pa_mpjpe_mm(ours, theirs),
+        "wa_mpjpe": reconstruction.wa_mpjpe_mm(ours, theirs),
+        "w_mpjpe": reconstruction.w_mpjpe_mm(ours, theirs),
+        "rte": reconstruction.rte_percent(ours[:, 0], theirs[:, 0]),
+        "acceleration_error": reconstruction.acceleration_error(ours, theirs, FRAME_RATE),
+        "rotation_error": angle,
     }

@@ -15,33 +15,41 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..evaluation import beats
+from ..evaluation import motion_quality
+from ..evaluation.memory import NearestWindows
 from ..evaluation.page import Picture, render_page
 from ..evaluation.physics import mean_joint_speed
-from ..evaluation.pulse import speed_curve
 from ..evaluation.report import (
     MIN_CERTAIN_SONGS,
     SCHEMA_VERSION,
     group_summaries,
-    histogram,
     metric_summaries,
     render_markdown,
     tempo_group,
 )
 from ..evaluation.tables import without_nan
 from ..motion.extras import require_extra
-from ..motion.files import atomic_path, read_motion
+from ..motion.files import atomic_path, read_motion, read_motion_with_rotations
 from ..motion.motion import FRAME_RATE
 from ..motion.rendering import render_contact_sheet
-from .dance_distributions import ClipSet, clip_set, measure_distributions
+from .dance_distributions import ClipSet, clip_set, measure_distributions, measure_histograms
 from .dance_folders import DanceFolder, PairedDances, pair_dances, read_dances, read_manifest
-from .dance_measures import METRICS, Dance, measure_body, measure_memory, measure_music, training_poses
+from .dance_measures import (
+    Dance,
+    measure_body,
+    measure_joins,
+    measure_music,
+    measure_reconstruction,
+    memory_values,
+    nearest_training,
+    training_poses,
+)
+from .metric_catalogue import METRICS
 
 PACKAGES = ("infinitedance", "numpy", "scipy", "torch", "mir_eval")
 MAX_PICTURES = 8
+MIN_JOIN_SECONDS = 0.5
 SHEET_ROWS, SHEET_COLUMNS, TILE_SIZE = 2, 4, (160, 200)
-HISTOGRAM_BINS = 30
-BEAT_BINS = 20
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,12 @@ class EvaluationInputs:
         training: The dances that the system was trained on, for distances from them and copies; `None`: left out.
         manifest: CSV with songs, genres and tempos, see `read_manifest`.
         window_seconds: Features of distributions are taken of windows of this length; `None`: of whole clips.
+        join_seconds: Time between the places where the system joins its windows, for jumps there; `None`: left out.
+        is_reconstruction: Whether each generated dance is a version (decoded, repaired, estimated from video) of the
+            reference dance of its name, to which its distance is measured.
         trust_pickle: Whether pickles may be read.
-        frame_rate: Hz of files that do not say theirs.
+        frame_rate: Hz of the generated dances, where their files do not say it or are wrong.
+        reference_frame_rate: Hz of the reference and training dances, likewise.
         with_pictures: Whether the page has contact sheets.
         seed: Of chance and of intervals.
     """
@@ -67,10 +79,17 @@ class EvaluationInputs:
     training: Path | None = None
     manifest: Path | None = None
     window_seconds: float | None = None
+    join_seconds: float | None = None
+    is_reconstruction: bool = False
     trust_pickle: bool = False
     frame_rate: float | None = None
+    reference_frame_rate: float | None = None
     with_pictures: bool = True
     seed: int = 0
+
+    def rate_of(self, which: str) -> float | None:
+        """Return the frame rate that was given for the `"generated"`, `"reference"` or `"training"` dances."""
+        return self.frame_rate if which == "generated" else self.reference_frame_rate
 
 
 def evaluate_dances(inputs: EvaluationInputs, output_dir: Path) -> dict[str, Any]:
@@ -93,13 +112,21 @@ def evaluate_dances(inputs: EvaluationInputs, output_dir: Path) -> dict[str, Any
         require_extra("cv2", "video", "A report with pictures")
     manifest = {} if inputs.manifest is None else read_manifest(inputs.manifest)
     folders = {
-        name: read_dances(folder, f"{name} dances", trust_pickle=inputs.trust_pickle, frame_rate=inputs.frame_rate)
+        name: read_dances(folder, f"{name} dances", trust_pickle=inputs.trust_pickle, frame_rate=inputs.rate_of(name))
         for name in ("generated", "reference", "training")
         if (folder := getattr(inputs, name)) is not None
     }
     training = folders["training"].positions if "training" in folders else None
     paired = pair_dances(folders["generated"].positions, folders["reference"].positions, inputs.music, manifest)
-    record = measure_record(paired, training, window_seconds=inputs.window_seconds, seed=inputs.seed)
+    errors = measure_reconstructions(paired, folders, inputs) if inputs.is_reconstruction else {}
+    record = measure_record(
+        paired,
+        training,
+        window_seconds=inputs.window_seconds,
+        join_seconds=inputs.join_seconds,
+        reconstructions=errors,
+        seed=inputs.seed,
+    )
     hashes = {name: folder.hashes for name, folder in folders.items()} | {"music": paired.song_hashes}
     record["inputs"] = {name: _hashed(files) for name, files in hashes.items()}
     pictures = draw_pictures(paired, folders, inputs) if inputs.with_pictures else []
@@ -112,6 +139,8 @@ def measure_record(
     training: Mapping[str, np.ndarray] | None = None,
     *,
     window_seconds: float | None = None,
+    join_seconds: float | None = None,
+    reconstructions: Mapping[str, Mapping[str, float]] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure dances and return all that the report shows, but the hashes of the inputs.
@@ -120,13 +149,18 @@ def measure_record(
         paired: Dances with songs.
         training: Positions of each training dance `(frames, 22, 3)`, metres, at 30 Hz.
         window_seconds: See `EvaluationInputs`.
-        seed: Likewise.
+        join_seconds: Likewise.
+        reconstructions: From `measure_reconstructions`.
+        seed: As in `EvaluationInputs`.
     """
     real_sets = {"reference": _clip_set(paired.reference, window_seconds)}
     if training is not None:
         real_sets["training"] = clip_set(list(training.values()), list(training), window_seconds)
     frechet, diversity = measure_distributions(_clip_set(paired.generated, window_seconds), real_sets, seed=seed)
-    dances = measure_dances(paired, training, seed)
+    dances = measure_dances(paired, training, join_seconds, seed)
+    for dance in dances:
+        if dance["set"] == "generated" and reconstructions:
+            dance["values"] |= reconstructions[dance["name"]]
     metrics = metric_summaries(dances, [asdict(metric) for metric in METRICS])
     return without_nan(
         {
@@ -135,7 +169,12 @@ def measure_record(
             "warnings": _warnings(paired, frechet),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             "seed": seed,
-            "settings": {"frame_rate": FRAME_RATE, "window_seconds": window_seconds},
+            "settings": {
+                "frame_rate": FRAME_RATE,
+                "window_seconds": window_seconds,
+                "join_seconds": join_seconds,
+                "is_reconstruction": bool(reconstructions),
+            },
             "left_out": paired.left_out,
             "metrics": metrics,
             "frechet": frechet,
@@ -148,16 +187,20 @@ def measure_record(
     )
 
 
-def measure_dances(paired: PairedDances, training: Mapping[str, np.ndarray] | None, seed: int) -> list[dict[str, Any]]:
+def measure_dances(
+    paired: PairedDances, training: Mapping[str, np.ndarray] | None, join_seconds: float | None, seed: int
+) -> list[dict[str, Any]]:
     """Measure each generated and each reference dance.
 
     Args:
         paired: Dances with songs.
         training: See `measure_record`.
+        join_seconds: See `EvaluationInputs`.
         seed: Of chance.
 
     Returns:
-        What the report says of each, with its numbers under `values`.
+        What the report says of each, with its numbers under `values`, and under `nearest` the piece of a training
+        dance that is most like any of its own.
     """
     speed = float(np.mean([mean_joint_speed(dance.positions, FRAME_RATE) for dance in paired.reference]))
     library = None if training is None else training_poses(training)
@@ -171,8 +214,13 @@ def measure_dances(paired: PairedDances, training: Mapping[str, np.ndarray] | No
         if song is not None:
             partner = real.get(song.name) if which == "generated" else None
             values |= measure_music(dance, paired.songs, partner, seed=seed)
+        if join_seconds is not None:
+            values |= measure_joins(dance.positions, join_frames(len(dance.positions), join_seconds))
+        nearest = None
         if library is not None:
-            values |= measure_memory(dance.positions, library)
+            found = nearest_training(dance.positions, library)
+            values |= memory_values(found)
+            nearest = _nearest_piece(found)
         measured.append(
             {
                 "name": dance.name,
@@ -184,9 +232,65 @@ def measure_dances(paired: PairedDances, training: Mapping[str, np.ndarray] | No
                 "tempo": "" if song is None else tempo_group(song.bpm),
                 "seconds": dance.duration_seconds,
                 "values": values,
+                "nearest": nearest,
             }
         )
     return measured
+
+
+def join_frames(num_frames: int, join_seconds: float) -> list[int]:
+    """Return the frames of a dance, at 30 Hz, at which windows of some length are joined.
+
+    Raises:
+        ValueError: If the windows are shorter than half a second: nothing would be left to compare the joins with.
+    """
+    if not join_seconds >= MIN_JOIN_SECONDS:
+        raise ValueError(f"`join_seconds` must be at least {MIN_JOIN_SECONDS:g} s, got {join_seconds:g}.")
+    frames = np.round(np.arange(join_seconds, num_frames / FRAME_RATE, join_seconds) * FRAME_RATE).astype(int)
+    margin = motion_quality.JUMP_MARGIN_FRAMES
+    return frames[(frames >= margin) & (frames < num_frames - margin)].tolist()
+
+
+def _nearest_piece(found: NearestWindows) -> dict[str, Any]:
+    index = int(found.distances_mm.argmin())
+    return {
+        "seconds": found.starts[index] / FRAME_RATE,
+        "clip": found.clip_ids[index],
+        "clip_seconds": found.clip_starts[index] / FRAME_RATE,
+        "millimetres": float(found.distances_mm[index]),
+    }
+
+
+def measure_reconstructions(
+    paired: PairedDances, folders: Mapping[str, DanceFolder], inputs: EvaluationInputs
+) -> dict[str, dict[str, float]]:
+    """Measure how far each generated dance is from the reference dance of its name.
+
+    Returns:
+        For each generated dance the metrics of the family `reconstruction`.
+
+    Raises:
+        ValueError: If a generated dance has no reference dance of its name, or one of another length.
+    """
+    true = {dance.name: dance for dance in paired.reference}
+    missing = [dance.name for dance in paired.generated if dance.name not in true]
+    if missing:
+        raise ValueError(f"A reconstruction must have a reference dance of its name, {missing[0]} has none.")
+    measured = {}
+    for dance in tqdm(paired.generated, desc="reconstructions", unit="dance", disable=None):
+        both = [_rotations(which, folders[which].paths[dance.name], inputs) for which in ("generated", "reference")]
+        rotations = None if both[0] is None or both[1] is None else (both[0], both[1])
+        try:
+            measured[dance.name] = measure_reconstruction(dance.positions, true[dance.name].positions, rotations)
+        except ValueError as error:
+            raise ValueError(f"{dance.name}: {error}") from error
+    return measured
+
+
+def _rotations(which: str, path: Path, inputs: EvaluationInputs) -> np.ndarray | None:
+    """Return the local rotations of a file at 30 Hz, `(frames, 22, 3, 3)`; `None` if it has none of its own."""
+    motion = read_motion_with_rotations(path, trust_pickle=inputs.trust_pickle, frame_rate=inputs.rate_of(which))
+    return None if motion is None else motion.resample(FRAME_RATE).joint_rotations_matrix().numpy().astype(np.float64)
 
 
 def _unit(dance: Dance) -> str:
@@ -196,42 +300,6 @@ def _unit(dance: Dance) -> str:
 
 def _clip_set(dances: Sequence[Dance], window_seconds: float | None) -> ClipSet:
     return clip_set([dance.positions for dance in dances], list(map(_unit, dances)), window_seconds)
-
-
-def measure_histograms(sets: Mapping[str, Sequence[Dance]]) -> dict[str, dict[str, Any]]:
-    """Return what the charts of the report show, see `evaluation.report.histogram`."""
-    speeds = {name: np.concatenate([speed_curve(each.positions, FRAME_RATE) for each in sets[name]]) for name in sets}
-    energies = {name: np.concatenate([_energies(each.positions) for each in sets[name]]) for name in sets}
-    offsets = {
-        name: np.concatenate(
-            [
-                beats.nearest_beat_offsets(each.motion_beats, each.song.clock.beat_times_seconds)
-                for each in dances
-                if each.song is not None
-            ]
-            or [np.empty(0)]
-        )
-        for name, dances in sets.items()
-    }
-    return {
-        "speed": histogram(speeds, 0, _upper_end(speeds), HISTOGRAM_BINS),
-        "energy": histogram(energies, 0, _upper_end(energies), HISTOGRAM_BINS),
-        "beat_offsets": histogram(offsets, -0.5, 0.5, BEAT_BINS),
-    }
-
-
-def _energies(positions: np.ndarray) -> np.ndarray:
-    """Return the kinetic energy per kilogram of each second, `(seconds,)`, J/kg, all joints being of equal mass."""
-    squared = (np.diff(positions, axis=0) ** 2).sum(axis=-1).mean(axis=1) * FRAME_RATE**2 / 2
-    second = round(FRAME_RATE)
-    return squared[: len(squared) // second * second].reshape(-1, second).mean(axis=1)
-
-
-def _upper_end(values: Mapping[str, np.ndarray]) -> float:
-    """Return a round number that few values of any group are above."""
-    highest = max(float(np.quantile(each, 0.99)) for each in values.values())
-    step = 10.0 ** np.floor(np.log10(max(highest, 1e-6)))
-    return float(np.ceil(2 * highest / step) * step / 2)
 
 
 def _summary(paired: PairedDances, training: Mapping[str, np.ndarray] | None) -> str:
@@ -284,7 +352,7 @@ def draw_pictures(paired: PairedDances, folders: Mapping[str, DanceFolder], inpu
 
 
 def _draw(which: str, dance: Dance, path: Path, inputs: EvaluationInputs) -> Picture:
-    motion = read_motion(path, trust_pickle=inputs.trust_pickle, frame_rate=inputs.frame_rate)
+    motion = read_motion(path, trust_pickle=inputs.trust_pickle, frame_rate=inputs.rate_of(which))
     with tempfile.TemporaryDirectory() as folder:
         sheet = Path(folder) / "sheet.png"
         render_contact_sheet(motion, sheet, SHEET_ROWS, SHEET_COLUMNS, tile_size=TILE_SIZE)

@@ -18,6 +18,7 @@ from ..dataset_builder.procedural_music import MUSIC_PATTERNS, SAMPLING_RATE, sy
 from ..dataset_builder.retrieval_references import ReferenceRetriever, load_encoder
 from ..dataset_builder.retrieval_windows import LibraryClip
 from ..motion.features import motion_to_features
+from ..motion.files.atomic import check_new_folder
 from ..pipeline import MusicToDancePipeline
 
 LICENCE = "research, non-commercial: made by choreollama-tiny, see its model card"
@@ -58,6 +59,7 @@ def main(command_line: list[str] | None = None) -> None:
     parser.add_argument("--num_tempos", type=int, default=4, help="dances of each genre (default: 4)")
     parser.add_argument("--seconds", type=float, default=25.6, help="length of each (default: 25.6, three windows)")
     arguments = parser.parse_args(command_line)
+    check_new_folder(arguments.output_dir)  # before the dances are made
     pipeline = MusicToDancePipeline.from_pretrained(arguments.model_dir)
     dances = tqdm(generated_dances(pipeline, arguments.num_tempos, arguments.seconds), unit="dance")
     ReferenceRetriever.build(load_encoder(arguments.encoder_dir), dances).save_pretrained(arguments.output_dir)

@@ -129,25 +129,31 @@ class Baselines:
     @cached_property
     def real(self) -> System:
         """The real dance to each song."""
-        return self.system("real", [[song.real.motion for song in self.data.songs]])
+        return self.systems[0]
 
     @cached_property
     def systems(self) -> list[System]:
         """Real dances, the model's, and all baselines."""
+        systems = {name: self.system(name, takes) for name, takes in self.motions.items()}
+        systems["shuffled"] = self._shuffled(self.motions["real"][0])
+        return [systems[name] for name in ("real", "model", "shuffled", "copy", "frozen", "noise")]
+
+    @cached_property
+    def motions(self) -> dict[str, list[list[Motion]]]:
+        """For each system but the shuffled one its takes: a dance for each held-out song."""
         real = [song.real.motion for song in self.data.songs]
         noise = [
             [smooth_noise(motion, 1000 * take + index) for index, motion in enumerate(real)]
             for take in range(NUM_NOISE_TAKES)
         ]
         generated = [[dances[seed].motion for dances in self.data.dances] for seed in self.data.seeds]
-        return [
-            self.real,
-            self.system("model", generated),
-            self._shuffled(real),
-            self.system("copy", [self._nearest_by_music()]),
-            self.system("frozen", [[frozen_pose(motion) for motion in real]]),
-            self.system("noise", noise),
-        ]
+        return {
+            "real": [real],
+            "model": generated,
+            "copy": [self._nearest_by_music()],
+            "frozen": [[frozen_pose(motion) for motion in real]],
+            "noise": noise,
+        }
 
     def system(self, name: str, takes: Sequence[Sequence[Motion]]) -> System:
         """Return a system from its dances: for each take one for each held-out song."""

@@ -9,18 +9,22 @@ import numpy as np
 
 from ..evaluation.pulse import bootstrap_interval
 from ..evaluation.tables import Cell, Table, format_cell
-from .dance_measures import METRICS, Metric
+from .metric_catalogue import METRICS, Metric
 
 OBVIOUS_CASES: dict[str, tuple[str, ...]] = {
     "music": ("shuffled", "frozen", "noise"),
     "movement": ("frozen", "noise"),
     "feet": ("frozen", "noise"),
     "memory": ("copy",),
+    "joins": (),
+    "reconstruction": (),
 }
 """Which systems must be told from real dances by the metrics of a family."""
 OTHER_CASES: dict[str, tuple[str, ...]] = {
     "pulse_lock_wrong_song": (),
     "tempo_agrees_wrong_song": (),
+    "tempo_same": (),
+    "tempo_half_double": (),
     "phase_error_beats": (),
     "joint_speed": ("frozen",),
     "local_speed": ("frozen",),
@@ -30,8 +34,9 @@ OTHER_CASES: dict[str, tuple[str, ...]] = {
     "loop": (),
     "upright": (),
     "bone_variation": (),
+    "rest_height": (),
 }
-"""Of single metrics: controls are not ranked, noise is made as fast as real dances, and some have no case here."""
+"""Of single metrics: controls are not ranked, noise is as fast as real dances, and some have no case here."""
 SYSTEM_PHRASES = {
     "shuffled": "dances to other songs",
     "frozen": "a frozen pose",

@@ -22,11 +22,14 @@ from ..evaluation.report import FAMILIES, interval_cell, summarise
 from ..evaluation.tables import Cell, Table, format_cell
 from ..motion.motion import FRAME_RATE
 from .dance_distributions import FEATURE_KEYS, ClipSet, FeatureKey, clip_set
-from .dance_measures import METRICS, Dance, measure_body, measure_memory, measure_music, training_poses
+from .dance_measures import Dance, measure_body, measure_joins, measure_memory, measure_music, training_poses
 from .metric_baselines import Baselines
+from .metric_catalogue import METRICS
+from .metric_codes import codes_table
 from .metric_ranking import Case, mean_by_song, rank_all, rank_distance, ranking_tables
 from .metric_tables import WINDOW_SECONDS, chance_tables, floor_tables
 from .report_dances import ReportData
+from .report_quality import window_boundaries
 from .report_tables import Sections, report_parser, run_report
 
 INTRODUCTION = """# The metrics, measured
@@ -53,6 +56,10 @@ FAMILY_NOTES = {
     "music": ". The song's true tempo and first beat count; the model is given neither.",
     "movement": ". All are on one body with rigid bones.",
     "feet": ". Rest heights are fitted to each dance.",
+    "joins": (
+        ". At the first frame of each window of the model but the first. Where there is no join, as in all but the "
+        "model's dances, a ratio of any frame is above 1 in one case of twenty."
+    ),
     "memory": (
         ". Held-out dances of a genre with one routine repeat what is in the training set, so what counts is the "
         "difference from them. Training dances are held plain and mirrored."
@@ -78,10 +85,14 @@ def systems_section(data: ReportData) -> list[Table]:
         name: {metric.key: mean_by_song(dances, metric.key) for metric in METRICS} for name, dances in measured.items()
     }
     genres = Counter(song.clip.genre for song in data.songs)
-    families = [_family_table(title, family, by_song, genres) for family, title in FAMILIES.items()]
+    families = [
+        _family_table(title, family, by_song, genres)
+        for family, title in FAMILIES.items()
+        if any(by_song["real"][metric.key] for metric in METRICS if metric.family == family)
+    ]
     distributions, cases = distribution_tables(baselines)
     rankings = ranking_tables(rank_all(by_song) + cases, len(baselines.songs))
-    return [families[0], *distributions, *families[1:], *rankings]
+    return [families[0], *distributions, *families[1:], codes_table(baselines), *rankings]
 
 
 @lru_cache(maxsize=1)
@@ -98,11 +109,15 @@ def measure_systems(baselines: Baselines) -> dict[str, list[tuple[str, dict[str,
     speed = float(np.mean([mean_joint_speed(dance.positions, FRAME_RATE) for dance in baselines.real.dances]))
     real = {dance.name: dance for dance in baselines.real.dances}
     library = training_poses({clip.clip_id: baselines.positions(clip) for clip in baselines.data.training_clips})
+    config = baselines.data.model.config
     measured: dict[str, list[tuple[str, dict[str, float]]]] = {}
     for system in tqdm(baselines.systems, unit="system", disable=None):
         measured[system.name] = []
         for dance in system.dances:
+            num_tokens = baselines.data.codec.num_tokens(len(dance.positions))
+            joins = window_boundaries(num_tokens, config.max_window_tokens, config.frames_per_token)
             values = measure_body(dance.positions, speed) | measure_memory(dance.positions, library)
+            values |= measure_joins(dance.positions, joins)
             if dance.song is not None:
                 partner = None if system.name == "real" else real[dance.name]
                 values |= measure_music(dance, baselines.songs, partner)

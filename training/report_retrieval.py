@@ -46,8 +46,12 @@ index.save("prepared/retrieval_index")
 index = DanceRetrievalIndex.load("prepared/retrieval_index", encoder)  # refuses another encoder or changed files
 windows = index.query(music_features, k=10, genre="waltz", exclude_song_id="dance_w_5")
 references = index.open_library(data).reference_features(windows, num_frames)  # (10, num_frames, 269)
-record = [window.to_dict() for window in windows]  # which clips, where, with which licence
+record = [window.to_dict() for window in windows]  # which clips, where, with the licence that a built data set states
 ```
+
+`infinitedance index BUILT --output LIBRARY` makes such a library, with its encoder and dances, of a data set that
+`infinitedance build` wrote, and `infinitedance dance SONG --references LIBRARY` lets it lead; which windows led, with
+their licences, and how near the dance came to them stand in the provenance of the `.npz`.
 
 - **Windows.** 384 frames every 192, in exact fractions of a second whatever the rate of the music features. A window
   of the song takes its references for the moments in its middle: between two windows the border lies in the middle of

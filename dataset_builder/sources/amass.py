@@ -7,7 +7,8 @@ Layout, for SMPL-H (`_poses`) and SMPL-X (`_stageii`); other files (`shape.npz`,
 <dataset>/<subject>/<clip>_stageii.npz      poses, trans, mocap_frame_rate; Z up
 ```
 
-Clips have no genre: all are `not labelled`. `datasets=["DanceDB"]` reads the dances alone.
+Clips have no genre: all are `not labelled`. `datasets=["DanceDB"]` reads the dances alone
+(on the command line: `amass=FOLDER,datasets=DanceDB+CMU`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class AmassSource(MotionSource):
     Args:
         folder: The folder that holds one folder a dataset.
         trust_pickle: Not needed.
-        datasets: Names of the datasets to list, `None` for all.
+        datasets: Names of the datasets to list, or one text with a plus sign between them; `None` for all.
     """
 
     name = "amass"
@@ -44,10 +45,11 @@ class AmassSource(MotionSource):
         folder: str | os.PathLike,
         *,
         trust_pickle: bool = False,
-        datasets: Collection[str] | None = None,
+        datasets: Collection[str] | str | None = None,
     ) -> None:
         super().__init__(folder, trust_pickle=trust_pickle)
-        self.datasets = sorted(datasets) if datasets is not None else None
+        names = datasets.split("+") if isinstance(datasets, str) else datasets
+        self.datasets = None if names is None else sorted(names)
 
     def records(self) -> Iterator[SourceRecord]:
         """List the clips by dataset, subject and name."""

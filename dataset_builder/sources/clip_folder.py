@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from ...motion.files import read_motion
 from ...motion.motion import Motion
-from ..clip_folder import read_clip_folder
+from ..clip_folder import METADATA_FILE, read_clip_rows
 from .base import MotionSource, SourceRecord
 
 
 class ClipFolderSource(MotionSource):
-    """A folder with `metadata.csv`; problems of the table are reported by `records`, all at once."""
+    """A folder with `metadata.csv`; a row that cannot be used is listed with that reason, under its line."""
 
     name = "clip_folder"
     licence = "as the column `licence` of metadata.csv says"
@@ -19,11 +21,18 @@ class ClipFolderSource(MotionSource):
 
     def records(self) -> Iterator[SourceRecord]:
         """List the clips in the order of the table."""
-        for clip in read_clip_folder(self.folder):
+        for row in read_clip_rows(self.folder):
+            clip = row.record
+            if clip is None:
+                problem = f"{METADATA_FILE}, line {row.line}: {row.problem}"
+                yield self.make_record(self.folder / METADATA_FILE, clip_id=f"line {row.line}", problem=problem)
+                continue
+            missing = [Path(os.path.relpath(file, self.folder)).as_posix() for file in clip.missing_files()]
             yield self.make_record(
                 clip.motion_path,
                 clip_id=clip.clip_id,
                 song_id=clip.song_id,
+                performer_id=clip.performer_id,
                 genre=clip.genre,
                 source=clip.source or self.name,
                 licence=clip.licence,
@@ -31,6 +40,7 @@ class ClipFolderSource(MotionSource):
                 bpm=clip.bpm,
                 aligned=clip.aligned,
                 duration_seconds=clip.duration_seconds,
+                problem=f"there is no file {' and no '.join(missing)}" if missing else "",
             )
 
     def read(self, record: SourceRecord) -> Motion:

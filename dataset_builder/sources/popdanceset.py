@@ -15,6 +15,7 @@ keep it apart.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,10 @@ class PopDanceSetSource(MotionSource):
     Args:
         folder: The folder of the set.
         trust_pickle: Must be set: the motions are pickles.
-        frame_rate: Hz of the motions, `None` to tell it from the file's arrays.
+        frame_rate: Hz of the motions, a number or its text; `None` to tell it from the file's arrays.
+
+    Raises:
+        ValueError: If `frame_rate` is no positive number.
     """
 
     name = "popdanceset"
@@ -44,10 +48,15 @@ class PopDanceSetSource(MotionSource):
     needs_pickle = True
 
     def __init__(
-        self, folder: str | os.PathLike, *, trust_pickle: bool = False, frame_rate: float | None = None
+        self, folder: str | os.PathLike, *, trust_pickle: bool = False, frame_rate: float | str | None = None
     ) -> None:
         super().__init__(folder, trust_pickle=trust_pickle)
-        self.frame_rate = frame_rate
+        try:
+            self.frame_rate = None if frame_rate is None else float(frame_rate)
+        except ValueError:
+            self.frame_rate = math.nan
+        if self.frame_rate is not None and not 0 < self.frame_rate < math.inf:
+            raise ValueError(f"`frame_rate` must be a positive number of Hz, got {frame_rate!r}.")
 
     def records(self) -> Iterator[SourceRecord]:
         """List the dances by part and name."""

@@ -1,6 +1,8 @@
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,7 +24,7 @@ from infinitedance.dataset_builder.procedural_dance import synthesise_dance
 from infinitedance.dataset_builder.quality_gates import Gate, QualityGates
 from infinitedance.dataset_builder.sources.base import SourceRecord
 from infinitedance.dataset_builder.splits import song_groups, split_by_song
-from infinitedance.dataset_builder.stages import SourceFolder, read_music
+from infinitedance.dataset_builder.stages import ClipJob, SourceFolder, read_music
 from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.files import load_motion, save_motion
 
@@ -40,6 +42,10 @@ def sources(clip_folder) -> list[SourceFolder]:
 @pytest.fixture(scope="module")
 def built(sources, tiny_pipeline_dir, tmp_path_factory) -> Path:
     return build_dataset(sources, tmp_path_factory.mktemp("built") / "set", codec=tiny_pipeline_dir)
+
+
+def end_this_process(*_) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -182,6 +188,41 @@ def test_a_failed_clip_is_tried_again_and_a_rejected_one_is_not(damaged, damaged
     shutil.copy(clip_folder / "motion" / repaired.name, repaired)
     build_dataset([SourceFolder("clip_folder", str(folder))], output)
     assert report_of(output)["Clips"][-1][1:] == [6, 3, 0, 2, 1]
+
+
+def test_a_clip_is_built_again_if_its_content_has_changed_and_its_size_has_not(clip_folder, tmp_path):
+    folder = tmp_path / "clips"
+    shutil.copytree(clip_folder, folder)
+    source = [SourceFolder("clip_folder", str(folder))]
+    path = sorted((folder / "motion").iterdir())[0]
+    arrays = dict(np.load(path))
+    np.savez(path, **arrays)  # not compressed: other values take the same room
+    size = path.stat().st_size
+    output = build_dataset(source, tmp_path / "set", mirror=False)
+    before = {clip.clip_id: clip.sha256 for clip in read_manifest(output)}
+    np.savez(path, **{**arrays, "root_positions": arrays["root_positions"] * np.float32(1.01)})
+    assert path.stat().st_size == size
+    build_dataset(source, output, mirror=False)
+    after = {clip.clip_id: clip.sha256 for clip in read_manifest(output)}
+    assert [name for name in before if before[name] != after[name]] == [f"clip_folder/{path.stem}"]
+
+
+def test_a_clip_is_built_again_if_the_options_of_its_source_have_changed(tmp_path):
+    table, path = tmp_path / "beats.csv", tmp_path / "motion.npz"
+    path.touch()
+    record = SourceRecord("c", "s", "", "waltz", "x", "", path)
+    prints = []
+    for text, options in (("a", ()), ("a", (("timing", str(table)),)), ("b", (("timing", str(table)),))):
+        table.write_text(text)
+        prints.append(ClipJob(SourceFolder("dance_with_melody", str(tmp_path), options), record).fingerprint())
+    assert len(set(prints)) == 3
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_told(sources, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "build_clip", end_this_process)
+    with pytest.raises(ChildProcessError, match="perhaps for want of memory. Run the same command again"):
+        build_dataset(sources, tmp_path / "set", num_workers=2)
 
 
 def test_a_gate_can_flag_what_it_would_reject(sources, tmp_path):

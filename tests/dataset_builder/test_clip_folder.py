@@ -15,11 +15,13 @@ def test_three_columns_are_enough(write_clip_folder):
 
 def test_every_known_column_is_read(write_clip_folder):
     row = CLIP | {"audio": "songs/x.ogg", "bpm": "90.5", "seconds": "12.5", "aligned": "0", "song_id": "my song"}
+    row |= {"performer": "anna"}
     folder = write_clip_folder([row | {"source": "me", "licence": "CC0", "unknown": "ignored"}])
     (record,) = read_clip_folder(folder)
     assert record.audio_path == folder / "songs" / "x.ogg"
     assert (record.bpm, record.duration_seconds, record.aligned) == (90.5, 12.5, False)
     assert (record.song_id, record.source, record.licence) == ("my song", "me", "CC0")
+    assert record.performer_id == "anna"
 
 
 def test_takes_of_one_audio_file_share_the_song(write_clip_folder):

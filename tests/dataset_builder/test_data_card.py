@@ -90,13 +90,14 @@ def test_rounding_to_a_sum_moves_no_value_by_a_whole_step():
 
 def test_clips_songs_and_performers_are_counted_by_split():
     clips = [
-        make_clip(0, song_id="a", performer_id="x"),
-        make_clip(1, song_id="a", performer_id="y"),
-        make_clip(2, song_id="b", split="test"),
-        make_clip(3, song_id="a", performer_id="x", is_mirrored=True),
+        make_clip(0, song_id="a", performer_id="x", music_file="a.npy"),
+        make_clip(1, song_id="a", performer_id="y", music_file="a.npy"),
+        make_clip(2, song_id="b", split="test", music_file="b.npy"),
+        make_clip(3, song_id="a", performer_id="x", is_mirrored=True, music_file="a.npy"),
+        make_clip(4, song_id="silent", split="validation"),
     ]
     rows = {row[0]: row[1:] for row in split_table(clips).rows}
-    assert rows == {"train": [2, 1, 1, 2], "validation": [0, 0, 0, 0], "test": [1, 0, 1, 0], "all": [3, 1, 2, 2]}
+    assert rows == {"train": [2, 1, 1, 2], "validation": [1, 0, 0, 0], "test": [1, 0, 1, 0], "all": [4, 1, 2, 2]}
 
 
 def test_the_front_matter_names_the_files_as_the_hub_expects():
@@ -107,6 +108,12 @@ def test_the_front_matter_names_the_files_as_the_hub_expects():
     assert codes["config_name"] == "codes" and "default" not in codes
     assert (front["license"], front["license_name"], front["size_categories"]) == ("other", "mixed", ["n<1K"])
     assert "## Removal" in card and "research only" in card
+
+
+def test_the_card_says_how_to_cite_the_sources_that_were_read_and_no_other():
+    card = render_data_card([make_clip(0, clip_id="finedance/001"), make_clip(1, clip_id="aist++/a")], {})
+    assert "- aist++: Li et al., AI Choreographer" in card and "- finedance: Li et al., FineDance" in card
+    assert "AMASS" not in card
 
 
 def test_one_licence_is_named_in_the_front_matter():

@@ -7,11 +7,8 @@ import torch
 from infinitedance.dataset_builder import retrieval_search
 from infinitedance.dataset_builder.prepared import PreparedClips
 from infinitedance.dataset_builder.retrieval_encoding import encoder_fingerprint
-from infinitedance.dataset_builder.retrieval_index import (
-    COLUMNS,
-    META_FILE,
-    DanceRetrievalIndex,
-)
+from infinitedance.dataset_builder.retrieval_index import META_FILE, DanceRetrievalIndex
+from infinitedance.dataset_builder.retrieval_rows import COLUMNS
 from infinitedance.dataset_builder.retrieval_windows import LibraryClip, WindowLayout
 from infinitedance.modeling.configuration_music_dance import MusicDanceConfig
 from infinitedance.modeling.modeling_music_dance import MusicDanceEncoder
@@ -283,13 +280,16 @@ def test_a_short_clip_has_the_embedding_of_its_frames_alone(built, dances, encod
 
 @pytest.fixture
 def prepared(dances, tmp_path) -> PreparedClips:
-    """A folder of the dances; the last one is held out, and the first has a mirrored copy."""
+    """A folder of the dances; the first has a mirrored copy, the third no music, and the last is held out."""
     entries = []
-    for clip_id, split in (("clip_0", "train"), ("clip_0_mirror", "train"), ("clip_1", "train"), ("clip_3", "test")):
+    train = ["clip_0", "clip_0_mirror", "clip_1", "clip_2"]
+    for clip_id, split in [*((name, "train") for name in train), ("clip_3", "test")]:
         features = dances[clip_id.removesuffix("_mirror")]
         np.save(tmp_path / f"{clip_id}.npy", features)
         entry = {"clip_id": clip_id, "source": "stage", "genre": "waltz", "split": split, "file": f"{clip_id}.npy"}
-        entry |= {"num_frames": len(features), "song_id": clip_id.removesuffix("_mirror"), "music_file": None}
+        entry |= {"num_frames": len(features), "song_id": clip_id.removesuffix("_mirror"), "music_file": "song.npy"}
+        if clip_id == "clip_2":
+            entry["music_file"] = None
         entries.append(entry)
     (tmp_path / "index.json").write_text(json.dumps(entries))
     return PreparedClips(tmp_path)
@@ -297,11 +297,8 @@ def prepared(dances, tmp_path) -> PreparedClips:
 
 def test_an_index_from_a_prepared_folder_reads_its_references_there(prepared, encoder):
     data = prepared
-    index = DanceRetrievalIndex.from_prepared(data, encoder, licences={"clip_1": "CC0-1.0"}, paired_only=False)
-    assert index.dataset["clip_id"][:] == ["clip_0", "clip_0", "clip_1"]  # no mirrored copy, no test clip
-    assert index.dataset["licence"][:] == ["", "", "CC0-1.0"]
-    with pytest.raises(ValueError, match="at least one dance"):
-        DanceRetrievalIndex.from_prepared(data, encoder)  # none has aligned music
+    index = DanceRetrievalIndex.from_prepared(data, encoder)
+    assert index.dataset["clip_id"][:] == ["clip_0", "clip_0", "clip_1"]  # no mirrored copy, no music, no test clip
     windows = index.query_embeddings(queries(1), 2, max_similarity=1.1)
     references = index.open_library(data).reference_features(windows, 100)
     first = np.asarray(data.features(next(clip for clip in data.clips if clip.clip_id == windows[0].hits[0].clip_id)))
@@ -389,6 +386,20 @@ def test_a_large_library_is_searched_by_lists_and_filters_still_hold(monkeypatch
     # More is wanted than the nearest lists hold: the search goes on until it has it.
     (window,) = index.query_embeddings(asked[:1], 300, max_similarity=1.1)
     assert len(window.hits) == 300
+
+
+def test_the_number_of_threads_is_as_before_after_a_search(index):
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        index.query_embeddings(queries(2), 1)
+        with pytest.raises(AssertionError):
+            index.searcher.nearest(np.zeros((1, SIZE + 1), np.float32), 1, None)
+        assert faiss.omp_get_max_threads() == 2
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def test_the_same_data_give_the_same_index_of_lists():

@@ -10,6 +10,8 @@ from infinitedance.modeling.configuration_music_dance import MusicDanceConfig
 from infinitedance.modeling.modeling_music_dance import MusicDanceEncoder
 from infinitedance.motion.features import features_to_motion, motion_to_features
 from infinitedance.motion.motion import Motion
+from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
+from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
 
 pytest.importorskip("faiss", reason="the retrieval index needs the extra `data`")
 NUM_FRAMES = 150
@@ -77,14 +79,37 @@ def test_a_pinned_dance_leads_throughout(retriever, music):
     assert {(window.hits[0].clip_id, window.hits[0].pinned) for window in windows} == {("clip_2", True)}
 
 
-def test_a_copy_is_reported_and_another_dance_is_not(retriever, music, clips):
+@pytest.fixture(scope="module")
+def codec(clips) -> MotionCodecModel:
+    """A codec whose codebooks were drawn from the dances, so that other poses have other codes."""
+    torch.manual_seed(0)
+    codec = MotionCodecModel(
+        MotionCodecConfig(num_quantizers=2, hidden_size=16, codebook_dim=8, residual_dilations=[1])
+    )
+    features = torch.from_numpy(np.stack([clip.motion_features for clip in clips]))
+    codec.set_feature_statistics(features.mean(dim=(0, 1)), features.std(dim=(0, 1)) + 0.02)
+    with torch.no_grad():
+        for _ in range(2):  # dead codes are drawn anew
+            codec.train()(features)
+    return codec.eval()
+
+
+def test_a_copy_is_reported_and_another_dance_is_not(retriever, music, codec):
     _, windows = retriever(music, num_references=1, pinned=["clip_2"])
-    copied = retriever.copy_report(features_to_motion(torch.from_numpy(clips[2].motion_features)), windows)
+
+    def report(features: np.ndarray):
+        features = torch.from_numpy(features)
+        codes = codec.encode(features[None])[0]
+        return retriever.copy_report(features_to_motion(features), codes, windows, codec)
+
+    copied = report(retriever.dances["clip_2"])
     assert copied.nearest_clip_id == "clip_2" and copied.copied_share == 1 and copied.nearest_millimetres < 2
-    other = retriever.copy_report(features_to_motion(torch.from_numpy(dance_features(77))), windows)
-    assert other.copied_share == 0 and other.nearest_millimetres > 20
-    short = features_to_motion(torch.from_numpy(dance_features(1, num_frames=30)))
-    assert retriever.copy_report(short, windows) is None
+    assert copied.longest_run_tokens == 38  # all of it, 150 frames
+    # A piece that begins within a token of the reference: at its ends the codes hear other frames.
+    assert 20 < report(retriever.dances["clip_2"][17:]).longest_run_tokens <= 34
+    other = report(dance_features(77))
+    assert other.copied_share == 0 and other.nearest_millimetres > 20 and other.longest_run_tokens < 4
+    assert report(dance_features(1, num_frames=30)) is None
 
 
 @pytest.mark.parametrize(

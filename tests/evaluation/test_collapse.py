@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from infinitedance.evaluation.collapse import code_perplexity, find_freeze, find_loop
+from infinitedance.evaluation.collapse import code_perplexity, find_freeze, find_loop, longest_run
 
 FRAME_RATE = 30.0
 
@@ -66,6 +66,13 @@ def test_standing_still_is_no_loop():
     motion = wandering(20)
     paused = np.concatenate([motion[:300], np.repeat(motion[299:300], 200, axis=0)])
     assert find_loop(paused, FRAME_RATE).share < 0.2
+
+
+@pytest.mark.parametrize(
+    ("holds", "length"), [([], 0), ([0, 0], 0), ([1], 1), ([1, 1, 0, 1], 2), ([0, 1, 0, 1, 1, 1], 3)]
+)
+def test_the_longest_run_may_lie_anywhere(holds, length):
+    assert longest_run(np.array(holds, bool)) == length
 
 
 def test_perplexity_counts_codes_used_alike():

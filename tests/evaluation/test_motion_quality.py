@@ -72,6 +72,13 @@ def test_no_boundary_has_no_jump():
     assert boundary_jumps(walking(60, 1.0), [])[0].shape == (0,)
 
 
+def test_who_stands_still_has_no_seam_unless_he_is_moved_at_it():
+    still = np.ones((60, 4, 3))
+    assert [ratios.tolist() for ratios in boundary_jumps(still, [20, 40])] == [[0, 0], [0, 0]]
+    still[20:] += 1
+    assert [ratios.tolist() for ratios in boundary_jumps(still, [20, 40])] == [[np.inf, 0], [np.inf, 0]]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -13,6 +13,7 @@ from infinitedance.evaluation.report import (
     frechet_record,
     group_summaries,
     histogram,
+    judge,
     metric_summaries,
     render_markdown,
     summarise,
@@ -24,6 +25,7 @@ METRICS = [
     {"key": "pulse_lock", "label": "pulse lock", "family": "music", "unit": "", "better": "higher", "note": "n1"},
     {"key": "slide", "label": "slide", "family": "feet", "unit": "mm/frame", "better": "lower", "note": "n2"},
     {"key": "copied", "label": "copied", "family": "memory", "unit": "", "better": "real", "note": "n3"},
+    {"key": "jitter", "label": "jitter", "family": "movement", "unit": "", "better": "real", "note": "n4"},
 ]
 
 
@@ -37,7 +39,8 @@ def dance(which: str, song: str, lock: float, slide: float, genre: str = "waltz"
         "bpm": bpm,
         "tempo": tempo_group(bpm),
         "seconds": 30.0,
-        "values": {"pulse_lock": lock, "slide": slide},
+        "values": {"pulse_lock": lock, "slide": slide, "copied": 0.25, "longest_copied": 2.0},
+        "nearest": {"seconds": 4.0, "clip": f"clip of {song}", "clip_seconds": 1.5, "millimetres": lock},
     }
 
 
@@ -95,9 +98,37 @@ def test_intervals_that_overlap_are_no_clear_difference():
     assert compare(low, {"num": 0}) == ""
 
 
+@pytest.mark.parametrize(
+    ("better", "comparison", "text"),
+    [
+        ("higher", "above", "above: better"),
+        ("higher", "below", "below: worse"),
+        ("lower", "above", "above: worse"),
+        ("lower", "below", "below: better"),
+        ("real", "below", "below real"),
+        ("real", "no clear difference", "no clear difference"),
+        ("lower", "", ""),
+    ],
+)
+def test_a_difference_is_judged_by_what_is_better(better, comparison, text):
+    assert judge({"better": better, "comparison": comparison}) == text
+
+
+def test_the_nearest_training_dances_are_listed_from_the_nearest_on(record):
+    text = render_markdown(record)
+    assert text.index("| a | 4 s | clip of a at 1.5 s | 10.0 |") < text.index(
+        "| b | 4 s | clip of b at 1.5 s | 21.0 |"
+    )
+    many = [dance("generated", f"s{number}", 1.0, 1.0) for number in range(25)]
+    assert "20 of 25 dances; the JSON has all" in render_markdown({**record, "dances": many})
+    assert "Nearest training dances" not in render_markdown(
+        {**record, "dances": [{**each, "nearest": None} for each in many]}
+    )
+
+
 def test_metrics_without_any_value_are_left_out():
     rows = {row["key"]: row for row in metric_summaries(DANCES, METRICS)}
-    assert list(rows) == ["pulse_lock", "slide"]
+    assert list(rows) == ["pulse_lock", "slide", "copied"]
     assert rows["pulse_lock"]["generated"]["mean"] == 16.0 and rows["pulse_lock"]["comparison"] == "above"
     assert rows["slide"]["generated"]["num"] == 1
 
@@ -132,7 +163,7 @@ def test_the_verdict_of_a_distance_says_on_which_side_of_the_floor_it_lies(shift
 
 def test_markdown_shows_every_table_and_what_was_left_out(record):
     text = render_markdown(record)
-    assert "| pulse lock | 16.0 (11.0 to 21.0) | 2.50 (2.00 to 3.00) | above | higher |" in text
+    assert "| pulse lock | 16.0 (11.0 to 21.0) | 2.50 (2.00 to 3.00) | above: better | higher |" in text
     assert "slide, mm/frame" in text and "*slide*: n2." in text and "### By genre" in text
     assert "- few <songs>" in text and "- `x<y`: no song" in text and "seed 7; features of windows of 10 s" in text
     assert "FID_k, corrected, against reference" in text and "abababababababab" in text

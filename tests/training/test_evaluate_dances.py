@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,18 @@ from infinitedance.cli import main
 from infinitedance.dataset_builder.procedural import make_procedural_dataset
 from infinitedance.motion.files import load_motion, save_motion
 from infinitedance.training.dance_folders import read_manifest, resample_positions
-from infinitedance.training.dance_measures import METRICS, Dance, Song, measure_body, measure_memory, training_poses
+from infinitedance.training.dance_measures import (
+    Dance,
+    Song,
+    measure_body,
+    measure_joins,
+    measure_memory,
+    measure_reconstruction,
+    training_poses,
+)
 from infinitedance.training.dance_measures import measure_music as music_of
-from infinitedance.training.evaluate_dances import EvaluationInputs, evaluate_dances
+from infinitedance.training.evaluate_dances import EvaluationInputs, evaluate_dances, join_frames
+from infinitedance.training.metric_catalogue import METRICS
 
 pytest.importorskip("mir_eval")
 STEMS = ["cha-cha_0002", "hip-hop_0003", "rumba_0001", "waltz_0000"]
@@ -36,17 +46,22 @@ def inputs(folders, **settings) -> EvaluationInputs:
 @pytest.fixture(scope="module")
 def record(folders):
     """The report on the copying system, with pictures and the real dances as training set."""
-    return evaluate_dances(inputs(folders, training=folders / "motion", with_pictures=True), folders / "report")
+    settings = {"training": folders / "motion", "with_pictures": True, "join_seconds": 4.0}
+    return evaluate_dances(inputs(folders, **settings), folders / "report")
 
 
 def test_a_system_that_dances_the_real_dances_scores_what_they_score(record):
     metrics = {row["key"]: row for row in record["metrics"]}
-    assert set(metrics) == {metric.key for metric in METRICS}
+    assert set(metrics) == {metric.key for metric in METRICS if metric.family != "reconstruction"}
     for key, row in metrics.items():
         if key != "phase_error_beats":
             assert row["generated"] == row["reference"], key
     assert metrics["phase_error_beats"]["generated"]["mean"] == 0
     assert metrics["copied"]["generated"]["mean"] == 1 and metrics["nearest_training"]["generated"]["mean"] < 0.1
+    assert metrics["longest_copied"]["generated"]["mean"] == 18
+    nearest = {dance["name"]: dance["nearest"] for dance in record["dances"] if dance["set"] == "generated"}
+    assert {name: piece["clip"] for name, piece in nearest.items()} == {f"{stem}_7": stem for stem in STEMS}
+    assert all(piece["seconds"] == piece["clip_seconds"] for piece in nearest.values())
     assert metrics["pulse_lock"]["generated"]["mean"] > 3 * metrics["pulse_lock_wrong_song"]["generated"]["mean"]
     assert all(row["verdict"] != "farther than real" for row in record["frechet"])
     assert {row["against"] for row in record["frechet"]} == {"reference", "training"}
@@ -107,10 +122,89 @@ def test_a_manifest_names_songs_and_genres_and_what_has_no_song_is_listed(folder
     assert "`nobody`" in (tmp_path / "report" / "report.md").read_text()
 
 
+def save_joints(folders, target, frame_rate: float, offset=(0.0, 0.0, 0.0)):
+    """Write the real dances as 24 joints, which do not say their frame rate."""
+    target.mkdir()
+    for stem in STEMS:
+        joints = load_motion(folders / "motion" / f"{stem}.npz").resample(frame_rate).joint_positions()
+        np.save(target / f"{stem}.npy", np.concatenate([joints, joints[:, 20:22]], axis=1) + np.array(offset))
+    return target
+
+
+def by_key(record, which: str = "generated") -> dict[str, float]:
+    return {row["key"]: row[which]["mean"] for row in record["metrics"]}
+
+
+def test_a_given_frame_rate_is_that_of_the_generated_dances_only(folders, record, tmp_path):
+    generated = save_joints(folders, tmp_path / "at_60_hz", 60.0)
+    first, again = by_key(record), evaluate_dances(inputs(folders, generated=generated, frame_rate=60.0), tmp_path)
+    for key, value in by_key(again, "reference").items():
+        assert value == by_key(record, "reference")[key], key
+    assert by_key(again)["joint_speed"] == pytest.approx(first["joint_speed"], rel=0.01)
+    assert inputs(folders, reference_frame_rate=50.0).rate_of("training") == 50.0
+
+
+def test_a_dance_that_hovers_is_seen_by_its_rest_height_alone(folders):
+    positions = load_motion(folders / "motion" / f"{STEMS[0]}.npz").joint_positions()
+    on_floor, hovering = (measure_body(positions + np.array([0, height, 0]), 0.5) for height in (0.0, 0.1))
+    assert hovering.pop("rest_height") == pytest.approx(on_floor.pop("rest_height") + 100, abs=0.1)
+    assert hovering == pytest.approx(on_floor, abs=1e-3)
+
+
+def test_a_reconstruction_is_measured_against_the_real_dance_of_its_name(folders, tmp_path):
+    generated = tmp_path / "generated"
+    generated.mkdir()
+    half = np.radians(10.0) / 2
+    for stem in STEMS:
+        motion = load_motion(folders / "motion" / f"{stem}.npz").cut(0, 538)
+        rotations = motion.joint_rotations.copy()
+        # A wrist that is turned by 10 degrees moves no joint: it has no child.
+        w, x, y, z = np.moveaxis(rotations[:, 20], -1, 0)
+        rotations[:, 20] = np.stack(
+            [w * np.cos(half) - x * np.sin(half), x * np.cos(half) + w * np.sin(half),
+             y * np.cos(half) + z * np.sin(half), z * np.cos(half) - y * np.sin(half)], axis=-1
+        )  # fmt: skip
+        root = motion.root_positions + np.float32([0.3, 0, 0])
+        save_motion(replace(motion, joint_rotations=rotations, root_positions=root), generated / f"{stem}.npz")
+    settings = {"generated": generated, "is_reconstruction": True}
+    report = evaluate_dances(inputs(folders, **settings), tmp_path / "report")
+    errors = by_key(report)
+    assert errors["rotation_error"] == pytest.approx(10 / 22, rel=1e-3)
+    for key in ("mpjpe", "pa_mpjpe", "wa_mpjpe", "w_mpjpe", "rte", "acceleration_error"):
+        assert errors[key] == pytest.approx(0, abs=1e-2), key
+    assert all(row["reference"]["num"] == 0 for row in report["metrics"] if row["family"] == "reconstruction")
+    assert "## Reconstruction" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_positions_alone_have_no_rotation_error(folders):
+    positions = load_motion(folders / "motion" / f"{STEMS[0]}.npz").joint_positions()
+    errors = measure_reconstruction(positions[:538], positions)
+    assert np.isnan(errors.pop("rotation_error")) and list(errors.values()) == pytest.approx([0] * 6, abs=1e-3)
+
+
+def test_a_dance_that_jumps_where_its_windows_meet_is_told_from_the_real_one(folders, tmp_path):
+    generated = tmp_path / "generated"
+    generated.mkdir()
+    for stem in STEMS:
+        motion = load_motion(folders / "motion" / f"{stem}.npz")
+        jumps = 0.3 * np.sin(np.arange(motion.num_frames) // 90)[:, None] * [1, 0, 0]
+        root = motion.root_positions + jumps.astype(np.float32)
+        save_motion(replace(motion, root_positions=root), generated / f"{stem}.npz")
+    report = evaluate_dances(inputs(folders, generated=generated, join_seconds=3.0), tmp_path / "report")
+    jumping, real = by_key(report), by_key(report, "reference")
+    assert jumping["join_velocity"] > 3 > 1.5 > real["join_velocity"]
+    assert jumping["join_acceleration"] > 3 > 1.5 > real["join_acceleration"]
+
+
+def test_joins_are_frames_that_leave_room_on_both_sides():
+    assert join_frames(300, 3.0) == [90, 180, 270]
+    assert join_frames(272, 3.0) == [90, 180] and join_frames(89, 3.0) == []
+
+
 @pytest.fixture
 def bad_folders(folders, tmp_path):
     """Folders that cannot be measured, by what is wrong with them."""
-    names = ("empty", "broken", "nan", "strangers", "short", "one", "pickles", "twice")
+    names = ("empty", "broken", "nan", "strangers", "short", "one", "pickles", "twice", "text", "still", "cut")
     bad = {name: tmp_path / name for name in names}
     for path in bad.values():
         path.mkdir()
@@ -125,7 +219,11 @@ def bad_folders(folders, tmp_path):
     (bad["pickles"] / f"{STEMS[0]}.pkl").write_bytes(b"\x80\x04N.")
     shutil.copy(good, bad["twice"] / "a.npz")
     shutil.copy(good, bad["twice"] / "a.bvh")
-    return bad
+    (bad["text"] / f"{STEMS[0]}.npy").write_text("0.1 0.2 0.3")
+    save_motion(load_motion(good).cut(0, 1), bad["still"] / f"{STEMS[0]}.npz")
+    for stem in STEMS:
+        save_motion(load_motion(folders / "motion" / f"{stem}.npz").cut(0, 400), bad["cut"] / f"{stem}.npz")
+    return {**bad, "joints": save_joints(folders, tmp_path / "joints", 30.0)}
 
 
 def test_bad_input_is_told_in_one_line_and_leaves_nothing_behind(folders, bad_folders, tmp_path, capsys):
@@ -154,11 +252,18 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing_behind(folders, bad_fo
         ({"manifest": manifest}, "names dances that do not exist: nobody"),
         ({"manifest": wrong_song}, "the song x, which does not exist"),
         ({"window-seconds": 30}, "need at least 2 generated clips"),
+        ({"join-seconds": 0.1}, "`join_seconds` must be at least 0.5 s, got 0.1"),
+        ({"generated": bad_folders["joints"]}, f"measured: {STEMS[0]}.npy: joints of shape (540, 24, 3) do not say"),
+        ({"generated": bad_folders["joints"]}, "pass `--frame-rate`"),
+        ({"generated": bad_folders["text"]}, f"{STEMS[0]}.npy is not a readable .npy file"),
+        ({"generated": bad_folders["still"]}, "must last at least 2 s, got 0.03 s"),
+        ({"reconstruction": ""}, "must have a reference dance of its name"),
+        ({"generated": bad_folders["cut"], "reconstruction": ""}, f"{STEMS[0]}: A reconstruction must be as long"),
     ]
     good = {"generated": folders / "generated", "reference": folders / "motion", "music": folders / "audio"}
     for changes, fragment in cases:
         options = {**good, "window-seconds": 3, "output": tmp_path / "out", **changes}
-        command = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        command = [part for name, value in options.items() for part in (f"--{name}", str(value)) if part]
         assert main(["evaluate", *command, "--no-pictures"]) == 2, fragment
         message = capsys.readouterr().err.splitlines()[-1]
         assert message.startswith("infinitedance: error: ") and fragment in message, (fragment, message)
@@ -222,6 +327,8 @@ def test_a_dance_is_measured_against_its_own_song_and_against_others():
     assert values["phase_error_beats"] == pytest.approx(0, abs=1e-9)
     assert values["alignment_motion"] > 0.95 and values["alignment_motion_excess"] > 0.3
     assert values["alignment_music"] == pytest.approx(0.5, abs=0.02) and values["beat_precision"] > 0.95
+    assert values["tempo_half_double"] == 1 and values["tempo_same"] == 0  # one pulse on two beats
+    assert values["alignment_published_motion"] > 0.8
     deaf = music_of(bouncing_dance(97, own), [own, other])
     assert deaf["pulse_lock"] < 1 < deaf["pulse_lock_wrong_song"] and deaf["tempo_agrees"] == 0
     assert np.isnan(deaf["phase_error_beats"]) and abs(deaf["alignment_motion_excess"]) < 0.1
@@ -260,6 +367,7 @@ def test_every_metric_is_measured_once(folders):
     library = training_poses({"a": positions})
     measured = [measure_body(positions, 0.5), measure_memory(positions, library)]
     measured.append(music_of(Dance("d", positions, own), [own]))
+    measured += [measure_joins(positions, [90]), measure_reconstruction(positions, positions)]
     keys = [key for values in measured for key in values]
     assert sorted(keys) == sorted(metric.key for metric in METRICS)
     assert measured[1]["copied"] == 1

@@ -6,8 +6,8 @@ import torch
 
 from infinitedance.motion.features import features_to_motion
 from infinitedance.training import metric_baselines, metric_tables, report_metrics
-from infinitedance.training.dance_measures import METRIC
 from infinitedance.training.metric_baselines import Baselines, frozen_pose, known_song, smooth_noise
+from infinitedance.training.metric_catalogue import METRIC
 from infinitedance.training.metric_ranking import Case, failure_sentence, rank, rank_distance, ranking_tables
 from infinitedance.training.report_dances import ReportData
 
@@ -181,6 +181,17 @@ def test_procedural_dances_lock_to_their_own_songs_only(report):
     assert alignment["all"]["dances"] == 8
 
 
+def test_copies_share_their_codes_with_a_training_dance_and_a_frozen_pose_uses_few(report):
+    codes = rows_of(report, "Runs of codes")
+    assert list(codes) == ["real", "model", "copy", "frozen", "noise"]
+    shared, shared_first = "time in runs of 8 tokens", "time in runs of 8 tokens, level 0 only"
+    for name in ("real", "model", "frozen", "noise"):
+        assert codes["copy"]["longest shared run, s"] > 3 * codes[name]["longest shared run, s"], name
+        assert codes["copy"][shared] > codes[name][shared] + 0.3, name
+    assert codes["copy"][shared_first] > 0.9 > codes["noise"][shared_first]
+    assert codes["frozen"]["codes in use, level 0"] < 2 < codes["noise"]["codes in use, level 0"]
+
+
 def test_obvious_cases_are_seen_in_the_tables_of_systems(report):
     music = rows_of(report, "Music")
     assert music["pulse lock"]["frozen"][0] == 0 and music["phase error, beats"]["real"] is None
@@ -197,5 +208,9 @@ def test_obvious_cases_are_seen_in_the_tables_of_systems(report):
         "Div_m, compat",
         "Div_m, corrected",
     }
+    assert memory["longest copied stretch, s"]["copy"][0] == 18
+    assert list(rows_of(report, "Joins of windows")) == ["jump of velocity at joins", "jump of acceleration at joins"]
+    assert rows_of(report, "Joins of windows")["jump of velocity at joins"]["frozen"] == [0, 0, 0]
+    assert not any(table["title"].startswith("Reconstruction") for table in report[0]["systems"]["tables"])
     assert rows_of(report, "Does each metric")["slide"]["frozen"] == "no"
     assert "prefers a frozen pose" in rows_of(report, "What does not")["slide"]["what it does"]

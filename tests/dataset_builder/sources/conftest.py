@@ -88,7 +88,11 @@ def make_clip_folder(folder: Path, dance: Motion) -> None:
     save_motion(lifted, folder / "anna.npz")
     write_song(folder / "blue.wav")
     (folder / "metadata.csv").write_text(
-        "clip,file,genre,audio,bpm,source,licence\nanna,anna.npz,waltz,blue.wav,90,studio,CC BY 4.0\n"
+        "clip,file,genre,audio,bpm,source,licence,performer\n"
+        "anna,anna.npz,waltz,blue.wav,90,studio,CC BY 4.0,a\n"
+        "ben,ben.npz,waltz,red.wav,90,studio,CC BY 4.0,b\n"
+        "anna,anna.npz,tango\n"
+        "cleo,anna.npz,waltz,,fast\n"
     )
 
 

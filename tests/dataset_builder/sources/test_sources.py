@@ -20,7 +20,7 @@ GOOD = {
         ),
         "CMU__05__05_01_stageii": ("CMU__05__05_01_stageii", "CMU/05", "not labelled", OTHER, None, False),
     },
-    "clip_folder": {"anna": ("blue", "", "waltz", "ballroom", 90, True)},
+    "clip_folder": {"anna": ("blue", "a", "waltz", "ballroom", 90, True)},
     "dance_with_melody": {
         "dance_w_1": ("dance_w_1", "", "waltz", "ballroom", None, True),
         "dance_c_2": ("dance_c_2", "", "cha-cha", "latin", None, True),
@@ -56,7 +56,11 @@ BAD = {
         "gBR_sBM_cAll_d04_mBR4_ch02": "is not a readable pickle|cannot be read",
     },
     "amass": {"CMU__05__bad_poses": "does not say its frame rate"},
-    "clip_folder": {},
+    "clip_folder": {
+        "ben": "there is no file ben.npz and no red.wav",
+        "line 4": "metadata.csv, line 4: the clip 'anna' is listed more than once",
+        "line 5": "metadata.csv, line 5: `bpm` must be a positive number or empty, got 'fast'",
+    },
     "dance_with_melody": {
         "dance_x_4": "with one of c, r, t, w, got 'DANCE_X_4'",
         "dance_t_5": "there must be one song in .*, got none",
@@ -151,14 +155,19 @@ def test_amass_reads_the_named_datasets_alone(opened):
     assert [record.clip_id for record in opened("amass", datasets=["DanceDB"]).records()] == [
         "DanceDB__anna__waltz_poses"
     ]
+    assert len(list(opened("amass", datasets="DanceDB+CMU").records())) == len(list(opened("amass").records()))
     with pytest.raises(FileNotFoundError, match="expected a folder HumanEva, found CMU/, DanceDB/"):
         list(opened("amass", datasets=["HumanEva"]).records())
 
 
 def test_popdanceset_takes_the_given_frame_rate(opened):
-    source = opened("popdanceset", frame_rate=15.0)
-    record = next(record for record in source.records() if record.clip_id == "test_long")
-    assert source.load(record).duration_seconds == pytest.approx(3.2, abs=0.04)
+    for frame_rate in (15.0, "15"):  # a command line gives text
+        source = opened("popdanceset", frame_rate=frame_rate)
+        record = next(record for record in source.records() if record.clip_id == "test_long")
+        assert source.load(record).duration_seconds == pytest.approx(3.2, abs=0.04)
+    for wrong in ("fast", "0", -1):
+        with pytest.raises(ValueError, match="positive number of Hz"):
+            opened("popdanceset", frame_rate=wrong)
 
 
 @pytest.mark.parametrize("name", ["aist++", "popdanceset"])
