@@ -82,6 +82,8 @@ def frdm_losses(
     """
     config = model.config
     frame_rate = config.frame_rate
+    # What lies beyond a short clip may be anything; a rotation of zeros has no gradient.
+    labels = torch.where(frame_mask[..., None], labels, labels[:, :1])
     target = model.normalized_legs(labels)
     features = model.merge(labels, clean_sample)
     contacts = labels[..., CONTACTS]

@@ -40,7 +40,11 @@ def test_music_genre_and_guidance_reach_the_dance(pipeline, clicks):
 
 def test_the_dance_says_where_it_comes_from_and_stands_on_the_floor(pipeline, clicks):
     motion = pipeline(clicks, genre="rumba", seed=5).motion
-    assert json.loads(json.dumps(motion.provenance)) == {
+    provenance = json.loads(json.dumps(motion.provenance))
+    beats = provenance.pop("beat_times_seconds")
+    np.testing.assert_allclose(np.diff(beats), 0.5, atol=0.01)  # the clicks come at 120 bpm
+    assert set(provenance.pop("downbeat_times_seconds")) <= set(beats)
+    assert provenance == {
         "model": "model",
         "rotations": "generated",
         "seed": 5,
