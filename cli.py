@@ -158,7 +158,7 @@ def _add_view(parser: argparse.ArgumentParser) -> None:
 
 
 def _view(arguments: argparse.Namespace) -> None:
-    from .training.view_dances import read_show, serve, write_page
+    from .spaces_demo.view_dances import read_show, serve, write_page
 
     show = read_show([file for file in (arguments.motion, arguments.other) if file is not None], arguments.audio)
     print(f"song: {show.song}" if show.song is not None else "no song: give it by `--audio`")

@@ -17,7 +17,7 @@ import soundfile
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import NUM_JOINTS
 from infinitedance.motion.viewing import viewer_dance
-from infinitedance.training.view_dances import Show, make_server
+from infinitedance.spaces_demo.view_dances import Show, make_server
 
 CHROMIUM, DRIVER = "chromium", "chromedriver"
 # WebGL in software, no requests of the browser's own.

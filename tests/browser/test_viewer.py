@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infinitedance.motion.viewing import viewer_dance
-from infinitedance.training.view_dances import Show, make_server, write_page
+from infinitedance.spaces_demo.view_dances import Show, make_server, write_page
 
 cv2 = pytest.importorskip("cv2", reason="browser: needs the extra `video`")
 pytest.importorskip("selenium", reason="browser: `make test-browser` installs selenium")

@@ -10,7 +10,7 @@ import soundfile
 from infinitedance.cli import main
 from infinitedance.motion.files import save_motion
 from infinitedance.motion.motion import Motion
-from infinitedance.training.view_dances import make_server, read_show
+from infinitedance.spaces_demo.view_dances import make_server, read_show
 
 
 @pytest.fixture

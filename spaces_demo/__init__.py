@@ -1,0 +1,1 @@
+"""What people see in the browser: the viewer's pages and the Gradio Space."""
