@@ -17,6 +17,7 @@ from .audio.loading import load_audio
 from .audio.spectra import check_waveform
 from .dataset_builder.retrieval_references import CopyReport, ReferenceRetriever, RetrievedWindow
 from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
+from .modeling.loading import check_model
 from .motion.foot_planting import plant_feet
 from .motion.motion import Motion
 from .motion.retargeting import put_on_floor
@@ -115,14 +116,7 @@ class MusicToDancePipeline:
             ImportError: If references are asked for without the extra `data`.
             ValueError: If another kind of model lies there, or the parts of the references do not belong together.
         """
-        path = os.fspath(path)
-        if os.sep in path and path.count("/") != 1 and not Path(path).is_dir():
-            raise FileNotFoundError(f"There is no model folder {path}.")
-        if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
-            raise ValueError(f"{path} holds no model: there is no config.json. Give the folder that was saved.")
-        found = ChoreoLlamaConfig.get_config_dict(path)[0].get("model_type", "no config.json")
-        if found != ChoreoLlamaConfig.model_type:
-            raise ValueError(f"{path} must hold a model of type {ChoreoLlamaConfig.model_type}, got {found}.")
+        path = check_model(path, ChoreoLlamaConfig)
         # Weights are stored as float16; a CPU computes in float32.
         model = ChoreoLlamaForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
         retriever = None if references is None else ReferenceRetriever.from_pretrained(references)

@@ -64,7 +64,7 @@ class FrdmConfig(PreTrainedConfig):
         ```python
         >>> from infinitedance.modeling.configuration_frdm import FrdmConfig
         >>> FrdmConfig().num_restored_channels
-        91
+        79
 
         ```
     """

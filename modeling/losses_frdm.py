@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _PER_DECIMETRE = 10.0
 _LEGS = [[JOINT_INDEX[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "foot")] for side in ("left", "right")]
+LEG_JOINT_INDICES = [joint for leg in _LEGS for joint in leg[1:]]
+"""Knee, ankle and toe of the left, then of the right leg."""
 
 
 def reconstruct(features: torch.Tensor, joints: list[int], frame_rate: float) -> torch.Tensor:
@@ -95,12 +97,11 @@ def frdm_losses(
     true_feet_heights = _joint_positions(labels, CONTACT_JOINTS)[..., 1]
     skeleton = neutral_skeleton()
     offsets = torch.from_numpy(skeleton.offsets).to(features)
-    moving = [joint for leg in _LEGS for joint in leg[1:]]
-    positions = _joint_positions(features, moving)
+    positions = _joint_positions(features, LEG_JOINT_INDICES)
     posed_gap = (posed_legs(features, offsets) - positions).norm(dim=-1)
-    velocities = features[..., VELOCITIES].unflatten(-1, (NUM_JOINTS, 3))[..., moving, :]
+    velocities = features[..., VELOCITIES].unflatten(-1, (NUM_JOINTS, 3))[..., LEG_JOINT_INDICES, :]
     to_world = yaw_to_matrix(integrate_root(features, frame_rate)[0]).transpose(-1, -2)
-    world = reconstruct(features, moving, frame_rate)
+    world = reconstruct(features, LEG_JOINT_INDICES, frame_rate)
     stated_velocity = (velocities @ to_world)[:, :-1]
     bones = _bone_lengths(features)
     return {

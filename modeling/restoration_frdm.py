@@ -1,0 +1,388 @@
+"""`FrdmPipeline`: root, knees and feet of a dance are drawn anew by diffusion, and planted where they touch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
+from tqdm import tqdm
+
+from ..motion.contacts import CONTACT_HEIGHT_METRES
+from ..motion.features import ROTATIONS, facing_heading, integrate_root, motion_to_features
+from ..motion.foot_fusion import FusedFeet, FusionWeights, fuse_feet, mix
+from ..motion.grounding import level_floor
+from ..motion.motion import FRAME_RATE, Motion
+from ..motion.rotations import rotation_6d_to_matrix, yaw_to_matrix
+from ..motion.skeleton import CONTACT_JOINTS, Skeleton, neutral_skeleton
+from .configuration_frdm import FrdmConfig
+from .guidance_frdm import blend_geometry, damp_contact_velocities, integrate_velocities, touching_feet
+from .legs_frdm import DancerFrame, pose_legs
+from .loading import check_model
+from .losses_frdm import reconstruct
+from .modeling_frdm import FrdmModel
+from .scheduling_frdm import FrdmScheduler
+
+DEFAULT_MODEL = Path(__file__).parent.parent / "assets" / "frdm-tiny"
+SAMPLERS = ("default", "paper", "paper_corrected")
+FOOT_LOCKS = ("auto", "always", "never", "grounding")
+_WINDOWS_AT_ONCE = 16
+_SHORTEST_CONTACT_FRAMES = 3
+_SPEED_SMOOTHING_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How the default sampler goes; chosen on the validation split (docs/frdm.md).
+
+    Args:
+        start_timestep: Timestep t, of the model's T, at which the noised observation enters.
+        num_steps: Network evaluations from there.
+        contact_timestep: The paper's t_th: from here on down contacts guide too, above it only the geometry does.
+        contact_threshold: Probability from which on a joint of a foot is held.
+        contact_speed: Metres per second; a foot that is faster without being held glides, and is not held.
+        weights: Of the guidance, while contacts are probabilities.
+        held: Weight of contacts and floor at the end, when feet are held.
+    """
+
+    start_timestep: int = 300
+    num_steps: int = 6
+    contact_timestep: int = 300
+    contact_threshold: float = 0.5
+    contact_speed: float = 0.3
+    weights: FusionWeights = field(default_factory=FusionWeights)
+    held: float = 1e6
+
+
+@dataclass(frozen=True)
+class PaperSettings:
+    """How Algorithm 2 goes: neither number is in the paper.
+
+    Args:
+        num_steps: Network evaluations from T down.
+        threshold_share: t_th as a share of T: the geometry guides above, contacts below.
+    """
+
+    num_steps: int = 20
+    threshold_share: float = 0.2
+
+
+@dataclass(frozen=True)
+class RestoredMotion:
+    """What a [`FrdmPipeline`] returns.
+
+    Args:
+        motion: The dance with another root path and other rotations of hips, knees and ankles; its `foot_contacts` are
+            those that hold in it.
+        contact_probabilities: The model's, `(frames, 4)`; `None` where it was not asked.
+    """
+
+    motion: Motion
+    contact_probabilities: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Lock:
+    """Where feet are held, and how firmly."""
+
+    mode: str
+    strength: float
+    given: np.ndarray | None
+
+    def guiding(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the contacts, `(frames, 4)`, 0 to 1, that guide the sampler."""
+        if self.mode == "never":
+            return np.zeros_like(probabilities)
+        return self.strength * (probabilities if self.given is None else self.given.astype(float))
+
+    def held(
+        self, probabilities: np.ndarray, feet: np.ndarray, skeleton: Skeleton, settings: SamplerSettings
+    ) -> np.ndarray:
+        """Return the contacts, `(frames, 4)` bool, that hold at the end; `feet` `(frames, 4, 3)` are not held yet."""
+        if self.mode == "never":
+            return np.zeros(probabilities.shape, bool)
+        if self.given is not None:
+            return np.asarray(self.given, bool)
+        if self.mode == "always":
+            return feet[..., 1] < skeleton.contact_rest_heights + CONTACT_HEIGHT_METRES
+        shape = np.ones((_SHORTEST_CONTACT_FRAMES, 1), bool)
+        touching = (probabilities > settings.contact_threshold) & (_floor_speed(feet) < settings.contact_speed)
+        touching = np.pad(touching, ((_SHORTEST_CONTACT_FRAMES,) * 2, (0, 0)), mode="edge")
+        touching = binary_opening(binary_closing(touching, shape), shape)
+        return touching[_SHORTEST_CONTACT_FRAMES:-_SHORTEST_CONTACT_FRAMES]
+
+
+def _floor_speed(feet: np.ndarray) -> np.ndarray:
+    """Return how fast feet `(frames, 4, 3)` move over the floor, shaking apart, `(frames, 4)`, m/s."""
+    if len(feet) == 1:
+        return np.zeros(feet.shape[:2])
+    smooth = gaussian_filter1d(feet[..., [0, 2]], _SPEED_SMOOTHING_FRAMES, axis=0, mode="nearest")
+    return np.linalg.norm(np.gradient(smooth, axis=0), axis=-1) * FRAME_RATE
+
+
+class FrdmPipeline:
+    """Restore root, knees and feet of dances with a trained [`FrdmModel`] (paper section "FRDM"; docs/frdm.md).
+
+    Trunk, arms and toes keep their rotations to the bit, bones keep their lengths, and where feet touch the floor the
+    posed feet are within 1 mm of where they are held. A clip of any length is denoised in windows that overlap and are
+    mixed at every step; time grows linearly with its length.
+
+    Args:
+        model: Trained by `train_frdm`.
+        settings: Of the default sampler.
+        paper_settings: Of the paper's.
+
+    Example:
+        ```python
+        from infinitedance import FrdmPipeline, read_motion
+
+        restored = FrdmPipeline.from_pretrained()(read_motion("dance.bvh"))
+        restored.motion.foot_contacts  # (frames, 4): where feet are held
+        ```
+    """
+
+    def __init__(
+        self,
+        model: FrdmModel,
+        settings: SamplerSettings | None = None,
+        paper_settings: PaperSettings | None = None,
+    ):
+        self.model = model.eval()
+        self.scheduler = FrdmScheduler(model.config.num_train_timesteps)
+        self.settings = settings or SamplerSettings()
+        self.paper_settings = paper_settings or PaperSettings()
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike = DEFAULT_MODEL) -> FrdmPipeline:
+        """Load a model from a folder or the Hub; the small one that ships by default.
+
+        Raises:
+            FileNotFoundError: If `path` looks like a folder and does not exist.
+            ValueError: If another kind of model lies there.
+        """
+        # Weights are stored as float16; a CPU computes in float32.
+        return cls(FrdmModel.from_pretrained(check_model(path, FrdmConfig), dtype=torch.float32))
+
+    def save_pretrained(self, path: str | os.PathLike) -> None:
+        """Write the model to a folder."""
+        self.model.save_pretrained(path)
+
+    def __call__(
+        self,
+        motions: Motion | Sequence[Motion],
+        *,
+        sampler: str = "default",
+        foot_lock: str = "auto",
+        strength: float = 1.0,
+        foot_contacts: np.ndarray | Sequence[np.ndarray | None] | None = None,
+        seed: int = 0,
+        show_progress: bool = False,
+    ) -> RestoredMotion | list[RestoredMotion]:
+        """Restore one dance or several; each of several equals the one that is restored alone.
+
+        Args:
+            motions: Dances on our neutral body at 30 Hz, the floor near y = 0, as `retarget` and
+                `Motion.resample` give them.
+            sampler: `"default"`: the observed legs are corrected; `"paper"`: Algorithm 2 as printed, which never sees
+                them; `"paper_corrected"`: the same with guided velocities that reach the positions.
+            foot_lock: `"auto"`: feet are held where the model says that they touch; `"always"`: wherever they are low;
+                `"never"`: nowhere, the legs are denoised only; `"grounding"`: no diffusion, the floor's height and
+                slope are corrected.
+            strength: From 0, nothing is held, to 1.
+            foot_contacts: `(frames, 4)` bool that take the place of the model's, for each dance or `None`.
+            seed: Of the noise.
+            show_progress: Show a progress bar over network evaluations.
+
+        Returns:
+            A `RestoredMotion`, or a list of them for a sequence of dances.
+
+        Raises:
+            ValueError: If an option is unknown or out of range, or a dance is on another body or at another rate.
+        """
+        if isinstance(motions, Motion):
+            batch, contacts = [motions], [foot_contacts]
+        else:
+            batch = list(motions)
+            contacts = [None] * len(batch) if foot_contacts is None else list(foot_contacts)
+        self._check(batch, contacts, sampler, foot_lock, strength)
+        total = sum(self._num_evaluations(motion, sampler, foot_lock) for motion in batch)
+        with tqdm(total=total, desc="restoring", unit="window", disable=not show_progress) as progress:
+            restored = [
+                self._restore(motion, sampler, _Lock(foot_lock, strength, given), seed, progress)
+                for motion, given in zip(batch, contacts, strict=True)
+            ]
+        return restored[0] if isinstance(motions, Motion) else restored
+
+    def _check(self, motions, contacts, sampler: str, foot_lock: str, strength: float) -> None:
+        for name, value, known in (("sampler", sampler, SAMPLERS), ("foot_lock", foot_lock, FOOT_LOCKS)):
+            if value not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
+        if not 0 <= strength <= 1:
+            raise ValueError(f"`strength` must lie in 0 to 1, got {strength}.")
+        if len(contacts) != len(motions):
+            raise ValueError(
+                f"`foot_contacts` must hold one entry for each of {len(motions)} dances, got {len(contacts)}."
+            )
+        for motion, given in zip(motions, contacts, strict=True):
+            if motion.frame_rate != FRAME_RATE or motion.skeleton != neutral_skeleton():
+                raise ValueError(
+                    f"Dances must be on our neutral body at {FRAME_RATE:g} Hz: `retarget(motion.resample(30))`; "
+                    f"`infinitedance restore` does so, and carries the result back to the file's own skeleton."
+                )
+            if given is not None and np.shape(given) != (motion.num_frames, 4):
+                raise ValueError(f"`foot_contacts` must have shape ({motion.num_frames}, 4), got {np.shape(given)}.")
+
+    def _num_evaluations(self, motion: Motion, sampler: str, foot_lock: str) -> int:
+        if foot_lock == "grounding":
+            return 0
+        steps = self.settings.num_steps if sampler == "default" else self.paper_settings.num_steps
+        return steps * len(self._window_starts(motion.num_frames))
+
+    @torch.no_grad()
+    def _restore(self, motion: Motion, sampler: str, lock: _Lock, seed: int, progress: tqdm) -> RestoredMotion:
+        if lock.mode == "grounding":
+            return RestoredMotion(level_floor(motion), None)
+        features = motion_to_features(motion)
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(len(features), self.model.config.num_restored_channels, generator=generator)
+        if sampler == "default":
+            return self._restore_by_default(motion, features, noise, lock, progress)
+        return self._restore_by_paper(motion, features, noise, lock, sampler == "paper_corrected", progress)
+
+    def _restore_by_default(
+        self, motion: Motion, features: torch.Tensor, noise: torch.Tensor, lock: _Lock, progress: tqdm
+    ) -> RestoredMotion:
+        """DDIM from the noised observation; root and feet are fused with the input and the contacts at every step."""
+        settings, frame, skeleton = self.settings, DancerFrame(motion), motion.skeleton
+        timesteps = self.scheduler.timesteps(settings.start_timestep, settings.num_steps)
+        start = torch.tensor([settings.start_timestep])
+        sample = self.scheduler.add_noise(self.model.normalized_legs(features)[None], noise[None], start)[0]
+        for timestep, next_timestep in zip(timesteps, timesteps[1:], strict=False):
+            windows, logits = self._denoise(sample, timestep, features, progress, observed=True)
+            guided = self.model.merge(features, self._mix_windows(windows, len(features)))
+            probabilities = self._mix_windows(logits, len(features)).sigmoid().double().numpy()
+            contacts = lock.guiding(probabilities if timestep <= settings.contact_timestep else 0 * probabilities)
+            estimate = frame.estimate(guided, contacts)
+            guided = frame.write(guided, fuse_feet(estimate, settings.weights, skeleton))
+            sample = self.scheduler.step(self.model.normalized_legs(guided), sample, timestep, next_timestep)
+        # The last estimate once more: with nothing held, and with feet held where they touch.
+        loose = fuse_feet(replace(estimate, foot_contacts=0 * probabilities), settings.weights, skeleton)
+        touching = lock.held(probabilities, loose.joint_positions, skeleton, settings)
+        firm = replace(settings.weights, contact=settings.held, floor=settings.held)
+        fixed = fuse_feet(replace(estimate, foot_contacts=touching.astype(float)), firm, skeleton)
+        root_rotations = motion.joint_rotations_matrix()[:, 0]
+        posed = pose_legs(motion, guided, mix(loose, fixed, lock.strength), touching, root_rotations)
+        return RestoredMotion(posed, probabilities)
+
+    def _restore_by_paper(
+        self,
+        motion: Motion,
+        features: torch.Tensor,
+        noise: torch.Tensor,
+        lock: _Lock,
+        corrected: bool,
+        progress: tqdm,
+    ) -> RestoredMotion:
+        """Algorithm 2, then inverse kinematics: the paper does not say how its four views become one dance."""
+        settings, num_frames = self.paper_settings, len(features)
+        observed = self._cut_windows(features)
+        sample = noise
+        timesteps = self.scheduler.timesteps(self.scheduler.num_train_timesteps, settings.num_steps)
+        for timestep, next_timestep in zip(timesteps, timesteps[1:], strict=False):
+            windows, logits = self._denoise(sample, timestep, features, progress, observed=False)
+            noise_share = timestep / self.scheduler.num_train_timesteps
+            estimate = self.model.merge(observed, windows)
+            if noise_share >= settings.threshold_share:
+                guided = blend_geometry(estimate, observed, noise_share)
+            else:
+                touching = self._paper_contacts(estimate, lock)
+                guided = damp_contact_velocities(estimate, lock.strength * touching.float(), noise_share)
+                if corrected:
+                    guided = integrate_velocities(guided, guided, FRAME_RATE, touching)
+                else:
+                    guided = integrate_velocities(guided, estimate, FRAME_RATE)
+            clean = self._mix_windows(self.model.normalized_legs(guided), num_frames)
+            sample = self.scheduler.renoise(clean, noise, next_timestep)
+        probabilities = self._mix_windows(logits, num_frames).sigmoid().double().numpy()
+        return RestoredMotion(self._pose_by_features(motion, self.model.merge(features, clean), lock), probabilities)
+
+    def _paper_contacts(self, estimate: torch.Tensor, lock: _Lock) -> torch.Tensor:
+        """Return `(windows, frames, 4)` bool."""
+        if lock.mode == "never":
+            return torch.zeros(*estimate.shape[:2], 4, dtype=torch.bool)
+        if lock.given is not None:
+            return self._cut_windows(torch.from_numpy(lock.given.astype(bool)))
+        return touching_feet(estimate, FRAME_RATE, any_speed=lock.mode == "always")
+
+    def _pose_by_features(self, motion: Motion, features: torch.Tensor, lock: _Lock) -> Motion:
+        """Pose a dance by the path, places and rotations of features `(frames, 269)`."""
+        features = features.double()
+        first_heading = float(facing_heading(motion.joint_positions(), FRAME_RATE)[0])
+        heading, root = integrate_root(
+            features, FRAME_RATE, first_heading, tuple(motion.root_positions[0, [0, 2]].tolist())
+        )
+        start = yaw_to_matrix(torch.tensor(first_heading, dtype=torch.float64))
+        feet = reconstruct(features, list(CONTACT_JOINTS), FRAME_RATE) @ start.T
+        feet = (feet + root[0] * torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)).numpy()
+        vectors = feet[:, 2:] - feet[:, :2]
+        lengths = motion.skeleton.bone_lengths[list(CONTACT_JOINTS[2:])][:, None]
+        vectors *= lengths / np.linalg.norm(vectors, axis=-1, keepdims=True)
+        touching = self._paper_contacts(features[None], replace(lock, given=None))[0].numpy()
+        touching = touching if lock.given is None else np.asarray(lock.given, bool)
+        root_rotations = yaw_to_matrix(heading) @ rotation_6d_to_matrix(features[:, ROTATIONS][:, :6])
+        fused = FusedFeet(root.numpy(), feet[:, :2], vectors)
+        return pose_legs(motion, features, fused, touching, root_rotations)
+
+    def _denoise(
+        self, sample: torch.Tensor, timestep: int, features: torch.Tensor, progress: tqdm, *, observed: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x0 and logits of contacts, `(windows, window_frames, channels)`, of all windows of a clip."""
+        window_frames, num_frames = self.model.config.window_frames, len(features)
+        samples, contexts = self._cut_windows(sample), self._cut_windows(features)
+        frame_mask = (torch.arange(window_frames) < num_frames)[None]
+        cleans, logits = [], []
+        for first in range(0, len(samples), _WINDOWS_AT_ONCE):
+            chunk = slice(first, first + _WINDOWS_AT_ONCE)
+            size = len(samples[chunk])
+            output = self.model(
+                samples[chunk],
+                torch.full((size,), timestep),
+                contexts[chunk],
+                torch.full((size,), observed),
+                frame_mask.expand(size, -1),
+            )
+            cleans.append(output.clean_sample)
+            logits.append(output.contact_logits)
+            progress.update(size)
+        return torch.cat(cleans), torch.cat(logits)
+
+    def _window_starts(self, num_frames: int) -> list[int]:
+        """Return the first frames of windows that cover a clip; the last one ends with it."""
+        config = self.model.config
+        last = max(0, num_frames - config.window_frames)
+        stride = config.window_frames - config.overlap_frames
+        return [*range(0, last, stride), last]
+
+    def _cut_windows(self, values: torch.Tensor) -> torch.Tensor:
+        """Cut `(frames, channels)` into `(windows, window_frames, channels)`; a short clip repeats its last frame."""
+        window_frames = self.model.config.window_frames
+        index = torch.tensor(self._window_starts(len(values)))[:, None] + torch.arange(window_frames)
+        return values[index.clamp(max=len(values) - 1)]
+
+    def _mix_windows(self, windows: torch.Tensor, num_frames: int) -> torch.Tensor:
+        """Cross-fade `(windows, window_frames, channels)` to `(num_frames, channels)`."""
+        config = self.model.config
+        frames = torch.arange(config.window_frames)
+        nearest_end = torch.minimum(frames, frames.flip(0)) + 1
+        weights = (nearest_end / config.overlap_frames).clamp(max=1)[:, None]
+        mixed = windows.new_zeros(max(num_frames, config.window_frames), windows.shape[-1])
+        total = windows.new_zeros(len(mixed), 1)
+        for start, window in zip(self._window_starts(num_frames), windows, strict=True):
+            part = slice(start, start + config.window_frames)
+            mixed[part] += weights * window
+            total[part] += weights
+        return (mixed / total.clamp(min=1e-9))[:num_frames]
