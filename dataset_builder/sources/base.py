@@ -88,7 +88,8 @@ class MotionSource(ABC):
         if self.needs_pickle and not trust_pickle:
             raise ValueError(
                 f"The motions of {self.name} are Python pickles, which can run code when they are opened. If you "
-                f"trust where {self.folder} comes from, pass `trust_pickle=True`. {RESTRICTED_PICKLE_NOTE}"
+                f"trust where {self.folder} comes from, pass `trust_pickle=True` (`--trust-pickle` of the command). "
+                f"{RESTRICTED_PICKLE_NOTE}"
             )
 
     @abstractmethod
