@@ -24,7 +24,7 @@ EXPORT_FORMATS: Mapping[str, str] = {
     ".usd": "USD, binary",
     ".usda": "USD, text",
     ".usdc": "USD, binary",
-    ".fbx": "FBX, needs Blender's bpy",
+    ".fbx": "FBX, needs Blender",
     ".csv": "positions of the joints",
     ".smplx.npz": "SMPL-X as AMASS has it, Z up",
     ".npz": "this package's own file",
@@ -37,6 +37,19 @@ BODIES: Mapping[str, Callable[[Skeleton], BodyMesh] | None] = {
     "none": None,
 }
 """What GLB, USD and FBX show around the bones."""
+
+_MESH_WRITERS: Mapping[str, Callable[..., None]] = {
+    ".glb": write_glb,
+    ".usd": write_usd,
+    ".usda": write_usd,
+    ".usdc": write_usd,
+    ".fbx": write_fbx,
+}
+_PLAIN_WRITERS: Mapping[str, Callable[[Motion, str | os.PathLike], None]] = {
+    ".vrma": write_vrma,
+    ".npz": save_motion,
+    ".smplx.npz": write_smplx,
+}
 
 
 def check_export_path(path: str | os.PathLike) -> str:
@@ -53,35 +66,38 @@ def check_export_path(path: str | os.PathLike) -> str:
     raise ValueError(f"Cannot write {path}: its name must end in one of {formats}.")
 
 
-def export_motion(motion: Motion, path: str | os.PathLike, *, names: str | None = None, body: str = "human") -> None:
+def export_motion(
+    motion: Motion, path: str | os.PathLike, *, names: str | None = None, body: str | None = None
+) -> None:
     """Write a dance in the format of the file's ending, in full or not at all.
 
     Args:
         motion: The dance.
         path: Ends in one of `EXPORT_FORMATS`.
-        names: Preset of `BONE_NAMES`; `"smpl"` by default. VRMA and `.npz` have their own names.
-        body: One of `BODIES`; of formats without a mesh it is left out.
+        names: Preset of `BONE_NAMES`, `"smpl"` by default; not for VRMA and `.npz`, which have names of their own.
+        body: One of `BODIES`, `"human"` by default; only for GLB, USD and FBX.
 
     Raises:
-        ValueError: If the ending, the preset or the body is unknown, or the format has its own names.
+        ValueError: If the ending, the preset or the body is unknown, or the format does not take it.
         ImportError: If USD or FBX is asked for without its extra.
         OSError: As `atomic_path`.
     """
     suffix = check_export_path(path)
-    if names is not None and suffix in (".vrma", ".npz", ".smplx.npz"):
+    writes_mesh = _MESH_WRITERS.get(suffix)
+    if names is not None and suffix in _PLAIN_WRITERS:
         raise ValueError(f"`names` must not be given for {suffix}, whose joints have names of their own, got {names}.")
+    if body is not None and writes_mesh is None:
+        raise ValueError(f"`body` must be given for {', '.join(_MESH_WRITERS)} only, got {body!r} for {suffix}.")
+    names, body = names or "smpl", body or "human"
+    joints = bone_names(names)
     if body not in BODIES:
         raise ValueError(f"`body` must be one of {', '.join(BODIES)}, got {body!r}.")
-    names = names or "smpl"
-    joints = bone_names(names)
-    if suffix in (".glb", ".fbx", ".usd", ".usda", ".usdc"):
+    if writes_mesh is not None:
         build = BODIES[body]
-        mesh = None if build is None else build(motion.skeleton)
-        writer = {".glb": write_glb, ".fbx": write_fbx}.get(suffix, write_usd)
-        writer(motion, path, body=mesh, names=names)
+        writes_mesh(motion, path, body=None if build is None else build(motion.skeleton), names=names)
     elif suffix == ".bvh":
         write_bvh(motion, path, names=joints)
     elif suffix == ".csv":
         write_csv(motion, path, names=names)
     else:
-        {".vrma": write_vrma, ".npz": save_motion, ".smplx.npz": write_smplx}[suffix](motion, path)
+        _PLAIN_WRITERS[suffix](motion, path)

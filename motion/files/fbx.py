@@ -1,9 +1,15 @@
-"""Write dances as FBX through Blender's Python module, the only free writer of it."""
+"""Write dances as FBX through Blender, the only free writer of it."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..body_mesh import BodyMesh
@@ -12,10 +18,17 @@ from ..motion import Motion
 from .atomic import atomic_path
 from .bone_names import bone_names
 from .gltf import write_glb
+from .notes import export_notes
+
+_SCRIPT = Path(__file__).with_name("fbx_in_blender.py")
+_UNITS_PER_METRE = 100
 
 
 def write_fbx(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None = None, names: str = "smpl") -> None:
-    """Write a dance as binary FBX with baked keys: Blender reads our GLB and writes it again.
+    """Write a dance as binary FBX: centimetres without scales on any node, Y up, baked keys, one a frame.
+
+    Blender reads our GLB and writes it again, in a process of its own: this Python if it has the package `bpy`, else
+    the command `blender`. The armature's property `infinitedance` holds provenance, units, beats and bars as JSON.
 
     Args:
         motion: The dance.
@@ -24,31 +37,40 @@ def write_fbx(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
         names: Preset of `BONE_NAMES`.
 
     Raises:
-        ImportError: Without the extra `fbx`.
+        ImportError: Without Blender and without the extra `fbx`.
         ValueError: If there is no such preset.
-        OSError: As `atomic_path`.
+        OSError: As `atomic_path`, or if Blender fails.
     """
     bone_names(names)
-    require_extra("bpy", "fbx", "Writing FBX")
-    import bpy
-
+    command = _blender_command()
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "dance.glb"
-        write_glb(motion, source, body=body, names=names)
-        bpy.ops.wm.read_factory_settings(use_empty=True)
-        scene = bpy.context.scene
-        # A rate is fps / fps_base; keys are placed by it when the GLB is read, so it comes first.
-        scene.render.fps = round(motion.frame_rate)
-        scene.render.fps_base = round(motion.frame_rate) / motion.frame_rate
-        bpy.ops.import_scene.gltf(filepath=str(source), bone_heuristic="TEMPERANCE")
-        scene.frame_start, scene.frame_end = 0, motion.num_frames - 1
-        bpy.ops.export_scene.fbx(
-            filepath=str(temporary),
-            object_types={"ARMATURE", "MESH"},
-            add_leaf_bones=False,
-            use_custom_props=True,
-            bake_anim=True,
-            bake_anim_use_all_actions=False,
-            bake_anim_use_nla_strips=False,
-            bake_anim_simplify_factor=0.0,
+        job = {
+            "source": str(Path(folder) / "dance.glb"),
+            "target": str(Path(folder) / "dance.fbx"),
+            "frame_rate": motion.frame_rate,
+            "num_frames": motion.num_frames,
+            "notes": json.dumps(export_notes(motion, unit="centimetre")),
+        }
+        large = replace(
+            motion,
+            root_positions=motion.root_positions * _UNITS_PER_METRE,
+            skeleton=motion.skeleton.scaled(_UNITS_PER_METRE),
         )
+        mesh = None if body is None else replace(body, vertices=body.vertices * _UNITS_PER_METRE)
+        write_glb(large, job["source"], body=mesh, names=names)
+        settings = Path(folder) / "job.json"
+        settings.write_text(json.dumps(job), encoding="utf-8")
+        result = subprocess.run([*command, "--", str(settings)], capture_output=True, text=True)
+        if result.returncode or not Path(job["target"]).is_file():
+            words = (result.stderr.strip() or result.stdout.strip()).splitlines()
+            raise OSError(f"Blender ({command[0]}) could not write {path}: {' '.join(words[-3:])}")
+        shutil.copyfile(job["target"], temporary)
+
+
+def _blender_command() -> list[str]:
+    """Return what runs `_SCRIPT` inside Blender: this Python if it has `bpy`, else the command `blender`."""
+    blender = shutil.which("blender")
+    if blender is None or find_spec("bpy") is not None:
+        require_extra("bpy", "fbx", "Writing FBX where the command `blender` is not found")
+        return [sys.executable, str(_SCRIPT)]
+    return [blender, "--background", "--factory-startup", "--python-exit-code", "1", "--python", str(_SCRIPT)]

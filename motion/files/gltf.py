@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..body_mesh import BodyMesh, rest_positions
+from ..body_mesh import WEIGHT_UNIT, BodyMesh
 from ..motion import Motion
-from ..skeleton import NUM_JOINTS, PARENTS
 from .atomic import atomic_path
-from .bone_names import bone_names
 from .notes import copyright_line, export_notes, generator_name
+from .rig import Rig, export_rig
 
 _COMPONENT_TYPES = {"f4": 5126, "u2": 5123, "u4": 5125, "u1": 5121}
 _VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963
@@ -24,10 +23,11 @@ _BODY_COLOUR = [0.42, 0.52, 0.62, 1.0]
 class _Glb:
     """A glTF document in the making, and its one binary buffer."""
 
-    def __init__(self, motion: Motion) -> None:
+    def __init__(self, motion: Motion, body_note: str = "") -> None:
+        licence = copyright_line(motion, body_note)
         self.binary = bytearray()
         self.json: dict[str, Any] = {
-            "asset": {"version": "2.0", "generator": generator_name()},
+            "asset": {"version": "2.0", "generator": generator_name(), **({"copyright": licence} if licence else {})},
             "scene": 0,
             "scenes": [{"nodes": [0], "extras": export_notes(motion)}],
             "nodes": [],
@@ -70,8 +70,9 @@ class _Glb:
 def write_glb(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None = None, names: str = "smpl") -> None:
     """Write a dance as animated GLB: metres, Y up, looking along +Z; one key a frame, linear between.
 
-    Node 0 to 21 are our joints; unmoved they stand in a T-pose without rotations. Provenance, units, frame rate and
-    the times of beats and bars are `extras` of the scene, the licence stands in `asset.copyright`.
+    The first nodes are the bones of `export_rig`; unmoved they stand in a T-pose without rotations. They are a skin
+    even without a mesh, by which tools know them for bones. Provenance, units, frame rate and the times of beats and
+    bars are `extras` of the scene, the licence stands in `asset.copyright`.
 
     Args:
         motion: The dance.
@@ -83,12 +84,12 @@ def write_glb(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
         ValueError: If there is no such preset.
         OSError: As `atomic_path`.
     """
-    glb = _skeleton_with_animation(motion, bone_names(names))
-    line = copyright_line(motion, "" if body is None else body.note)
-    if line:
-        glb.json["asset"]["copyright"] = line
+    rig = export_rig(motion, names)
+    glb = _Glb(motion, "" if body is None else body.note)
+    _add_bones(glb, rig, motion.frame_rate)
+    _add_skin(glb, rig)
     if body is not None:
-        _add_body(glb, motion, body)
+        _add_body(glb, rig, body)
     glb.save(path)
 
 
@@ -105,70 +106,59 @@ def write_vrma(motion: Motion, path: str | os.PathLike) -> None:
     Raises:
         OSError: As `atomic_path`.
     """
-    names = bone_names("vrm")
-    glb = _skeleton_with_animation(motion, names)
-    line = copyright_line(motion)
-    if line:
-        glb.json["asset"]["copyright"] = line
+    rig = export_rig(motion, "vrm")
+    glb = _Glb(motion)
+    _add_bones(glb, rig, motion.frame_rate)
     glb.json["extensionsUsed"] = ["VRMC_vrm_animation"]
     glb.json["extensions"] = {
         "VRMC_vrm_animation": {
             "specVersion": "1.0",
-            "humanoid": {"humanBones": {name: {"node": joint} for joint, name in enumerate(names)}},
+            "humanoid": {"humanBones": {name: {"node": bone} for bone, name in enumerate(rig.names)}},
         }
     }
     glb.save(path)
 
 
-def standing_pelvis(motion: Motion) -> np.ndarray:
-    """Return where the pelvis is in the rest pose with the toes on the floor, `(3,)`, metres."""
-    height = motion.skeleton.toe_rest_height - rest_positions(motion.skeleton)[:, 1].min()
-    return np.array([0.0, height, 0.0])
-
-
-def continuous_quaternions(joint_rotations: np.ndarray) -> np.ndarray:
-    """Choose of each quaternion and its negative, which are one rotation, the nearer to the frame before."""
-    dots = (joint_rotations[1:] * joint_rotations[:-1]).sum(axis=-1)
-    signs = np.cumprod(np.where(dots < 0, -1.0, 1.0), axis=0)
-    return np.concatenate([joint_rotations[:1], joint_rotations[1:] * signs[..., None]])
-
-
-def _skeleton_with_animation(motion: Motion, names: tuple[str, ...]) -> _Glb:
-    glb = _Glb(motion)
-    rest = motion.skeleton.offsets.copy()
-    rest[0] = standing_pelvis(motion)
-    for joint in range(NUM_JOINTS):
-        node: dict[str, Any] = {"name": names[joint], "translation": rest[joint].tolist()}
-        children = [child for child, parent in enumerate(PARENTS) if parent == joint]
+def _add_bones(glb: _Glb, rig: Rig, frame_rate: float) -> None:
+    """Add a node for each bone, and the animation: one clock, rotations of all bones and the paths."""
+    for bone, name in enumerate(rig.names):
+        node: dict[str, Any] = {"name": name, "translation": rig.offsets[bone].tolist()}
+        children = rig.children(bone)
         glb.json["nodes"].append({**node, "children": children} if children else node)
-    times = (np.arange(motion.num_frames) / motion.frame_rate).astype("<f4")
+    times = (np.arange(len(rig.rotations)) / frame_rate).astype("<f4")
     clock = glb.add(times, "SCALAR", min=[float(times[0])], max=[float(times[-1])])
-    rotations = continuous_quaternions(motion.joint_rotations)[..., [1, 2, 3, 0]]  # glTF's are xyzw
-    samplers = [{"input": clock, "output": glb.add(motion.root_positions.astype("<f4"), "VEC3")}]
-    channels = [{"sampler": 0, "target": {"node": 0, "path": "translation"}}]
-    for joint in range(NUM_JOINTS):
-        output = glb.add(np.ascontiguousarray(rotations[:, joint], dtype="<f4"), "VEC4")
-        samplers.append({"input": clock, "output": output})
-        channels.append({"sampler": joint + 1, "target": {"node": joint, "path": "rotation"}})
+    samplers, channels = [], []
+
+    def animate(bone: int, path: str, keys: np.ndarray, kind: str) -> None:
+        channels.append({"sampler": len(samplers), "target": {"node": bone, "path": path}})
+        samplers.append({"input": clock, "output": glb.add(np.ascontiguousarray(keys, dtype="<f4"), kind)})
+
+    for bone, keys in rig.paths.items():
+        animate(bone, "translation", keys, "VEC3")
+    for bone in range(rig.first_joint, len(rig.names)):
+        animate(bone, "rotation", rig.rotations[:, bone, [1, 2, 3, 0]], "VEC4")  # glTF's are xyzw
     glb.json["animations"] = [{"name": "dance", "samplers": samplers, "channels": channels}]
-    return glb
 
 
-def _add_body(glb: _Glb, motion: Motion, body: BodyMesh) -> None:
-    """Add the mesh, its skin and its material; the node of the mesh stands beside the skeleton, as glTF advises."""
-    pelvis = standing_pelvis(motion)
-    bind = np.tile(np.eye(4), (NUM_JOINTS, 1, 1))
-    bind[:, :3, 3] = -(rest_positions(motion.skeleton) + pelvis)
+def _add_skin(glb: _Glb, rig: Rig) -> None:
+    bind = np.tile(np.eye(4), (len(rig.names), 1, 1))
+    bind[:, :3, 3] = -rig.rest_positions
     matrices = glb.add(bind.transpose(0, 2, 1).astype("<f4"), "MAT4")  # column by column
-    vertices = (body.vertices + pelvis).astype("<f4")
+    glb.json["skins"] = [{"joints": list(range(len(rig.names))), "skeleton": 0, "inverseBindMatrices": matrices}]
+
+
+def _add_body(glb: _Glb, rig: Rig, body: BodyMesh) -> None:
+    """Add the mesh and its material; the node of the mesh stands beside the skeleton, as glTF advises."""
+    vertices = (body.vertices + rig.rest_positions[rig.first_joint]).astype("<f4")
     bounds = {"min": vertices.min(axis=0).tolist(), "max": vertices.max(axis=0).tolist()}
+    # A joint without weight must be 0.
+    joints = np.where(body.weights > 0, body.joints + rig.first_joint, 0).astype("u1")
+    weights = np.round(body.weights * WEIGHT_UNIT).astype("u1")
     attributes = {
         "POSITION": glb.add(vertices, "VEC3", target=_VERTEX_BUFFER, **bounds),
         "NORMAL": glb.add(body.normals().astype("<f4"), "VEC3", target=_VERTEX_BUFFER),
-        "JOINTS_0": glb.add(body.joints.astype("u1"), "VEC4", target=_VERTEX_BUFFER),
-        "WEIGHTS_0": glb.add(
-            np.round(body.weights * 255).astype("u1"), "VEC4", target=_VERTEX_BUFFER, normalized=True
-        ),
+        "JOINTS_0": glb.add(joints, "VEC4", target=_VERTEX_BUFFER),
+        "WEIGHTS_0": glb.add(weights, "VEC4", target=_VERTEX_BUFFER, normalized=True),
     }
     indices = glb.add(body.triangles.reshape(-1).astype("<u2"), "SCALAR", target=_INDEX_BUFFER)
     surface = {"baseColorFactor": _BODY_COLOUR, "metallicFactor": 0.0, "roughnessFactor": 0.75}
@@ -176,6 +166,5 @@ def _add_body(glb: _Glb, motion: Motion, body: BodyMesh) -> None:
     glb.json["meshes"] = [
         {"name": "body", "primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}
     ]
-    glb.json["skins"] = [{"joints": list(range(NUM_JOINTS)), "skeleton": 0, "inverseBindMatrices": matrices}]
+    glb.json["scenes"][0]["nodes"].append(len(glb.json["nodes"]))
     glb.json["nodes"].append({"name": "body", "mesh": 0, "skin": 0})
-    glb.json["scenes"][0]["nodes"].append(NUM_JOINTS)

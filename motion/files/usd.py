@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import numpy as np
 
-from ..body_mesh import INFLUENCES, BodyMesh, rest_positions
+from ..body_mesh import INFLUENCES, BodyMesh
 from ..extras import require_extra
 from ..motion import Motion
-from ..skeleton import NUM_JOINTS, PARENTS
 from .atomic import atomic_path
-from .bone_names import bone_names
-from .gltf import continuous_quaternions, standing_pelvis
 from .notes import copyright_line, export_notes
+from .rig import Rig, export_rig
+
+_SKELETON = "/dance/skeleton"
 
 
 def write_usd(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None = None, names: str = "smpl") -> None:
@@ -33,9 +34,9 @@ def write_usd(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
         ValueError: If there is no such preset.
         OSError: As `atomic_path`.
     """
-    joints = bone_names(names)
+    rig = export_rig(motion, names)
     require_extra("pxr", "usd", "Writing USD")
-    from pxr import Gf, Tf, Usd, UsdGeom, UsdSkel, Vt
+    from pxr import Usd, UsdGeom, UsdSkel
 
     with atomic_path(path) as temporary:
         temporary.unlink()  # USD makes its own
@@ -49,50 +50,59 @@ def write_usd(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
         layer = stage.GetRootLayer()
         layer.customLayerData = {"infinitedance": json.dumps(export_notes(motion))}
         layer.comment = copyright_line(motion, "" if body is None else body.note)
-
-        root = UsdSkel.Root.Define(stage, "/dance")
-        stage.SetDefaultPrim(root.GetPrim())
-        skeleton = UsdSkel.Skeleton.Define(stage, "/dance/skeleton")
-        animation = UsdSkel.Animation.Define(stage, "/dance/skeleton/animation")
-        paths: list[str] = []
-        for joint, parent in enumerate(PARENTS):
-            own = Tf.MakeValidIdentifier(joints[joint])
-            paths.append(own if parent < 0 else f"{paths[parent]}/{own}")
-        pelvis = standing_pelvis(motion)
-        rest = motion.skeleton.offsets.copy()
-        rest[0] = pelvis
-        bind = rest_positions(motion.skeleton) + pelvis
-        moves = [[Gf.Matrix4d().SetTranslate(Gf.Vec3d(*row)) for row in rows.tolist()] for rows in (rest, bind)]
-        skeleton.CreateJointsAttr(paths)
-        skeleton.CreateRestTransformsAttr(Vt.Matrix4dArray(moves[0]))
-        skeleton.CreateBindTransformsAttr(Vt.Matrix4dArray(moves[1]))
-        UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
-
-        animation.CreateJointsAttr(paths)
-        animation.CreateScalesAttr(Vt.Vec3hArray([Gf.Vec3h(1, 1, 1)] * NUM_JOINTS))
-        translations, rotations = animation.CreateTranslationsAttr(), animation.CreateRotationsAttr()
-        offsets = rest.astype(np.float32)
-        for frame, quaternions in enumerate(continuous_quaternions(motion.joint_rotations).tolist()):
-            offsets[0] = motion.root_positions[frame]
-            translations.Set(Vt.Vec3fArray.FromNumpy(offsets), frame)
-            rotations.Set(Vt.QuatfArray([Gf.Quatf(*quaternion) for quaternion in quaternions]), frame)
+        stage.SetDefaultPrim(UsdSkel.Root.Define(stage, "/dance").GetPrim())
+        _add_skeleton(stage, rig)
         if body is not None:
-            mesh = UsdGeom.Mesh.Define(stage, "/dance/body")
-            points = (body.vertices + pelvis).astype(np.float32)
-            mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(points))
-            mesh.CreateExtentAttr(Vt.Vec3fArray.FromNumpy(np.stack([points.min(axis=0), points.max(axis=0)])))
-            mesh.CreateFaceVertexCountsAttr([3] * len(body.triangles))
-            mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(body.triangles.reshape(-1).astype(np.int32)))
-            mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
-            mesh.CreateNormalsAttr(Vt.Vec3fArray.FromNumpy(body.normals().astype(np.float32)))
-            mesh.SetNormalsInterpolation(UsdGeom.Tokens.vertex)
-            binding = UsdSkel.BindingAPI.Apply(mesh.GetPrim())
-            binding.CreateSkeletonRel().SetTargets([skeleton.GetPath()])
-            binding.CreateJointIndicesPrimvar(False, INFLUENCES).Set(
-                Vt.IntArray.FromNumpy(body.joints.reshape(-1).astype(np.int32))
-            )
-            binding.CreateJointWeightsPrimvar(False, INFLUENCES).Set(
-                Vt.FloatArray.FromNumpy(body.weights.reshape(-1).astype(np.float32))
-            )
-            binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1))
+            _add_body(stage, rig, body)
         stage.Save()
+
+
+def _add_skeleton(stage: Any, rig: Rig) -> None:
+    """Add the bones and, below them, their animation."""
+    from pxr import Gf, Tf, UsdSkel, Vt
+
+    paths: list[str] = []
+    for name, parent in zip(rig.names, rig.parents, strict=True):
+        own = Tf.MakeValidIdentifier(name)
+        paths.append(own if parent < 0 else f"{paths[parent]}/{own}")
+    skeleton = UsdSkel.Skeleton.Define(stage, _SKELETON)
+    animation = UsdSkel.Animation.Define(stage, f"{_SKELETON}/animation")
+    UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
+    rest, bind = (
+        Vt.Matrix4dArray([Gf.Matrix4d().SetTranslate(Gf.Vec3d(*row)) for row in rows.tolist()])
+        for rows in (rig.offsets, rig.rest_positions)
+    )
+    skeleton.CreateJointsAttr(paths)
+    skeleton.CreateRestTransformsAttr(rest)
+    skeleton.CreateBindTransformsAttr(bind)
+
+    animation.CreateJointsAttr(paths)
+    animation.CreateScalesAttr(Vt.Vec3hArray([Gf.Vec3h(1, 1, 1)] * len(paths)))
+    translations, rotations = animation.CreateTranslationsAttr(), animation.CreateRotationsAttr()
+    offsets = rig.offsets.astype(np.float32)
+    for frame, quaternions in enumerate(rig.rotations.tolist()):
+        for bone, keys in rig.paths.items():
+            offsets[bone] = keys[frame]
+        translations.Set(Vt.Vec3fArray.FromNumpy(offsets), frame)
+        rotations.Set(Vt.QuatfArray([Gf.Quatf(*quaternion) for quaternion in quaternions]), frame)
+
+
+def _add_body(stage: Any, rig: Rig, body: BodyMesh) -> None:
+    from pxr import Gf, UsdGeom, UsdSkel, Vt
+
+    mesh = UsdGeom.Mesh.Define(stage, "/dance/body")
+    points = (body.vertices + rig.rest_positions[rig.first_joint]).astype(np.float32)
+    mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(points))
+    mesh.CreateExtentAttr(Vt.Vec3fArray.FromNumpy(np.stack([points.min(axis=0), points.max(axis=0)])))
+    mesh.CreateFaceVertexCountsAttr([3] * len(body.triangles))
+    mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(body.triangles.reshape(-1).astype(np.int32)))
+    mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
+    mesh.CreateNormalsAttr(Vt.Vec3fArray.FromNumpy(body.normals().astype(np.float32)))
+    mesh.SetNormalsInterpolation(UsdGeom.Tokens.vertex)
+    binding = UsdSkel.BindingAPI.Apply(mesh.GetPrim())
+    binding.CreateSkeletonRel().SetTargets([_SKELETON])
+    joints = (body.joints + rig.first_joint).reshape(-1).astype(np.int32)
+    binding.CreateJointIndicesPrimvar(False, INFLUENCES).Set(Vt.IntArray.FromNumpy(joints))
+    weights = body.weights.reshape(-1).astype(np.float32)
+    binding.CreateJointWeightsPrimvar(False, INFLUENCES).Set(Vt.FloatArray.FromNumpy(weights))
+    binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1))
