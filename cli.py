@@ -115,8 +115,12 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     formats = ", ".join(EXPORT_FORMATS)
     parser.add_argument("motion", type=Path, help="motion file: .npz, .bvh and others, see docs/exporting.md")
     parser.add_argument("output", type=Path, help=f"file to write; its ending chooses the format: {formats}")
-    parser.add_argument("--names", choices=tuple(BONE_NAMES), help="names of the bones (default: smpl)")
-    parser.add_argument("--body", choices=tuple(BODIES), default="human", help="of GLB, USD, FBX (default: human)")
+    parser.add_argument(
+        "--names",
+        choices=tuple(BONE_NAMES),
+        help="names of the bones; `unreal` has a bone for root motion (default: smpl)",
+    )
+    parser.add_argument("--body", choices=tuple(BODIES), help="of GLB, USD, FBX (default: human)")
     parser.add_argument("--in-place", action="store_true", help="take the path over the floor out")
     parser.add_argument("--frame-rate", type=int, choices=(24, 25, 30, 60), help="Hz (default: the dance's)")
     parser.add_argument("--loop", action="store_true", help="cut a loop of whole bars, where its seam is smallest")
@@ -132,16 +136,17 @@ def _convert(arguments: argparse.Namespace) -> None:
     if arguments.song is not None:
         clock = estimate_beats(load_audio(arguments.song, SAMPLING_RATE), SAMPLING_RATE)
         motion = replace(motion, provenance={**motion.provenance, **clock.times_within(motion.duration_seconds)})
+    if arguments.frame_rate is not None:
+        motion = motion.resample(arguments.frame_rate)
+    if arguments.in_place:
+        motion = in_place(motion)
     if arguments.loop:
         motion, seam = loop_of_whole_bars(motion)
         print(
-            f"loop of {seam.num_bars} bars from {seam.start_seconds:.2f} s; at its seam joints jump by "
-            f"{1000 * seam.position_jump_metres:.0f} mm and {seam.velocity_jump:.2f} m/s"
+            f"loop of {seam.num_bars} bars, {(motion.num_frames - 1) / motion.frame_rate:.3f} s from "
+            f"{seam.start_seconds:.3f} s on; at its seam joints jump by {1000 * seam.position_jump_metres:.0f} mm and "
+            f"{seam.velocity_jump:.2f} m/s; the dancer gets {seam.travel_metres:.2f} m away"
         )
-    if arguments.in_place:
-        motion = in_place(motion)
-    if arguments.frame_rate is not None:
-        motion = motion.resample(arguments.frame_rate)
     export_motion(motion, arguments.output, names=arguments.names, body=arguments.body)
     print(f"{arguments.output}: {motion.num_frames} frames at {motion.frame_rate:g} Hz")
 
@@ -237,6 +242,12 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frame-rate", type=float, help="Hz of the generated dances, where their files do not say it")
     parser.add_argument("--reference-frame-rate", type=float, help="the same of the reference and training dances")
     parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
+    parser.add_argument(
+        "--one-body",
+        action="store_true",
+        help="fit joints to our body first, where the sets are on different bodies (slower; bones and feet are then "
+        "those of the fit)",
+    )
     parser.add_argument("--no-pictures", action="store_true", help="draw no contact sheets")
     parser.add_argument("--seed", type=int, default=0, help="of chance and intervals (default: 0)")
     parser.set_defaults(run=_evaluate)
@@ -257,6 +268,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         trust_pickle=arguments.trust_pickle,
         frame_rate=arguments.frame_rate,
         reference_frame_rate=arguments.reference_frame_rate,
+        on_one_body=arguments.one_body,
         with_pictures=not arguments.no_pictures,
         seed=arguments.seed,
     )

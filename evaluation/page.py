@@ -24,6 +24,7 @@ COMPARISON_STYLES = {
     ("real", "above"): "unlike",
     ("real", "below"): "unlike",
 }
+WANTED = {"higher": "higher is better", "lower": "lower is better", "real": "best as in real dances"}
 CHARTED_METRICS = ("pulse_lock", "alignment_music_excess", "joint_speed", "slide")
 
 
@@ -101,8 +102,9 @@ def _cards(record: dict[str, Any], metrics: dict[str, Any]) -> str:
     ):
         if key in metrics:
             row = metrics[key]
-            value = f"{_mean(row['generated'], is_share=not unit)} {unit}"
-            cards.append((title, value, f"real dances {_mean(row['reference'], is_share=not unit)} {unit}"))
+            value = _mean(row["generated"], is_share=not unit)
+            text = f"real dances {_mean(row['reference'], is_share=not unit)}"
+            cards.append((f"{title}, {unit}" if unit else title, value, text))
     items = "".join(
         f"<div><h3>{escape(title)}</h3><strong>{escape(value)}</strong><p>{escape(text)}</p></div>"
         for title, value, text in cards
@@ -201,9 +203,10 @@ def _family_table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         name = f"{row['label']}, {row['unit']}" if row["unit"] else row["label"]
         style = COMPARISON_STYLES.get((row["better"], row["comparison"]), "")
+        note = f"{row['note']} ({WANTED[row['better']]})"
         both = "".join(_cell(interval_cell(row[which]), which) for which in ("generated", "reference"))
         lines.append(
-            f'<tr><th scope="row">{escape(name)}<small>{escape(row["note"])}</small></th>{both}'
+            f'<tr><th scope="row">{escape(name)}<small>{escape(note)}</small></th>{both}'
             f'<td class="text" data-label="generated is"><span class="{style}">{escape(judge(row))}</span></td>'
             "</tr>"
         )

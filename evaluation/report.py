@@ -194,7 +194,7 @@ def report_tables(record: dict[str, Any]) -> dict[str, list[Table]]:
         record: What report.json holds.
     """
     sections = {
-        title: [_family_table(title, rows)]
+        title: [_family_table(rows)]
         for family, title in FAMILIES.items()
         if (rows := [row for row in record["metrics"] if row["family"] == family])
     }
@@ -227,8 +227,9 @@ def provenance_lines(record: dict[str, Any]) -> list[str]:
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     window = record["settings"]["window_seconds"]
     unit = f"windows of {window:g} s" if window else "whole clips"
+    body = "all motion on one body" if record["settings"]["on_one_body"] else "joints as in the files"
     lines = [
-        f"seed {record['seed']}; features of {unit}; all motion at {record['settings']['frame_rate']:g} Hz",
+        f"seed {record['seed']}; features of {unit}; {body}, at {record['settings']['frame_rate']:g} Hz",
         versions,
     ]
     return lines + [
@@ -242,7 +243,7 @@ def interval_cell(summary: dict[str, Any]) -> Cell:
     return [summary["mean"], summary["low"], summary["high"]] if summary["num"] else None
 
 
-def _family_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
+def _family_table(rows: Sequence[dict[str, Any]]) -> Table:
     cells: list[list[Cell]] = []
     for row in rows:
         name = f"{row['label']}, {row['unit']}" if row["unit"] else row["label"]
@@ -251,7 +252,7 @@ def _family_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     songs = max(max(row["generated"]["num"], row["reference"]["num"]) for row in rows)
     note = " ".join(f"*{row['label']}*: {row['note']}." for row in rows)
     note += f" Ranges: 95 % bootstrap intervals over {songs} songs or dances."
-    return Table(title, ["metric", "generated", "reference", "generated is", "better"], cells, note)
+    return Table("", ["metric", "generated", "reference", "generated is", "better"], cells, note)
 
 
 def _nearest_table(dances: Sequence[dict[str, Any]]) -> Table | None:

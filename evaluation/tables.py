@@ -20,7 +20,7 @@ class Table:
     """Numbers under one heading.
 
     Args:
-        title: The heading.
+        title: The heading; empty: none.
         columns: Names of the columns, with units.
         rows: As many cells each.
         note: What the numbers mean and what is wanted of them.
@@ -44,10 +44,10 @@ def mean_with_interval(values_per_song: Sequence[float] | np.ndarray) -> list[fl
 
 
 def table_markdown(table: dict[str, Any]) -> str:
-    """Show a table, as `dataclasses.asdict` or JSON holds it, under a heading of the third level."""
+    """Show a table, as `dataclasses.asdict` or JSON holds it, under a heading of the third level if it has one."""
     lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
-    parts = [f"### {table['title']}\n", "\n".join("| " + " | ".join(map(format_cell, line)) + " |" for line in lines)]
-    parts[-1] += "\n"
+    parts = [f"### {table['title']}\n"] if table["title"] else []
+    parts.append("\n".join("| " + " | ".join(map(format_cell, line)) + " |" for line in lines) + "\n")
     if table["note"]:
         parts.append(table["note"] + "\n")
     return "\n".join(parts)

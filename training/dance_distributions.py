@@ -15,8 +15,11 @@ from ..evaluation.kinetic_features import FeatureMode, kinetic_features
 from ..evaluation.pulse import speed_curve
 from ..evaluation.report import frechet_record, histogram
 from ..motion.motion import FRAME_RATE
+from ..motion.skeleton import PARENTS
 from .dance_measures import Dance
 
+SAME_BODY_DIFFERENCE = 0.1
+"""Sets of dances whose bones differ by more are on other bodies: within Dance with Melody it is 0.05, from us 0.17."""
 HISTOGRAM_BINS = 30
 BEAT_BINS = 20
 MIN_GENERATED_CLIPS, MIN_REFERENCE_CLIPS = 2, 4
@@ -62,6 +65,27 @@ def clip_set(positions: Sequence[np.ndarray], groups: Sequence[str], window_seco
         for kind, mode in FEATURE_KEYS
     }
     return ClipSet(features, np.array(owners))
+
+
+def other_bodies(positions: Sequence[np.ndarray], other_sets: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
+    """Find the sets of dances that are on another body than those that are measured.
+
+    Args:
+        positions: `(frames, 22, 3)` of each dance that is measured, metres.
+        other_sets: The same of other sets, by name; empty ones are passed over.
+
+    Returns:
+        For each set on another body how far its bones differ in length, as a share of their length.
+    """
+    own = _mean_bone_lengths(positions)
+    others = {name: _mean_bone_lengths(dances) for name, dances in other_sets.items() if len(dances)}
+    differences = {name: float(2 * abs(own - each).sum() / (own + each).sum()) for name, each in others.items()}
+    return {name: value for name, value in differences.items() if value > SAME_BODY_DIFFERENCE}
+
+
+def _mean_bone_lengths(positions: Sequence[np.ndarray]) -> np.ndarray:
+    bones = [np.linalg.norm(each[:, 1:] - each[:, list(PARENTS[1:])], axis=-1) for each in positions]
+    return np.mean([np.median(lengths, axis=0) for lengths in bones], axis=0)
 
 
 def check_size(clips: ClipSet, name: str, least: int) -> None:

@@ -10,17 +10,20 @@ from pathlib import Path
 
 import numpy as np
 from scipy.interpolate import CubicSpline
+from tqdm import tqdm
 
 from ..audio.beats import estimate_beats
 from ..audio.loading import load_audio
 from ..audio.spectra import SAMPLING_RATE
-from ..motion.files import MOTION_SUFFIXES, read_joint_positions
+from ..motion.files import MOTION_SUFFIXES, read_joint_positions, read_motion
 from ..motion.motion import FRAME_RATE
 from .dance_measures import MIN_DANCE_SECONDS, Dance, Song
 
 AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav")
 MANIFEST_COLUMNS = ("file", "song", "genre", "bpm")
 MAX_LISTED = 3
+EXACT_SUFFIX = ".npz"
+"""Of a dance in several formats, as `infinitedance dance` writes it, this file is measured."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,13 @@ class DanceFolder:
         positions: `(frames, 22, 3)` of each dance, metres, at 30 Hz, by the name of its file without ending.
         paths: The files, by the same names.
         hashes: SHA-256 of each file, by its name with ending.
+        other_formats: Names of files that hold a dance of `paths` in another format.
     """
 
     positions: dict[str, np.ndarray]
     paths: dict[str, Path]
     hashes: dict[str, str]
+    other_formats: list[str]
 
 
 @dataclass(eq=False)
@@ -75,6 +80,8 @@ class PairedDances:
 def list_files(folder: Path, suffixes: Iterable[str], what: str) -> dict[str, Path]:
     """Return the files of a folder with some endings, by name without ending, sorted.
 
+    Of files that differ by their ending only, the `.npz` stands for all.
+
     Args:
         folder: The folder; folders in it are not read.
         suffixes: Endings, in lower case.
@@ -82,7 +89,7 @@ def list_files(folder: Path, suffixes: Iterable[str], what: str) -> dict[str, Pa
 
     Raises:
         FileNotFoundError: If there is no such folder, or no such file in it.
-        ValueError: If two files differ by their ending only.
+        ValueError: If files differ by their ending only, and none of them is an `.npz`.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder} of {what}.")
@@ -91,15 +98,21 @@ def list_files(folder: Path, suffixes: Iterable[str], what: str) -> dict[str, Pa
     )
     if not paths:
         raise FileNotFoundError(f"{folder} must hold {what} ({', '.join(suffixes)}), got none.")
-    files = {path.stem: path for path in paths}
-    if len(files) < len(paths):
-        twice = next(path.name for path in paths if files[path.stem] != path)
-        raise ValueError(f"{folder} must hold one file for each name, got {twice} and {files[Path(twice).stem].name}.")
-    return files
+    files = {path.stem: path for path in sorted(paths, key=lambda path: path.suffix.lower() == EXACT_SUFFIX)}
+    for path in paths:
+        chosen = files[path.stem]
+        if chosen != path and chosen.suffix.lower() != EXACT_SUFFIX:
+            raise ValueError(f"{folder} must hold one file for each name, got {path.name} and {chosen.name}.")
+    return dict(sorted(files.items()))
 
 
 def read_dances(
-    folder: Path, what: str, *, trust_pickle: bool = False, frame_rate: float | None = None
+    folder: Path,
+    what: str,
+    *,
+    trust_pickle: bool = False,
+    frame_rate: float | None = None,
+    on_one_body: bool = False,
 ) -> DanceFolder:
     """Read all dances of a folder, at 30 Hz.
 
@@ -108,6 +121,7 @@ def read_dances(
         what: What they are, for messages.
         trust_pickle: Whether pickles may be read.
         frame_rate: Hz of all files, where they do not say it or are wrong.
+        on_one_body: Whether joints are fitted to our body, as `read_motion` does, instead of measured as they stand.
 
     Raises:
         FileNotFoundError: As `list_files`.
@@ -115,9 +129,13 @@ def read_dances(
     """
     positions, hashes, problems = {}, {}, []
     paths = list_files(folder, MOTION_SUFFIXES, what)
-    for name, path in paths.items():
+    for name, path in tqdm(paths.items(), desc=what, unit="file", disable=None):
         try:
-            joints, rate = read_joint_positions(path, trust_pickle=trust_pickle, frame_rate=frame_rate)
+            if on_one_body:
+                motion = read_motion(path, trust_pickle=trust_pickle, frame_rate=frame_rate)
+                joints, rate = motion.joint_positions().astype(np.float64), motion.frame_rate
+            else:
+                joints, rate = read_joint_positions(path, trust_pickle=trust_pickle, frame_rate=frame_rate)
             positions[name] = check_dance(resample_positions(joints, rate, FRAME_RATE))
         except (ValueError, OSError) as error:
             problems.append(_of_file(path, error))
@@ -126,7 +144,12 @@ def read_dances(
         more = f" ... and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
         listed = "; ".join(problems[:MAX_LISTED])
         raise ValueError(f"{len(problems)} of {len(paths)} files in {folder} cannot be measured: {listed}{more}")
-    return DanceFolder(positions, paths, hashes)
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.stem in paths and path not in paths.values() and path.suffix.lower() in MOTION_SUFFIXES
+    )
+    return DanceFolder(positions, paths, hashes, others)
 
 
 def check_dance(joint_positions: np.ndarray) -> np.ndarray:
@@ -191,7 +214,8 @@ def pair_dances(
     """Pair dances with songs, and find the beats of the songs.
 
     A dance belongs to the song that the manifest names, else to the one of its own name, else to the one with the
-    longest name that its own begins with before an underscore: `song_waltz_0` belongs to `song`.
+    longest name that its own begins with before an underscore: `song_waltz_0` belongs to `song`. Its genre, where the
+    manifest names none, is that of another dance to its song.
 
     Args:
         generated: Positions of each dance `(frames, 22, 3)`, metres, at 30 Hz, by name.
@@ -214,11 +238,12 @@ def pair_dances(
             f"No generated dance has the name of a song in {music_folder}: dances are named {_some(generated)}, songs "
             f"{_some(files)}. Rename them or give a manifest."
         )
-    songs = {}
+    songs, genres = {}, {}
     for name in sorted(set(filter(None, song_of.values()))):
         members = [row for dance, row in rows.items() if song_of[dance] == name]
-        genre = next((row.genre for row in members if row.genre), None)
-        songs[name] = read_song(files[name], genre, next((row.bpm for row in members if row.bpm), None))
+        genres[name] = next((row.genre for row in members if row.genre), "")
+        bpm = next((row.bpm for row in members if row.bpm), None)
+        songs[name] = read_song(files[name], genres[name] or None, bpm)
     left_out = [
         {"file": name, "reason": "no song has its name, so it is not measured against music"}
         for name in rows
@@ -226,7 +251,10 @@ def pair_dances(
     ]
     left_out += [{"file": files[name].name, "reason": "no dance has its name"} for name in files if name not in songs]
     ours, real = (
-        [Dance(name, each, songs.get(song_of[name]), rows[name].genre) for name, each in dances.items()]
+        [
+            Dance(name, each, songs.get(song_of[name]), rows[name].genre or genres.get(song_of[name], ""))
+            for name, each in dances.items()
+        ]
         for dances in (generated, reference)
     )
     hashes = {files[name].name: file_hash(files[name]) for name in songs}

@@ -32,7 +32,7 @@ from ..motion.extras import require_extra
 from ..motion.files import atomic_path, read_motion, read_motion_with_rotations
 from ..motion.motion import FRAME_RATE
 from ..motion.rendering import render_contact_sheet
-from .dance_distributions import ClipSet, clip_set, measure_distributions, measure_histograms
+from .dance_distributions import ClipSet, clip_set, measure_distributions, measure_histograms, other_bodies
 from .dance_folders import DanceFolder, PairedDances, pair_dances, read_dances, read_manifest
 from .dance_measures import (
     Dance,
@@ -49,6 +49,7 @@ from .metric_catalogue import METRICS
 PACKAGES = ("infinitedance", "numpy", "scipy", "torch", "mir_eval")
 MAX_PICTURES = 8
 MIN_JOIN_SECONDS = 0.5
+RECORDED_SETTINGS = ("window_seconds", "join_seconds", "is_reconstruction", "on_one_body")
 SHEET_ROWS, SHEET_COLUMNS, TILE_SIZE = 2, 4, (160, 200)
 
 
@@ -69,6 +70,8 @@ class EvaluationInputs:
         trust_pickle: Whether pickles may be read.
         frame_rate: Hz of the generated dances, where their files do not say it or are wrong.
         reference_frame_rate: Hz of the reference and training dances, likewise.
+        on_one_body: Whether files of joints are fitted to our body first: without it, sets on other bodies differ by
+            their bodies too, and a dance that was copied onto another body cannot be found.
         with_pictures: Whether the page has contact sheets.
         seed: Of chance and of intervals.
     """
@@ -84,6 +87,7 @@ class EvaluationInputs:
     trust_pickle: bool = False
     frame_rate: float | None = None
     reference_frame_rate: float | None = None
+    on_one_body: bool = False
     with_pictures: bool = True
     seed: int = 0
 
@@ -112,21 +116,21 @@ def evaluate_dances(inputs: EvaluationInputs, output_dir: Path) -> dict[str, Any
         require_extra("cv2", "video", "A report with pictures")
     manifest = {} if inputs.manifest is None else read_manifest(inputs.manifest)
     folders = {
-        name: read_dances(folder, f"{name} dances", trust_pickle=inputs.trust_pickle, frame_rate=inputs.rate_of(name))
+        name: read_dances(
+            folder,
+            f"{name} dances",
+            trust_pickle=inputs.trust_pickle,
+            frame_rate=inputs.rate_of(name),
+            on_one_body=inputs.on_one_body,
+        )
         for name in ("generated", "reference", "training")
         if (folder := getattr(inputs, name)) is not None
     }
     training = folders["training"].positions if "training" in folders else None
     paired = pair_dances(folders["generated"].positions, folders["reference"].positions, inputs.music, manifest)
+    paired.left_out += [entry for folder in folders.values() for entry in _other_formats(folder)]
     errors = measure_reconstructions(paired, folders, inputs) if inputs.is_reconstruction else {}
-    record = measure_record(
-        paired,
-        training,
-        window_seconds=inputs.window_seconds,
-        join_seconds=inputs.join_seconds,
-        reconstructions=errors,
-        seed=inputs.seed,
-    )
+    record = measure_record(paired, training, inputs, errors)
     hashes = {name: folder.hashes for name, folder in folders.items()} | {"music": paired.song_hashes}
     record["inputs"] = {name: _hashed(files) for name, files in hashes.items()}
     pictures = draw_pictures(paired, folders, inputs) if inputs.with_pictures else []
@@ -134,30 +138,37 @@ def evaluate_dances(inputs: EvaluationInputs, output_dir: Path) -> dict[str, Any
     return record
 
 
+def _other_formats(folder: DanceFolder) -> list[dict[str, str]]:
+    if not folder.other_formats:
+        return []
+    first, *rest = folder.other_formats
+    name = f"{first} and {len(rest)} more" if rest else first
+    return [{"file": name, "reason": "the .npz of the same name is measured instead"}]
+
+
 def measure_record(
     paired: PairedDances,
-    training: Mapping[str, np.ndarray] | None = None,
-    *,
-    window_seconds: float | None = None,
-    join_seconds: float | None = None,
-    reconstructions: Mapping[str, Mapping[str, float]] | None = None,
-    seed: int = 0,
+    training: Mapping[str, np.ndarray] | None,
+    inputs: EvaluationInputs,
+    reconstructions: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """Measure dances and return all that the report shows, but the hashes of the inputs.
 
     Args:
         paired: Dances with songs.
         training: Positions of each training dance `(frames, 22, 3)`, metres, at 30 Hz.
-        window_seconds: See `EvaluationInputs`.
-        join_seconds: Likewise.
-        reconstructions: From `measure_reconstructions`.
-        seed: As in `EvaluationInputs`.
+        inputs: Settings.
+        reconstructions: From `measure_reconstructions`; empty if none are measured.
     """
+    window_seconds = inputs.window_seconds
     real_sets = {"reference": _clip_set(paired.reference, window_seconds)}
     if training is not None:
         real_sets["training"] = clip_set(list(training.values()), list(training), window_seconds)
-    frechet, diversity = measure_distributions(_clip_set(paired.generated, window_seconds), real_sets, seed=seed)
-    dances = measure_dances(paired, training, join_seconds, seed)
+    generated = _clip_set(paired.generated, window_seconds)
+    frechet, diversity = measure_distributions(generated, real_sets, seed=inputs.seed)
+    ours, real = ([dance.positions for dance in dances] for dances in (paired.generated, paired.reference))
+    bodies = other_bodies(ours, {"reference": real, "training": list((training or {}).values())})
+    dances = measure_dances(paired, None if "training" in bodies else training, inputs.join_seconds, inputs.seed)
     for dance in dances:
         if dance["set"] == "generated" and reconstructions:
             dance["values"] |= reconstructions[dance["name"]]
@@ -166,15 +177,10 @@ def measure_record(
         {
             "schema_version": SCHEMA_VERSION,
             "summary": _summary(paired, training),
-            "warnings": _warnings(paired, frechet),
+            "warnings": [*map(_body_warning, bodies, bodies.values()), *_warnings(paired, frechet)],
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-            "seed": seed,
-            "settings": {
-                "frame_rate": FRAME_RATE,
-                "window_seconds": window_seconds,
-                "join_seconds": join_seconds,
-                "is_reconstruction": bool(reconstructions),
-            },
+            "seed": inputs.seed,
+            "settings": {"frame_rate": FRAME_RATE} | {name: getattr(inputs, name) for name in RECORDED_SETTINGS},
             "left_out": paired.left_out,
             "metrics": metrics,
             "frechet": frechet,
@@ -311,6 +317,16 @@ def _summary(paired: PairedDances, training: Mapping[str, np.ndarray] | None) ->
         f"reference dances ({minutes[1]:.1f} min)"
     )
     return text + (f" and {len(training)} training dances." if training else ".")
+
+
+def _body_warning(name: str, difference: float) -> str:
+    effects = "FID and diversity measure the bodies too, most of all in compat mode"
+    if name == "training":
+        effects += ", and copies could not be found: they are not looked for"
+    return (
+        f"The {name} dances are on another body than the generated ones (bones differ by {100 * difference:.0f} %): "
+        f"{effects}. --one-body fits all dances to one body."
+    )
 
 
 def _warnings(paired: PairedDances, frechet: Sequence[dict[str, Any]]) -> list[str]:

@@ -65,7 +65,7 @@ def record():
             "warnings": ["few <songs>"],
             "versions": {"numpy": "2"},
             "seed": 7,
-            "settings": {"frame_rate": 30.0, "window_seconds": 10.0},
+            "settings": {"frame_rate": 30.0, "window_seconds": 10.0, "on_one_body": False},
             "left_out": [{"file": "x<y", "reason": "no song"}],
             "metrics": metric_summaries(DANCES, METRICS),
             "frechet": [frechet_record("FID_k", "corrected", "reference", result)],
@@ -165,6 +165,7 @@ def test_markdown_shows_every_table_and_what_was_left_out(record):
     text = render_markdown(record)
     assert "| pulse lock | 16.0 (11.0 to 21.0) | 2.50 (2.00 to 3.00) | above: better | higher |" in text
     assert "slide, mm/frame" in text and "*slide*: n2." in text and "### By genre" in text
+    assert text.count("Feet on the floor") == 1
     assert "- few <songs>" in text and "- `x<y`: no song" in text and "seed 7; features of windows of 10 s" in text
     assert "FID_k, corrected, against reference" in text and "abababababababab" in text
     assert json.loads(json.dumps(record, allow_nan=False)) == record

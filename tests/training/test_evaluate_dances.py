@@ -9,7 +9,8 @@ import pytest
 from infinitedance.audio.beats import BeatClock
 from infinitedance.cli import main
 from infinitedance.dataset_builder.procedural import make_procedural_dataset
-from infinitedance.motion.files import load_motion, save_motion
+from infinitedance.motion.files import load_motion, save_motion, write_bvh
+from infinitedance.motion.skeleton import Skeleton
 from infinitedance.training.dance_folders import read_manifest, resample_positions
 from infinitedance.training.dance_measures import (
     Dance,
@@ -116,10 +117,46 @@ def test_a_manifest_names_songs_and_genres_and_what_has_no_song_is_listed(folder
     assert [by_name[name]["song"] for name in ("x", "y", "nobody")] == [STEMS[0], STEMS[1], ""]
     assert by_name["x"]["bpm"] == pytest.approx(124, abs=2.5) and "pulse_lock" not in by_name["nobody"]["values"]
     assert list(record["by_genre"]) == ["cha-cha", "hip-hop"]
+    assert {dance["name"]: dance["genre"] for dance in record["dances"] if dance["set"] == "reference"} == {
+        STEMS[0]: "cha-cha", STEMS[1]: "hip-hop", STEMS[2]: "", STEMS[3]: ""
+    }  # fmt: skip
     assert record["left_out"] == [
         {"file": "nobody", "reason": "no song has its name, so it is not measured against music"}
     ]
     assert "`nobody`" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_a_dance_in_several_formats_is_measured_once(folders, record, tmp_path):
+    generated = shutil.copytree(folders / "generated", tmp_path / "generated")
+    for stem in STEMS[:2]:
+        write_bvh(load_motion(generated / f"{stem}_7.npz"), generated / f"{stem}_7.bvh")
+    again = evaluate_dances(inputs(folders, generated=generated), tmp_path / "report")
+    assert by_key(again).items() <= by_key(record).items()
+    assert again["left_out"] == [
+        {"file": f"{STEMS[0]}_7.bvh and 1 more", "reason": "the .npz of the same name is measured instead"}
+    ]
+    assert again["inputs"]["generated"] == record["inputs"]["generated"]
+
+
+def test_copies_on_another_body_are_not_called_new_but_found_on_one_body(folders, tmp_path):
+    generated, training = tmp_path / "generated", tmp_path / "training"
+    generated.mkdir()
+    training.mkdir()
+    for stem in STEMS:
+        motion = load_motion(folders / "motion" / f"{stem}.npz").cut(0, 180)
+        save_motion(motion, generated / f"{stem}.npz")
+        # Long arms and a narrow body.
+        offsets = motion.skeleton.offsets * np.where(np.isin(np.arange(22), [18, 19, 20, 21]), 1.6, 0.8)[:, None]
+        stranger = replace(motion, skeleton=Skeleton(offsets))
+        np.save(training / f"{stem}.npy", stranger.joint_positions())
+    sets = {"generated": generated, "training": training}
+    as_they_are = evaluate_dances(inputs(folders, **sets), tmp_path / "report")
+    assert "The training dances are on another body than the generated ones" in as_they_are["warnings"][0]
+    assert "copied" not in by_key(as_they_are)
+    fitted = evaluate_dances(inputs(folders, **sets, on_one_body=True), tmp_path / "report")
+    assert not any("another body" in text for text in fitted["warnings"])
+    assert by_key(fitted)["copied"] > 0.9
+    assert "all motion on one body" in (tmp_path / "report" / "report.md").read_text()
 
 
 def save_joints(folders, target, frame_rate: float, offset=(0.0, 0.0, 0.0)):
@@ -217,7 +254,7 @@ def bad_folders(folders, tmp_path):
     save_motion(load_motion(good).cut(0, 40), bad["short"] / f"{STEMS[0]}.npz")
     shutil.copy(good, bad["one"] / f"{STEMS[0]}.npz")
     (bad["pickles"] / f"{STEMS[0]}.pkl").write_bytes(b"\x80\x04N.")
-    shutil.copy(good, bad["twice"] / "a.npz")
+    shutil.copy(good, bad["twice"] / "a.npy")
     shutil.copy(good, bad["twice"] / "a.bvh")
     (bad["text"] / f"{STEMS[0]}.npy").write_text("0.1 0.2 0.3")
     save_motion(load_motion(good).cut(0, 1), bad["still"] / f"{STEMS[0]}.npz")
@@ -246,7 +283,7 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing_behind(folders, bad_fo
         ({"generated": bad_folders["short"]}, "must last at least 2 s, got 1.33 s"),
         ({"generated": bad_folders["one"]}, "generated clips of 2 songs, got 6 of 1"),
         ({"generated": bad_folders["pickles"]}, "pickle"),
-        ({"generated": bad_folders["twice"]}, "one file for each name, got a.bvh and a.npz"),
+        ({"generated": bad_folders["twice"]}, "one file for each name, got a.bvh and a.npy"),
         ({"training": tmp_path / "missing"}, "There is no folder"),
         ({"manifest": tmp_path / "missing.csv"}, "There is no manifest"),
         ({"manifest": manifest}, "names dances that do not exist: nobody"),
