@@ -7,8 +7,11 @@ from .audio.features import MusicFeatureExtractor
 from .audio.loading import load_audio
 from .dataset_builder.retrieval_index import DanceRetrievalIndex
 from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
+from .modeling.configuration_frdm import FrdmConfig
 from .modeling.configuration_music_dance import MusicDanceConfig
+from .modeling.modeling_frdm import FrdmModel
 from .modeling.modeling_music_dance import MusicDanceEncoder
+from .modeling.restoration_frdm import FrdmPipeline, RestoredMotion
 from .motion.files import read_motion, save_motion, write_bvh
 from .motion.motion import Motion
 from .motion.rendering import render_contact_sheet, render_video
@@ -29,6 +32,9 @@ __all__ = [
     "ChoreoLlamaProcessor",
     "Dance",
     "DanceRetrievalIndex",
+    "FrdmConfig",
+    "FrdmModel",
+    "FrdmPipeline",
     "Motion",
     "MotionCodecConfig",
     "MotionCodecModel",
@@ -37,6 +43,7 @@ __all__ = [
     "MusicDanceEncoder",
     "MusicFeatureExtractor",
     "MusicToDancePipeline",
+    "RestoredMotion",
     "Skeleton",
     "load_audio",
     "neutral_skeleton",
@@ -54,5 +61,7 @@ AutoModel.register(ChoreoLlamaConfig, ChoreoLlamaModel, exist_ok=True)
 AutoModelForCausalLM.register(ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration, exist_ok=True)
 AutoConfig.register(MusicDanceConfig.model_type, MusicDanceConfig, exist_ok=True)
 AutoModel.register(MusicDanceConfig, MusicDanceEncoder, exist_ok=True)
+AutoConfig.register(FrdmConfig.model_type, FrdmConfig, exist_ok=True)
+AutoModel.register(FrdmConfig, FrdmModel, exist_ok=True)
 AutoFeatureExtractor.register(ChoreoLlamaConfig, MusicFeatureExtractor, exist_ok=True)
 AutoProcessor.register(ChoreoLlamaConfig, ChoreoLlamaProcessor, exist_ok=True)

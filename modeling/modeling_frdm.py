@@ -64,19 +64,20 @@ class FrdmLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, hidden_states: torch.Tensor, time_embedding: torch.Tensor, attention_mask: torch.Tensor
+        self, hidden_states: torch.Tensor, time_embedding: torch.Tensor, frame_mask: torch.Tensor
     ) -> torch.Tensor:
-        """Map `(batch, frames, hidden_size)`, with `attention_mask` `(batch, 1, 1, frames)`, to the same shape."""
+        """Map `(batch, frames, hidden_size)`, with `frame_mask` `(batch, frames)`, to the same shape."""
+        is_real = frame_mask.unsqueeze(-1)
         modulation = self.modulation(F.silu(time_embedding)).unsqueeze(1).chunk(6, dim=-1)
         shift, scale, gate, shift_forward, scale_forward, gate_forward = modulation
-        mixed = shift_frames(self.attention_norm(hidden_states) * (1 + scale) + shift)
+        mixed = shift_frames((self.attention_norm(hidden_states) * (1 + scale) + shift) * is_real)
         query, key, value = (
             states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for states in self.query_key_value(mixed).chunk(3, dim=-1)
         )
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=frame_mask[:, None, None, :])
         hidden_states = hidden_states + gate * self.dropout(self.output(attended.transpose(1, 2).flatten(2)))
-        mixed = shift_frames(self.feed_forward_norm(hidden_states) * (1 + scale_forward) + shift_forward)
+        mixed = shift_frames((self.feed_forward_norm(hidden_states) * (1 + scale_forward) + shift_forward) * is_real)
         return hidden_states + gate_forward * self.dropout(self.feed_forward(mixed))
 
 
@@ -207,7 +208,7 @@ class FrdmModel(PreTrainedModel):
         time_embedding = self.time_embedding(self._embed_timesteps(timesteps).to(hidden_states))
         time_embedding = time_embedding + self.observed_embedding(observed.long())
         for layer in self.layers:
-            hidden_states = layer(hidden_states, time_embedding, frame_mask[:, None, None, :])
+            hidden_states = layer(hidden_states, time_embedding, frame_mask)
         change, contact_logits = self.head(self.norm(hidden_states)).split(
             [config.num_restored_channels, NUM_CONTACTS], dim=-1
         )

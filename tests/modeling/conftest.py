@@ -1,11 +1,17 @@
-"""A tiny ChoreoLLaMA and inputs for it."""
+"""A tiny ChoreoLLaMA and inputs for it; a dance and a tiny denoiser of its legs."""
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
+from infinitedance.dataset_builder.procedural_dance import synthesise_dance
 from infinitedance.modeling.configuration_choreollama import ChoreoLlamaConfig
+from infinitedance.modeling.configuration_frdm import FrdmConfig
 from infinitedance.modeling.modeling_choreollama import ChoreoLlamaForConditionalGeneration
+from infinitedance.modeling.modeling_frdm import FrdmModel
+from infinitedance.motion.features import motion_to_features
+from infinitedance.motion.motion import Motion
+from infinitedance.motion.normalisation import fit_feature_statistics
 from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
 
@@ -76,5 +82,26 @@ def make_inputs(generator):
         if codes:
             inputs["motion_codes"] = torch.randint(0, 8, (batch_size, 3, num_tokens), generator=generator)
         return inputs
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def dance() -> Motion:
+    """Return a rumba of 4 seconds with true contacts, on our body at 30 Hz."""
+    return synthesise_dance("rumba", 96, 4.0, seed=0)
+
+
+@pytest.fixture(scope="session")
+def make_frdm(dance):
+    """Build a tiny denoiser with the dance's statistics; fields of the configuration can be overridden."""
+    statistics = fit_feature_statistics([motion_to_features(dance)])
+
+    def build(**overrides) -> FrdmModel:
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+        model = FrdmModel(FrdmConfig(**{**sizes, **overrides})).eval()
+        model.set_feature_statistics(*statistics)
+        return model
 
     return build
