@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 from transformers.generation import BaseStreamer
 
 from .audio.beats import estimate_beats
@@ -52,15 +53,18 @@ class Dance:
 
 
 class _Progress(BaseStreamer):
-    """Advance a progress bar by the codes that `generate` reports."""
+    """Count the tokens whose codes `generate` reports, on a progress bar and to a listener."""
 
-    def __init__(self, bar: Any, num_quantizers: int):
-        self.bar, self.num_quantizers, self.num_codes = bar, num_quantizers, 0
+    def __init__(self, bar: Any, num_quantizers: int, on_progress: Callable[[int, int], None] | None):
+        self.bar, self.num_quantizers, self.on_progress = bar, num_quantizers, on_progress
+        self.num_codes = 0
 
     def put(self, value: torch.Tensor) -> None:
         self.num_codes += 1
         if self.num_codes % self.num_quantizers == 0:
             self.bar.update()
+            if self.on_progress is not None:
+                self.on_progress(self.num_codes // self.num_quantizers, self.bar.total)
 
     def end(self) -> None:
         self.bar.close()
@@ -194,6 +198,7 @@ class MusicToDancePipeline:
         num_references: int = 0,
         pinned_references: Sequence[str] = (),
         show_progress: bool = False,
+        on_progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> list[Dance]:
         """Make several dances to one song, in one batch; each equals the one made alone with its seed.
@@ -208,6 +213,7 @@ class MusicToDancePipeline:
             num_references: See `__call__`.
             pinned_references: See `__call__`.
             show_progress: Show a progress bar.
+            on_progress: Told after each token how many there are, and how many there will be.
             **sampling: See `__call__`.
         """
         self._check_references(num_references, pinned_references)
@@ -237,13 +243,10 @@ class MusicToDancePipeline:
             )
             inputs["reference_features"] = torch.from_numpy(features)[None]
         streamer = None
-        if show_progress:
-            from tqdm import tqdm
-
+        if show_progress or on_progress is not None:
             num_tokens = self.processor.num_tokens(num_frames)
-            streamer = _Progress(
-                tqdm(total=num_tokens, desc="dancing", unit="token"), self.model.config.num_quantizers
-            )
+            bar = tqdm(total=num_tokens, desc="dancing", unit="token", disable=not show_progress)
+            streamer = _Progress(bar, self.model.config.num_quantizers, on_progress)
         codes = self.model.generate_codes(
             **{name: tensor.expand(len(seeds), *tensor.shape[1:]) for name, tensor in inputs.items()},
             seeds=seeds,
@@ -276,13 +279,15 @@ class MusicToDancePipeline:
                 "`MusicToDancePipeline.from_pretrained(..., references=folder)`, or `num_references=0`."
             )
 
-    def decode(self, motion_codes: torch.Tensor, num_frames: int) -> Motion:
-        """Turn codes into a dance on the floor, without the codec's jitter and with its feet held where they stand.
+    def decode(self, motion_codes: torch.Tensor, num_frames: int, *, plants_feet: bool = True) -> Motion:
+        """Turn codes into a dance on the floor, without the codec's jitter.
 
         Args:
             motion_codes: `(num_quantizers, num_tokens)`.
             num_frames: Frames to keep.
+            plants_feet: Hold feet where they stand.
         """
-        decoded = smooth_motion(self.tokenizer.decode(motion_codes, num_frames), _JITTER_SECONDS)
-        motion = plant_feet(put_on_floor(decoded))
+        motion = put_on_floor(smooth_motion(self.tokenizer.decode(motion_codes, num_frames), _JITTER_SECONDS))
+        if plants_feet:
+            motion = plant_feet(motion)
         return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated"})

@@ -95,7 +95,7 @@ def corrupt(motion: Motion, corruption: Corruption, generator: np.random.Generat
         contacts = detect_foot_contacts(motion.joint_positions(), frame_rate, motion.skeleton)
 
     def noise(seconds: float, *shape: int) -> np.ndarray:
-        return _smooth_noise(generator, (num_frames, *shape), seconds * frame_rate)
+        return smooth_noise(generator, (num_frames, *shape), seconds * frame_rate)
 
     local = motion.joint_rotations_matrix().clone()
     root_positions = motion.root_positions + _root_error(corruption, noise, generator)
@@ -137,7 +137,7 @@ def _root_error(corruption: Corruption, noise, generator: np.random.Generator) -
     return drift + wobble[:, None] * [np.sin(camera), 0.0, np.cos(camera)]
 
 
-def _smooth_noise(generator: np.random.Generator, shape: tuple[int, ...], sigma_frames: float) -> np.ndarray:
+def smooth_noise(generator: np.random.Generator, shape: tuple[int, ...], sigma_frames: float) -> np.ndarray:
     """Return Gaussian noise of unit variance that is smoothed over time."""
     margin = int(np.ceil(4 * sigma_frames))
     white = generator.standard_normal((shape[0] + 2 * margin, *shape[1:]))

@@ -319,7 +319,7 @@ def hold_foot(
             apart = (repaired[:, column] - points)[start:end]
             corrections[start:end, column] = apart - np.median(apart[chosen], axis=0)
     whole = np.where(contacts[:, :1], corrections[:, 0], corrections[:, 1])
-    _fade(whole, contacts.any(axis=1), _FADE_SECONDS * frame_rate)
+    fade_corrections(whole, contacts.any(axis=1), _FADE_SECONDS * frame_rate)
     return ankle + whole, toe + np.where(contacts[:, 1:], corrections[:, 1], whole)
 
 
@@ -329,7 +329,7 @@ def runs(flags: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _fade(corrections: np.ndarray, known: np.ndarray, fade_frames: float) -> None:
+def fade_corrections(corrections: np.ndarray, known: np.ndarray, fade_frames: float) -> None:
     """Fill `(frames, 3)` where it is not known, in place: from both neighbours down to 0 within `fade_frames`."""
     for start, end in runs(~known):
         radius = min(fade_frames, end - start + 1)

@@ -15,6 +15,7 @@ from .skeleton import JOINT_INDEX, Skeleton
 
 _NUM_UNKNOWNS = 3  # a frame: root, left ankle, right ankle
 _LIFTING_ROUNDS = 4
+_LEVEL_METRES = 0.02
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class FusionWeights:
         ankle_offset: The ankles are where they are believed to be from the root.
         foot_step: Ankles and toes move by their believed steps.
         contact: Ankles and toes that touch the floor do not move over it.
-        floor: Ankles and toes that touch the floor, or would be below it, are at their rest heights.
+        floor: A foot that touches the floor, or would be below it, rests on it with its lowest part.
     """
 
     anchor: float = 1.0
@@ -134,8 +135,14 @@ def turn_feet(estimate: FootEstimate, weights: FusionWeights, skeleton: Skeleton
             system.add(columns, bend, weights.foot_step)
         still = weights.contact * flat[1:] * flat[:-1]
         system.add([(frames[1:], 1.0), (frames[:-1], -1.0)], np.zeros((num_frames - 1, 3)), still)
+        # Only a foot that is nearly level stands on heel and toe; a raised heel may be low and still, too.
+        nearness = np.exp(-(((believed[:, side, 1] - offsets[side, 1]) / _LEVEL_METRES) ** 2))
         level = system.copy()
-        level.add([(frames, 1.0)], np.broadcast_to(offsets[side], believed[:, side].shape), weights.floor * flat)
+        level.add(
+            [(frames, 1.0)],
+            np.broadcast_to(offsets[side], believed[:, side].shape),
+            weights.floor * flat * nearness,
+        )
         turned = system.solve()
         turned[:, 1] = level.solve()[:, 1]
         # The length is kept by the part over the floor, so that a level foot stays level.
@@ -169,17 +176,16 @@ def _solve_heights(
     heights = estimate.root_heights
     system.add([(_at(frames, 0), 1.0)], heights[:, None], weights.root_height)
     rest_heights = skeleton.contact_rest_heights
-    # Height at which the ankle must be for ankle or toe to rest.
+    # Height of the ankle at which ankle or toe rest.
     wanted = np.stack([rest_heights[:2] + 0 * vectors, rest_heights[2:] - vectors], axis=1)  # (frames, part, side)
+    lowest = wanted.max(axis=1)
     for side in range(2):
         ankle = [(_at(frames, 1 + side), 1.0)]
         believed = heights + estimate.ankle_offsets[:, side, 1]
         system.add(ankle, believed[:, None], weights.ankle_offset)
-        for part in range(2):
-            touching = estimate.foot_contacts[:, side + 2 * part]
-            system.add(ankle, wanted[:, part, side, None], weights.floor * touching)
+        standing = estimate.foot_contacts[:, [side, side + 2]].max(axis=1)
+        system.add(ankle, lowest[:, side, None], weights.floor * standing)
     solved = system.solve().reshape(-1, _NUM_UNKNOWNS)
-    lowest = wanted.max(axis=1)
     below = np.zeros(lowest.shape, bool)
     for _ in range(_LIFTING_ROUNDS if weights.floor else 0):
         new = (solved[:, 1:] < lowest) & ~below

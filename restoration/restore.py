@@ -227,9 +227,14 @@ def _imitated(before: Motion) -> tuple[Motion, PhysicsReport]:
     result = imitate(before)
     if result.report.rejected:
         return before, result.report
-    rotations = before.joint_rotations.copy()
-    rotations[:, _LOWER_BODY] = result.motion.joint_rotations[:, _LOWER_BODY]
-    return replace(result.motion, joint_rotations=rotations), result.report
+    return with_lower_body(before, result.motion), result.report
+
+
+def with_lower_body(motion: Motion, other: Motion) -> Motion:
+    """Return the trunk and arms of a dance on root and legs of another one of the same length."""
+    rotations = motion.joint_rotations.copy()
+    rotations[:, _LOWER_BODY] = other.joint_rotations[:, _LOWER_BODY]
+    return replace(other, joint_rotations=rotations)
 
 
 def _report(

@@ -11,16 +11,20 @@ import torch
 
 from ..dataset_builder.corruption import Corruption, corrupt
 from ..dataset_builder.prepared import PreparedClip, PreparedClips
+from ..dataset_builder.stance import StanceVariation, vary_stance
 from ..modeling.modeling_frdm import FrdmModel
 from ..modeling.scheduling_frdm import FrdmScheduler
 from ..motion.features import NUM_FEATURES, features_to_motion, motion_to_features
+from ..motion.motion import Motion
 
 CORRUPTION_SCALES = (0.2, 1.5)
 """The faults of a segment are scaled by a factor between these."""
-BLOCK_BATCHES = 100
+VARIED_SHARE = 0.75
+"""Of the segments whose stance is varied, see `vary_stance`; the others are as they were danced."""
+BLOCK_BATCHES = 150
 BLOCK_SEGMENTS = 256
 SEGMENT_WINDOWS = 2
-"""Every 100 batches, 256 segments of two windows' length are corrupted anew, and windows are drawn from these."""
+"""Every 150 batches, 256 segments of two windows' length are corrupted anew, and windows are drawn from these."""
 EVAL_SEED = 12345
 
 _PERFORMER_PATTERNS = {"CMU": r"cmu_(\d+)_", "Motorica/LDA": r"_(d\d+)_"}
@@ -75,19 +79,9 @@ def split_by_performer(
     return splits
 
 
-def corrupted_features(
-    clean: np.ndarray, corruption: Corruption, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of a clean dance and of its corrupted copy, each `(frames, 269)` float32.
-
-    Args:
-        clean: Features on our neutral body.
-        corruption: Sizes of the faults at scale 1; the scale is drawn.
-        generator: Draws scale and faults.
-    """
-    motion = features_to_motion(torch.from_numpy(np.array(clean)))
-    corrupted = corrupt(motion, corruption.scaled(generator.uniform(*CORRUPTION_SCALES)), generator)
-    return np.array(clean, dtype=np.float32), motion_to_features(corrupted).numpy()
+def corrupt_at_random(motion: Motion, corruption: Corruption, generator: np.random.Generator) -> Motion:
+    """Put faults of a random scale into a dance."""
+    return corrupt(motion, corruption.scaled(generator.uniform(*CORRUPTION_SCALES)), generator)
 
 
 class RestorationSampler:
@@ -147,7 +141,11 @@ class RestorationSampler:
         for clip_index in generator.choice(len(self.features), BLOCK_SEGMENTS, p=self.probabilities):
             features = self.features[clip_index]
             start = generator.integers(max(1, len(features) - length + 1))
-            segments.append(corrupted_features(features[start : start + length], self.corruption, generator))
+            clean = features_to_motion(torch.from_numpy(features[start : start + length]))
+            if generator.random() < VARIED_SHARE:
+                clean = vary_stance(clean, StanceVariation(), generator)
+            corrupted = corrupt_at_random(clean, self.corruption, generator)
+            segments.append((motion_to_features(clean).numpy(), motion_to_features(corrupted).numpy()))
         return segments
 
 
@@ -200,7 +198,9 @@ def evaluation_windows(
     windows = []
     for index, clip in enumerate(clips):
         generator = np.random.default_rng((EVAL_SEED, index))
-        clean, corrupted = corrupted_features(np.array(data.features(clip)), corruption, generator)
+        clean = np.array(data.features(clip))
+        motion = corrupt_at_random(features_to_motion(torch.from_numpy(clean)), corruption, generator)
+        corrupted = motion_to_features(motion).numpy()
         for start in range(0, max(1, len(clean) - window_frames + 1), window_frames):
             windows.append((clean[start : start + window_frames], corrupted[start : start + window_frames]))
     return windows
