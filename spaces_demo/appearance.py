@@ -1,0 +1,125 @@
+"""How the Space looks: theme, style sheet, and the texts around the controls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HEADER = """
+<header class="masthead">
+  <h1>InfiniteDance</h1>
+  <p>A song goes in, a 3D dance comes out.</p>
+</header>
+"""
+INTRODUCTION = """
+<footer class="notes">
+  <p>Songs and dances are deleted from here after an hour. The model was trained on ballroom dances, for research and
+  non-commercial use. Left limbs are blue, right limbs orange; rings mark feet that stand.</p>
+</footer>
+"""
+CSS = """
+.gradio-container { width: 100%; max-width: 1240px !important; margin: 0 auto !important; }
+.masthead { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 16px; padding: 8px 2px 0; }
+.masthead h1 { margin: 0; font-size: 26px; font-weight: 700; letter-spacing: -0.02em; color: var(--body-text-color); }
+.masthead p, .notes p { margin: 0; color: var(--body-text-color-subdued); }
+.notes p { font-size: 13px; max-width: 80ch; }
+.html-container { padding: 0 !important; }
+#stage { min-height: 560px; }
+#stage [data-testid="status-tracker"] .error, #stage .clear-status { display: none; }
+#stage .progress-level {
+  position: absolute; left: 50%; top: 68%; transform: translate(-50%, -50%); width: min(360px, 80%);
+  padding: 14px 18px; box-sizing: border-box; border-radius: 10px; background: var(--block-background-fill);
+  border: 1px solid var(--border-color-primary);
+}
+#stage .progress-bar-wrap {
+  width: 100%; height: 8px; border: 0; border-radius: 4px; background: var(--border-color-primary); overflow: hidden;
+}
+#stage .pending .stage-empty p { visibility: hidden; }
+#stage .progress-level-inner, #stage .progress-text { font-family: inherit; font-size: 14px; }
+#stage .stage-empty {
+  height: 560px; display: flex; flex-direction: column; align-items: center; justify-content: center; gap: 16px;
+  border: 1px dashed var(--border-color-primary); border-radius: 12px; color: var(--body-text-color-subdued);
+  background: var(--background-fill-secondary); text-align: center; padding: 24px; box-sizing: border-box;
+}
+#stage .stage-empty[hidden], #stage .stage-host[hidden] { display: none; }
+#stage .stage-empty svg { width: 96px; height: 96px; fill: currentColor; stroke: currentColor; opacity: 0.45; }
+#stage .stage-empty p { margin: 0; max-width: 32ch; }
+.evaluation h3 { margin: 4px 0 8px; font-size: 16px; }
+#card .evaluation table { width: 100%; margin: 0; border-collapse: collapse; font-size: 14px; }
+#card .evaluation :is(table, thead, tbody, tr, th, td) { border: 0; background: none; }
+#card .evaluation :is(th, td) {
+  padding: 8px 12px 8px 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--border-color-primary);
+}
+.evaluation td { white-space: nowrap; font-variant-numeric: tabular-nums; }
+.evaluation thead th { font-weight: 500; color: var(--body-text-color-subdued); font-size: 12px; }
+.evaluation tbody th { font-weight: 600; }
+.evaluation small { display: block; font-weight: 400; color: var(--body-text-color-subdued); }
+.evaluation p { margin: 10px 0 0; }
+.downloads { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); gap: 16px; align-items: start; }
+.downloads video { width: 100%; border-radius: 10px; background: #0003; }
+.downloads .waiting {
+  margin: 0; aspect-ratio: 16 / 9; display: grid; place-items: center; border-radius: 10px;
+  border: 1px dashed var(--border-color-primary); color: var(--body-text-color-subdued);
+}
+.downloads ul { list-style: none; margin: 0; padding: 0; font-size: 14px; }
+.downloads li {
+  display: grid; grid-template-columns: 92px 1fr auto; gap: 8px; align-items: baseline; padding: 5px 0;
+  border-bottom: 1px solid var(--border-color-primary);
+}
+.downloads a { font-weight: 600; color: var(--link-text-color); }
+.downloads small, .downloads span { color: var(--body-text-color-subdued); }
+.downloads .missing { grid-column: 1 / -1; margin: 0; font-size: 13px; color: var(--body-text-color-subdued); }
+@media (max-width: 640px) {
+  .downloads { grid-template-columns: 1fr; }
+  #stage, #stage .stage-empty { min-height: 0; }
+  #stage .stage-empty { height: 320px; }
+}
+"""
+
+
+def make_theme() -> Any:
+    """Return the Gradio theme: the viewer's colours, and fonts of the visitor's system, so that none is fetched."""
+    import gradio as gr
+
+    return gr.themes.Soft(
+        primary_hue="violet",
+        neutral_hue="slate",
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "Consolas", "monospace"],
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="#11141a",
+        block_background_fill="white",
+        block_background_fill_dark="#1a1f29",
+        block_border_width="1px",
+        block_border_width_dark="1px",
+        block_border_color="*neutral_200",
+        block_border_color_dark="#2a303b",
+        block_shadow="none",
+        input_border_width="1px",
+        input_border_width_dark="1px",
+        input_border_color="*neutral_300",
+        input_border_color_dark="#3a4252",
+        button_border_width="1px",
+        button_secondary_border_color="*neutral_300",
+        button_secondary_border_color_dark="#3a4252",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_dark="#1a1f29",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        block_title_background_fill="none",
+        block_title_background_fill_dark="none",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_padding="0",
+        block_label_background_fill="none",
+        block_label_background_fill_dark="none",
+        block_label_text_color="*body_text_color",
+        block_label_text_color_dark="*body_text_color",
+        button_primary_background_fill="#5b45e0",
+        button_primary_background_fill_dark="#5b45e0",
+        button_primary_background_fill_hover="#4733c4",
+        button_primary_background_fill_hover_dark="#6f5bea",
+    )

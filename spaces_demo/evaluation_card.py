@@ -1,0 +1,116 @@
+"""The evaluation card of one dance: what it scores, beside what real dances score, and which references led it."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from ..audio.beats import BeatClock
+from ..motion.motion import Motion
+from ..pipeline import Dance
+from ..training.dance_measures import Dance as MeasuredDance
+from ..training.dance_measures import Song, measure_body, measure_music
+
+REAL_JOINT_SPEED = 0.8
+"""Mean joint speed of real ballroom dances, m/s; only decides which share of a dance counts as frozen."""
+
+# The values of real dances are those of docs/metrics.md, on held-out songs.
+_ROWS = (
+    (
+        "beat_score_beyond_chance",
+        "Beat score beyond chance",
+        "{:+.3f}",
+        "+0.03",
+        "How much nearer than by chance the beats of song and dance are: 0 is chance. One dance scatters by 0.05.",
+    ),
+    (
+        "pulse_lock",
+        "Pulse lock",
+        "{:.1f}",
+        "9.6",
+        "How strongly the dance pulses with the song: about 1 with any other song. It grows with the length.",
+    ),
+    (
+        "slide_mm_per_frame",
+        "Slide of planted feet",
+        "{:.1f} mm a frame",
+        "4.3 mm",
+        "How far feet slide that touch the floor: 0 is planted.",
+    ),
+)
+
+
+def evaluation_card(dance: Dance) -> dict[str, Any]:
+    """Measure a dance, as values that JSON can hold; `None` for what a dance of this length cannot tell."""
+    positions = dance.motion.joint_positions().astype(np.float64)
+    song = _song(dance.motion)
+    card: dict[str, Any] = {"tempo_bpm": None, "beat_score_beyond_chance": None, "pulse_lock": None}
+    if song is not None:
+        music = measure_music(MeasuredDance("dance", positions, song), [song])
+        card |= {
+            "tempo_bpm": song.bpm,
+            "beat_score_beyond_chance": music["alignment_music_excess"],
+            "pulse_lock": music["pulse_lock"],
+        }
+    card["slide_mm_per_frame"] = measure_body(positions, REAL_JOINT_SPEED)["slide"]
+    card = {name: None if value is None or math.isnan(value) else round(value, 4) for name, value in card.items()}
+    card["copy_report"] = None if dance.copy_report is None else dance.copy_report.to_dict()
+    hits = {hit.clip_id: hit for window in dance.references for hit in window.hits}
+    card["references"] = [
+        {"clip_id": hit.clip_id, "genre": hit.genre, "source": hit.source, "licence": hit.licence}
+        for hit in hits.values()
+    ]
+    return card
+
+
+def card_html(card: dict[str, Any], title: str) -> str:
+    """Return a card as an HTML table, with the references below it."""
+    rows = "".join(
+        f'<tr><th scope="row">{name}<small>{explanation}</small></th>'
+        f"<td>{'too short to tell' if card[key] is None else form.format(card[key])}</td><td>{real}</td></tr>"
+        for key, name, form, real, explanation in _ROWS
+    )
+    tempo = "" if card["tempo_bpm"] is None else f" The song was heard at {card['tempo_bpm']:.0f} beats a minute."
+    return (
+        f'<div class="evaluation"><h3>{escape(title)}</h3><table><thead><tr><th scope="col">Measure</th>'
+        f'<th scope="col">This dance</th><th scope="col">Real dances</th></tr></thead><tbody>{rows}{_copy_row(card)}'
+        f"</tbody></table><p>{_references_text(card)}{tempo}</p></div>"
+    )
+
+
+def _copy_row(card: dict[str, Any]) -> str:
+    report = card["copy_report"]
+    if report is None:
+        return ""
+    explanation = (
+        "Share of two-second pieces nearer than 20 mm to a reference. The nearest is "
+        f"{report['nearest_millimetres']:.0f} mm away; the longest run of shared codes has "
+        f"{report['longest_run_tokens']} tokens."
+    )
+    return (
+        f'<tr><th scope="row">Copied from the references<small>{explanation}</small></th>'
+        f"<td>{100 * report['copied_share']:.0f} %</td><td>0 %</td></tr>"
+    )
+
+
+def _references_text(card: dict[str, Any]) -> str:
+    if not card["references"]:
+        return "No reference dance led it."
+    names = "; ".join(
+        f"<b>{escape(reference['clip_id'])}</b> ({escape(reference['genre'])}, {escape(str(reference['licence']))})"
+        for reference in card["references"]
+    )
+    return f"Led by {names}."
+
+
+def _song(motion: Motion) -> Song | None:
+    """Return the song from the beats that the pipeline wrote down; `None` with fewer than two."""
+    beats, downbeats = (motion.provenance[f"{kind}_times_seconds"] for kind in ("beat", "downbeat"))
+    if len(beats) < 2:
+        return None
+    first = beats.index(downbeats[0]) if downbeats else 0
+    beats_per_bar = beats.index(downbeats[1]) - first if len(downbeats) > 1 else 4
+    return Song("song", BeatClock(np.array(beats), beats_per_bar, first), motion.duration_seconds)

@@ -1,0 +1,296 @@
+"""The Gradio Space: its page, its API endpoint, its queue, and its start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..motion.extras import require_extra
+from ..pipeline import DEFAULT_MODEL, DEMO_SONG
+from .appearance import CSS, HEADER, INTRODUCTION, make_theme
+from .evaluation_card import card_html
+from .limits import SpaceLimits
+from .studio import DOWNLOADS, MAX_SEED, DanceRequest, DanceSet, Studio, load_pipeline
+from .viewer_component import downloads_value, make_downloads, make_viewer, viewer_value
+from .visitor_files import VisitorFiles
+
+ANY_GENRE = "any"
+
+
+def build_demo(studio: Studio) -> Any:
+    """Return the page as `gradio.Blocks`, with its queue.
+
+    Args:
+        studio: Makes the dances.
+    """
+    import gradio as gr
+
+    limits = studio.limits
+    with gr.Blocks(title="InfiniteDance", analytics_enabled=False) as demo:
+        gr.HTML(HEADER)
+        dances = gr.State(None)
+        with gr.Row(elem_id="columns"):
+            with gr.Column(scale=4, min_width=300, elem_id="inputs"):
+                inputs = _make_inputs(studio)
+                start = gr.Button("Make a dance", variant="primary", size="lg", elem_id="start")
+            with gr.Column(scale=7, min_width=300, elem_id="results"):
+                viewer = make_viewer()
+                with gr.Row(visible=False) as chooser:
+                    shown = gr.Radio([], label="Show", elem_id="shown")
+                    beside = gr.Radio([], label="Beside it", elem_id="beside")
+                downloads = make_downloads()
+                card = gr.HTML(elem_id="card")
+        gr.HTML(INTRODUCTION)
+
+        def make(*values: Any, progress: Any = gr.Progress()) -> list[Any]:  # noqa: B008
+            made = _make(studio, dict(zip(inputs, values, strict=True)), progress)
+            names = [(f"Seed {variant.seed}", index) for index, variant in enumerate(made.variants)]
+            return [
+                made,
+                gr.Row(visible=len(names) > 1),
+                gr.Radio(choices=names, value=0),
+                gr.Radio(choices=[("Nothing", -1), *names], value=-1),
+            ]
+
+        def show(made: DanceSet, index: int, other: int) -> list[Any]:
+            variant = made.variants[index]
+            indices = [index] if other in (-1, index) else [index, other]
+            return [_told(viewer_value, made, indices), card_html(variant.card, f"How seed {variant.seed} dances")]
+
+        def write(made: DanceSet, index: int) -> dict[str, Any]:
+            return downloads_value(_told(studio.write, made, index, [each for each in DOWNLOADS if each != ".mp4"]))
+
+        def draw(made: DanceSet, index: int) -> dict[str, Any]:
+            return downloads_value(_told(studio.write, made, index, list(DOWNLOADS)))
+
+        # One piece of work at a time: two would only take turns on the processor and hold twice the memory.
+        work: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1, "api_visibility": "private"}
+        quick: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+        made = start.click(
+            make, list(inputs.values()), [dances, chooser, shown, beside], show_progress_on=viewer, **work
+        )
+        chosen = [dances, shown, beside]
+        for event in (made.success, shown.input, beside.input):
+            event(show, chosen, [viewer, card], **quick)
+        for event in (made.success, shown.input):
+            event(write, [dances, shown], downloads, show_progress="hidden", **work).success(
+                draw, [dances, shown], downloads, show_progress="hidden", **work
+            )
+        _add_endpoint(studio, inputs)
+    return demo.queue(max_size=limits.max_queue)
+
+
+def _make_inputs(studio: Studio) -> dict[str, Any]:
+    """Return the controls by the names of the endpoint's arguments."""
+    import gradio as gr
+
+    limits = studio.limits
+    song = gr.Audio(
+        label="Song", sources=["upload", "microphone"], type="filepath", elem_id="song", buttons=[], editable=False
+    )
+    example = gr.Button("Use the example song, a waltz", size="sm", elem_id="example")
+    genre = gr.Dropdown(
+        [(each.capitalize(), each) for each in (ANY_GENRE, *studio.pipeline.genres)],
+        value=ANY_GENRE,
+        label="Genre",
+        elem_id="genre",
+    )
+    seconds = gr.Slider(
+        5, limits.max_dance_seconds, 30, step=1, label="Length in seconds", info="Less where the song ends."
+    )
+    with gr.Accordion("More options", open=False, elem_id="more"):
+        start_seconds = gr.Number(0, label="Start of the dance in the song, seconds", minimum=0)
+        seed = gr.Number(
+            0, label="Seed", info="Another seed, another dance.", precision=0, minimum=0, maximum=MAX_SEED
+        )
+        guidance_scale = gr.Slider(
+            0,
+            limits.max_guidance_scale,
+            2,
+            step=0.1,
+            label="Guidance",
+            info="How strongly music and genre lead: 1 as learnt, more is stricter.",
+        )
+        num_variants = gr.Slider(
+            1, limits.max_variants, 1, step=1, label="Variants", info="Dances to compare, with one seed after another."
+        )
+        has_references = not studio.no_references
+        num_references = gr.Slider(
+            0,
+            max(1, studio.pipeline.model.config.max_references),
+            0,
+            step=1,
+            label="Reference dances",
+            info=studio.no_references or "Dances of the library, found by the music, that lead at any moment.",
+            interactive=has_references,
+        )
+        pinned_references = gr.Dropdown(
+            studio.reference_names,
+            value=[],
+            multiselect=True,
+            label="Pinned references",
+            info="They lead throughout, and count among the reference dances.",
+            interactive=has_references,
+            visible=has_references,
+        )
+    example.click(
+        lambda: [str(DEMO_SONG), "waltz" if "waltz" in studio.pipeline.genres else ANY_GENRE],
+        None,
+        [song, genre],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return {
+        "song": song,
+        "genre": genre,
+        "seconds": seconds,
+        "start_seconds": start_seconds,
+        "seed": seed,
+        "guidance_scale": guidance_scale,
+        "num_variants": num_variants,
+        "num_references": num_references,
+        "pinned_references": pinned_references,
+    }
+
+
+def _add_endpoint(studio: Studio, inputs: dict[str, Any]) -> None:
+    """Add `/dance` for programs: files and cards instead of a page."""
+    import gradio as gr
+
+    formats = gr.CheckboxGroup(list(DOWNLOADS), value=[".glb", ".npz"], label="Formats", visible=False)
+    files = gr.Files(label="Files", visible=False)
+    report = gr.JSON(label="Evaluation cards", visible=False)
+
+    def dance(
+        song: str,
+        genre: str = ANY_GENRE,
+        seconds: float = 30,
+        start_seconds: float = 0,
+        seed: int = 0,
+        guidance_scale: float = 2,
+        num_variants: int = 1,
+        num_references: int = 0,
+        pinned_references: list[str] | None = None,
+        formats: list[str] | None = None,
+        progress: Any = gr.Progress(),  # noqa: B008
+    ) -> tuple[list[str], list[dict[str, Any]]]:
+        """Make dances to a song; return their files, and the evaluation card of each."""
+        values = {
+            "song": song,
+            "genre": genre,
+            "seconds": seconds,
+            "start_seconds": start_seconds,
+            "seed": seed,
+            "guidance_scale": guidance_scale,
+            "num_variants": num_variants,
+            "num_references": num_references,
+            "pinned_references": pinned_references or [],
+        }
+        made = _make(studio, values, progress)
+        paths: list[str] = []
+        for index in range(len(made.variants)):
+            paths += map(str, _told(studio.write, made, index, formats or []).values())
+        return paths, [{"seed": variant.seed, **variant.card} for variant in made.variants]
+
+    gr.Button(visible=False).click(
+        dance,
+        [*inputs.values(), formats],
+        [files, report],
+        api_name="dance",
+        concurrency_id="work",
+        concurrency_limit=1,
+    )
+
+
+def _make(studio: Studio, values: dict[str, Any], progress: Any) -> DanceSet:
+    import gradio as gr
+
+    song = values.pop("song")
+    if not song:
+        raise gr.Error(
+            "Choose a song first, record one, or use the example.",
+            title="No song",
+            duration=None,
+            print_exception=False,
+        )
+    genre = values.pop("genre")
+    request = DanceRequest(genre=None if genre == ANY_GENRE else genre, **values)
+    return _told(studio.make, Path(song), request, lambda stage, share: progress(share, desc=stage))
+
+
+def _told(function: Any, *arguments: Any) -> Any:
+    """Call a function; what the visitor did wrong is told to the visitor."""
+    import gradio as gr
+
+    try:
+        return function(*arguments)
+    except (ValueError, FileNotFoundError) as error:
+        raise gr.Error(str(error), title="That did not work", duration=None, print_exception=False) from error
+
+
+@contextmanager
+def running_space(
+    model: str | Path = DEFAULT_MODEL,
+    references: Path | None = None,
+    *,
+    limits: SpaceLimits = SpaceLimits(),  # noqa: B008
+    server_port: int | None = None,
+    opens_browser: bool = False,
+) -> Iterator[tuple[Any, str]]:
+    """Start a Space; yield its `gradio.Blocks` and its address; at its end nothing of a visitor is left.
+
+    Args:
+        model: Folder or Hub name of a model.
+        references: Library of reference dances; by default the one that ships, if there is one.
+        limits: What each visitor may cost.
+        server_port: A free one from 7860 on if not given.
+        opens_browser: Open the page in the default browser.
+
+    Raises:
+        ImportError: If the extra `demo` is not installed.
+        FileNotFoundError: If there is no such model or library.
+    """
+    require_extra("gradio", "demo", "The Space")
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    with VisitorFiles.temporary(60 * limits.keep_minutes) as files:
+        before = os.environ.get("GRADIO_TEMP_DIR")
+        os.environ["GRADIO_TEMP_DIR"] = str(files.root)  # uploads and downloads, swept with the rest
+        pipeline, no_references = load_pipeline(model, references)
+        demo = build_demo(Studio(pipeline, files, limits, no_references))
+        try:
+            _, url, _ = demo.launch(
+                server_port=server_port,
+                inbrowser=opens_browser,
+                prevent_thread_lock=True,
+                quiet=True,
+                max_file_size=f"{limits.max_file_megabytes}mb",
+                state_session_capacity=1000,
+                ssr_mode=False,
+                footer_links=["api"],
+                theme=make_theme(),
+                css=CSS,
+            )
+            yield demo, url
+        finally:
+            demo.close(verbose=False)
+            if before is None:
+                del os.environ["GRADIO_TEMP_DIR"]
+            else:
+                os.environ["GRADIO_TEMP_DIR"] = before
+
+
+def launch(model: str | Path = DEFAULT_MODEL, references: Path | None = None, **options: Any) -> None:
+    """Start a Space and serve it until Ctrl-C.
+
+    Args:
+        model: As `running_space`, like all that follows.
+        references: See `running_space`.
+        **options: See `running_space`.
+    """
+    with running_space(model, references, **options) as (demo, url):
+        print(f"{url}  (Ctrl-C ends)", flush=True)
+        demo.block_thread()
