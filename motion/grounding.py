@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .contacts import detect_foot_contacts, fit_floor_height
+from .contacts import CONTACT_HEIGHT_METRES, detect_foot_contacts, fit_floor_height
 from .motion import Motion
 from .rotations import matrix_to_quaternion, quaternion_to_matrix, shortest_rotation
 from .skeleton import CONTACT_JOINTS
@@ -33,25 +33,36 @@ def level_floor(motion: Motion) -> Motion:
         The dance with another root path and root rotation; its contacts are detected anew.
     """
     grounded = _shifted(motion, fit_floor_height(motion.joint_positions(), motion.skeleton))
+    contacts = _standing_feet(grounded)
     for _ in range(_MAX_ROUNDS):
-        normal, height = _fit_plane(grounded)
+        normal, height = _fit_plane(grounded, contacts)
         turned = _turned(grounded, normal)
         levelled = _shifted(turned, height)
         moved = np.abs(levelled.root_positions - grounded.root_positions).max()
         grounded = levelled
+        contacts = detect_foot_contacts(grounded.joint_positions(), grounded.frame_rate, grounded.skeleton)
         if moved < 1e-3:
             break
-    contacts = detect_foot_contacts(grounded.joint_positions(), grounded.frame_rate, grounded.skeleton)
     return replace(grounded, foot_contacts=contacts)
 
 
-def _fit_plane(motion: Motion) -> tuple[np.ndarray, float]:
-    """Return the floor's normal `(3,)` and its height at the origin after it was turned level, metres."""
-    positions = motion.joint_positions()
-    contacts = detect_foot_contacts(positions, motion.frame_rate, motion.skeleton)
-    feet = positions[:, list(CONTACT_JOINTS)].astype(np.float64)
+def _rested_feet(motion: Motion) -> np.ndarray:
+    """Return the places of the feet, `(frames, 4, 3)`, metres, less their rest heights."""
+    feet = motion.joint_positions()[:, list(CONTACT_JOINTS)].astype(np.float64)
     feet[..., 1] -= motion.skeleton.contact_rest_heights
-    touches = feet[contacts]
+    return feet
+
+
+def _standing_feet(motion: Motion) -> np.ndarray:
+    """Mark feet that are slow and no higher than the other one, `(frames, 4)`: a slope is not known to be low yet."""
+    slow = detect_foot_contacts(motion.joint_positions(), motion.frame_rate, motion.skeleton, height_threshold=np.inf)
+    heights = _rested_feet(motion)[..., 1]
+    return slow & (heights < heights.min(axis=1, keepdims=True) + CONTACT_HEIGHT_METRES)
+
+
+def _fit_plane(motion: Motion, contacts: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the floor's normal `(3,)` and its height at the origin after it was turned level, metres."""
+    touches = _rested_feet(motion)[contacts]
     up = np.array([0.0, 1.0, 0.0])
     if len(touches) < _MIN_TOUCHES:
         return up, 0.0
