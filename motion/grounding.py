@@ -20,14 +20,17 @@ _MIN_TOUCHES = 30
 _MAX_ROUNDS = 5
 
 
-def level_floor(motion: Motion) -> Motion:
+def level_floor(motion: Motion, *, fits_slope: bool = True) -> Motion:
     """Turn and shift a dance as a whole so that the floor under its feet is level and at y = 0.
+
+    Where most feet stand is where the floor is: steadier than `put_on_floor`, which goes by the lowest moments.
 
     The floor is the plane that feet in contact rest on, by least squares; what touches it is then found again, until
     nothing changes. Where the feet touch too few places to tell a slope, only the height is corrected.
 
     Args:
         motion: A dance over any floor that is less steep than 15 degrees.
+        fits_slope: Otherwise only the height is corrected.
 
     Returns:
         The dance with another root path and root rotation; its contacts are detected anew.
@@ -35,7 +38,7 @@ def level_floor(motion: Motion) -> Motion:
     grounded = _shifted(motion, fit_floor_height(motion.joint_positions(), motion.skeleton))
     contacts = _standing_feet(grounded)
     for _ in range(_MAX_ROUNDS):
-        normal, height = _fit_plane(grounded, contacts)
+        normal, height = _fit_plane(grounded, contacts, fits_slope)
         turned = _turned(grounded, normal)
         levelled = _shifted(turned, height)
         moved = np.abs(levelled.root_positions - grounded.root_positions).max()
@@ -60,7 +63,7 @@ def _standing_feet(motion: Motion) -> np.ndarray:
     return slow & (heights < heights.min(axis=1, keepdims=True) + CONTACT_HEIGHT_METRES)
 
 
-def _fit_plane(motion: Motion, contacts: np.ndarray) -> tuple[np.ndarray, float]:
+def _fit_plane(motion: Motion, contacts: np.ndarray, fits_slope: bool) -> tuple[np.ndarray, float]:
     """Return the floor's normal `(3,)` and its height at the origin after it was turned level, metres."""
     touches = _rested_feet(motion)[contacts]
     up = np.array([0.0, 1.0, 0.0])
@@ -68,7 +71,7 @@ def _fit_plane(motion: Motion, contacts: np.ndarray) -> tuple[np.ndarray, float]
         return up, 0.0
     centre = touches.mean(axis=0)
     spread = np.sqrt(np.linalg.eigvalsh(np.cov((touches - centre)[:, [0, 2]].T))[0])
-    if spread < MIN_SPREAD_METRES:
+    if spread < MIN_SPREAD_METRES or not fits_slope:
         return up, float(np.median(touches[:, 1]))
     slopes = np.linalg.lstsq((touches - centre)[:, [0, 2]], touches[:, 1] - centre[1], rcond=None)[0]
     normal = np.array([-slopes[0], 1.0, -slopes[1]]) / np.sqrt(1 + slopes @ slopes)

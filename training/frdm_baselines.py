@@ -9,10 +9,10 @@ import torch
 from scipy.signal import savgol_filter
 
 from ..motion.carry_back import fade_corrections, runs
+from ..motion.grounding import level_floor
 from ..motion.kinematics import forward_kinematics, local_rotations
 from ..motion.leg_ik import SIDES, reach_with_leg
 from ..motion.motion import Motion
-from ..motion.retargeting import put_on_floor
 from ..motion.rotations import matrix_to_quaternion
 from ..motion.skeleton import CONTACT_JOINTS, PARENTS
 
@@ -30,7 +30,8 @@ def smooth_savgol(motion: Motion) -> Motion:
     rotations = savgol_filter(rotations, SAVGOL_FRAMES, SAVGOL_ORDER, axis=0)
     root_positions = savgol_filter(motion.root_positions.astype(np.float64), SAVGOL_FRAMES, SAVGOL_ORDER, axis=0)
     rotations /= np.linalg.norm(rotations, axis=-1, keepdims=True)
-    return put_on_floor(replace(motion, root_positions=root_positions, joint_rotations=rotations, foot_contacts=None))
+    smooth = replace(motion, root_positions=root_positions, joint_rotations=rotations, foot_contacts=None)
+    return level_floor(smooth, fits_slope=False)
 
 
 def lock_feet(motion: Motion) -> Motion:
@@ -39,7 +40,7 @@ def lock_feet(motion: Motion) -> Motion:
     As Holden's and LODGE's post-processing: contacts by height and speed, two-bone inverse kinematics.
 
     Args:
-        motion: A dance on the floor with contacts, as `put_on_floor` returns it.
+        motion: A dance on the floor with contacts, as `level_floor` returns it.
     """
     offsets = torch.from_numpy(motion.skeleton.offsets)
     root_positions = torch.from_numpy(motion.root_positions).double()

@@ -15,6 +15,7 @@ from ..dataset_builder.stance import StanceVariation, vary_stance
 from ..modeling.modeling_frdm import FrdmModel
 from ..modeling.scheduling_frdm import FrdmScheduler
 from ..motion.features import NUM_FEATURES, features_to_motion, motion_to_features
+from ..motion.grounding import level_floor
 from ..motion.motion import Motion
 
 CORRUPTION_SCALES = (0.2, 1.5)
@@ -79,6 +80,11 @@ def split_by_performer(
     return splits
 
 
+def clean_dance(data: PreparedClips, clip: PreparedClip) -> Motion:
+    """Return a dance whose floor is where its feet stand; that of prepared clips may be a centimetre off."""
+    return level_floor(features_to_motion(torch.from_numpy(np.array(data.features(clip)))), fits_slope=False)
+
+
 def corrupt_at_random(motion: Motion, corruption: Corruption, generator: np.random.Generator) -> Motion:
     """Put faults of a random scale into a dance."""
     return corrupt(motion, corruption.scaled(generator.uniform(*CORRUPTION_SCALES)), generator)
@@ -109,8 +115,8 @@ class RestorationSampler:
         corruption: Corruption,
         seed: tuple[int, ...],
     ):
-        self.features = [np.array(data.features(clip)) for clip in clips]
-        self.probabilities = np.array([len(features) for features in self.features], dtype=float)
+        self.dances = [clean_dance(data, clip) for clip in clips]
+        self.probabilities = np.array([dance.num_frames for dance in self.dances], dtype=float)
         self.probabilities /= self.probabilities.sum()
         self.model = model
         self.scheduler = FrdmScheduler(model.config.num_train_timesteps)
@@ -138,10 +144,10 @@ class RestorationSampler:
         generator = np.random.default_rng((*self.seed, 0, block))
         length = SEGMENT_WINDOWS * self.window_frames
         segments = []
-        for clip_index in generator.choice(len(self.features), BLOCK_SEGMENTS, p=self.probabilities):
-            features = self.features[clip_index]
-            start = generator.integers(max(1, len(features) - length + 1))
-            clean = features_to_motion(torch.from_numpy(features[start : start + length]))
+        for clip_index in generator.choice(len(self.dances), BLOCK_SEGMENTS, p=self.probabilities):
+            dance = self.dances[clip_index]
+            start = generator.integers(max(1, dance.num_frames - length + 1))
+            clean = dance.cut(start, min(start + length, dance.num_frames))
             if generator.random() < VARIED_SHARE:
                 clean = vary_stance(clean, StanceVariation(), generator)
             corrupted = corrupt_at_random(clean, self.corruption, generator)
@@ -198,9 +204,9 @@ def evaluation_windows(
     windows = []
     for index, clip in enumerate(clips):
         generator = np.random.default_rng((EVAL_SEED, index))
-        clean = np.array(data.features(clip))
-        motion = corrupt_at_random(features_to_motion(torch.from_numpy(clean)), corruption, generator)
-        corrupted = motion_to_features(motion).numpy()
+        dance = clean_dance(data, clip)
+        clean = motion_to_features(dance).numpy()
+        corrupted = motion_to_features(corrupt_at_random(dance, corruption, generator)).numpy()
         for start in range(0, max(1, len(clean) - window_frames + 1), window_frames):
             windows.append((clean[start : start + window_frames], corrupted[start : start + window_frames]))
     return windows

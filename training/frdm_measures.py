@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from ..dataset_builder.corruption import Corruption
 from ..dataset_builder.prepared import PreparedClip, PreparedClips
@@ -21,11 +20,10 @@ from ..evaluation.foot_contact import (
 from ..evaluation.physics import jitter
 from ..evaluation.reconstruction import mpjpe_mm
 from ..motion.contacts import CONTACT_HEIGHT_METRES
-from ..motion.features import features_to_motion
+from ..motion.grounding import level_floor
 from ..motion.motion import Motion
-from ..motion.retargeting import put_on_floor
 from ..motion.skeleton import CONTACT_JOINTS
-from .frdm_data import EVAL_SEED, corrupt_at_random
+from .frdm_data import EVAL_SEED, clean_dance, corrupt_at_random
 
 SEGMENT_FRAMES = 300
 """Clips are measured in pieces of 10 s; a piece of less than half of it is left out, unless it is the whole clip."""
@@ -70,8 +68,9 @@ def made_cases(data: PreparedClips, clips: Sequence[PreparedClip]) -> list[Case]
     cases = []
     for index, clip in enumerate(clips):
         generator = np.random.default_rng((EVAL_SEED, index))
-        truth = features_to_motion(torch.from_numpy(np.array(data.features(clip))))
-        cases.append(Case(put_on_floor(corrupt_at_random(truth, Corruption(), generator)), truth))
+        truth = clean_dance(data, clip)
+        corrupted = corrupt_at_random(truth, Corruption(), generator)
+        cases.append(Case(level_floor(corrupted, fits_slope=False), truth))
     return cases
 
 

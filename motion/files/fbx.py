@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from .gltf import write_glb
 from .notes import export_notes
 
 _SCRIPT = Path(__file__).with_name("fbx_in_blender.py")
-_UNITS_PER_METRE = 100
 
 
 def write_fbx(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None = None, names: str = "smpl") -> None:
@@ -51,13 +49,7 @@ def write_fbx(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
             "num_frames": motion.num_frames,
             "notes": json.dumps(export_notes(motion, unit="centimetre")),
         }
-        large = replace(
-            motion,
-            root_positions=motion.root_positions * _UNITS_PER_METRE,
-            skeleton=motion.skeleton.scaled(_UNITS_PER_METRE),
-        )
-        mesh = None if body is None else replace(body, vertices=body.vertices * _UNITS_PER_METRE)
-        write_glb(large, job["source"], body=mesh, names=names)
+        write_glb(motion, job["source"], body=body, names=names)
         settings = Path(folder) / "job.json"
         settings.write_text(json.dumps(job), encoding="utf-8")
         result = subprocess.run([*command, "--", str(settings)], capture_output=True, text=True)

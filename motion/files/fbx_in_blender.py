@@ -7,12 +7,12 @@ from typing import Any
 
 
 def convert(job: dict[str, Any]) -> None:
-    """Read `source`, a GLB in centimetres, and write `target`, an FBX with `notes` as a property of its armature."""
+    """Read `source`, a GLB, and write `target`, an FBX with `notes` as a property of its armature."""
     import bpy
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
-    scene.unit_settings.scale_length = 0.01  # a unit is a centimetre: the FBX needs no scales on its nodes
+    scene.unit_settings.scale_length = 0.01  # the GLB is read in centimetres, and the FBX needs no scales on its nodes
     # A rate is fps / fps_base; keys are placed by it when the GLB is read, so it comes first.
     scene.render.fps = round(job["frame_rate"])
     scene.render.fps_base = round(job["frame_rate"]) / job["frame_rate"]
