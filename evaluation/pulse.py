@@ -94,27 +94,6 @@ def phase_difference_beats(phase: float, other_phase: float, cycles_per_beat: fl
     return float(((phase - other_phase) * cycles_per_beat + 0.5) % 1.0 - 0.5) / cycles_per_beat
 
 
-def beat_alignment(
-    joint_positions: np.ndarray, frame_rate: float, beat_times: np.ndarray, sigma_seconds: float = 0.1
-) -> float:
-    """Return the mean nearness of the music's beats to the moments at which the dance is slowest.
-
-    For each beat of the music `exp(-d^2 / (2 sigma^2))`, d = time to the nearest minimum of the smoothed speed. What
-    is smoothed and compared is counted in seconds, so that the frame rate does not matter.
-
-    Args:
-        joint_positions: `(frames, joints, 3)`, metres.
-        frame_rate: Hz.
-        beat_times: `(beats,)`, seconds; those outside the clip are left out.
-        sigma_seconds: Tolerance.
-
-    Returns:
-        From 0 to 1; 0 if the dance never slows down.
-    """
-    beat_times = _beats_inside(joint_positions, frame_rate, beat_times)
-    return mean_nearness(beat_times, slow_times_seconds(joint_positions, frame_rate), sigma_seconds)
-
-
 def beat_alignment_excess(
     joint_positions: np.ndarray,
     frame_rate: float,
@@ -124,13 +103,15 @@ def beat_alignment_excess(
     num_shifts: int = 30,
     seed: int = 0,
 ) -> float:
-    """Return `beat_alignment` minus that of the same dance shifted in time: 0 by chance, at any density of beats.
+    """Return `beats.alignment` over music beats minus that of the same dance shifted in time.
+
+    It is 0 by chance, at any density of beats.
 
     Args:
-        joint_positions: As in `beat_alignment`.
-        frame_rate: As in `beat_alignment`.
-        beat_times: As in `beat_alignment`.
-        sigma_seconds: As in `beat_alignment`.
+        joint_positions: `(frames, joints, 3)`, metres.
+        frame_rate: Hz.
+        beat_times: `(beats,)`, seconds; those outside the clip are left out.
+        sigma_seconds: Tolerance.
         num_shifts: Random circular shifts to average over.
         seed: Of the shifts.
     """
