@@ -34,6 +34,9 @@ test-browser: $(STAMP)
 		if [ "$$(id -u)" != 0 ]; then echo 'Install Chromium first: sudo apt-get install chromium chromium-driver'; exit 1; fi; \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; \
 	fi
+	@if ! (cd tests/browser/readers && npm install --silent --no-fund --no-audit && npm run --silent build); then \
+		echo 'Without npm and its registry the readers of exported files are not built: their tests are skipped.'; \
+	fi
 	$(BIN)/python -m pytest -m browser tests/browser
 
 # assets/viewer.js, from its sources: needs Node.js 20 or newer. Versions are exact in package.json.
