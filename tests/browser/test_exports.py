@@ -1,0 +1,144 @@
+"""Exported dances in other people's readers: three.js, three-vrm and the Khronos validator, in headless Chromium.
+
+Pictures of the body are written for a person to look at, to the folder that pytest names at the end.
+"""
+
+import base64
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from infinitedance.motion.body_mesh import human_body
+from infinitedance.motion.files import BONE_NAMES, export_motion
+
+pytest.importorskip("selenium", reason="browser: `make test-browser` installs selenium")
+
+MILLIMETRE = 1e-3
+FRAMES = [0, 1, 20, 37, 58, 59]
+STEP = 97  # every so manieth vertex
+
+
+@pytest.fixture(scope="module")
+def dance(moving_dance):
+    beats = {"beat_times_seconds": [0.5, 1.0], "downbeat_times_seconds": [0.5]}
+    return replace(moving_dance(num_frames=60), provenance={"seed": 7, **beats})
+
+
+@pytest.fixture(scope="module")
+def call(chromium, repository_root, tmp_path_factory):
+    """Call a function of readers.js; files are given as paths, numbers and names as they are."""
+    bundle = repository_root / "tests" / "browser" / "readers" / "node_modules" / "readers.js"
+    if not bundle.is_file():
+        pytest.skip("browser: tests/browser/readers is not built; `make test-browser` builds it where npm is found")
+    page = tmp_path_factory.mktemp("readers") / "readers.html"
+    shutil.copyfile(bundle, page.with_name("readers.js"))
+    page.write_text('<!doctype html><meta charset="utf-8"><script src="readers.js"></script>')
+
+    def call_reader(name, path, *arguments):
+        if chromium.current_url != page.as_uri():
+            chromium.get(page.as_uri())
+        packed = [base64.b64encode(path.read_bytes()).decode(), *arguments]
+        result = chromium.execute_async_script(
+            "const [name, values, done] = arguments;"
+            "readers[name](...values).then((value) => done({ value }), (error) => done({ error: error.stack }))",
+            name,
+            packed,
+        )
+        assert "error" not in result, result["error"]
+        return result["value"]
+
+    return call_reader
+
+
+def times(motion):
+    return [frame / motion.frame_rate for frame in FRAMES]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("human.glb", {}),
+        ("capsules.glb", {"body": "capsules", "names": "vrm"}),
+        ("bones.glb", {"body": "none", "names": "mixamo"}),
+        ("unreal.glb", {"names": "unreal"}),
+        ("dance.vrma", {}),
+    ],
+)
+@pytest.mark.parametrize("num_frames", [1, 60])
+def test_the_khronos_validator_finds_no_fault(name, options, num_frames, dance, call, tmp_path):
+    export_motion(dance.cut(0, num_frames), tmp_path / name, **options)
+    report = call("validate", tmp_path / name)
+    assert (report["numErrors"], report["numWarnings"]) == (0, 0), report["messages"]
+    assert report["info"]["animationCount"] == 1
+
+
+@pytest.mark.parametrize(("names", "body"), [("smpl", "human"), ("unreal", "human"), ("mixamo", "none")])
+def test_three_js_finds_joints_and_body_of_a_glb_where_they_are(names, body, dance, call, tmp_path):
+    export_motion(dance, tmp_path / "dance.glb", names=names, body=body)
+    first = 1 if names == "unreal" else 0
+    result = call("readGlb", tmp_path / "dance.glb", times(dance), list(range(first, first + 22)), STEP)
+    assert result["duration"] == pytest.approx(59 / 30)
+    assert result["notes"]["beat_times_seconds"] == [0.5, 1.0] and result["notes"]["provenance"] == {"seed": 7}
+    joints = np.array([place["joints"] for place in result["places"]])
+    np.testing.assert_allclose(joints, dance.joint_positions()[FRAMES], atol=MILLIMETRE)
+    vertices = np.array([place["vertices"] for place in result["places"]])
+    assert vertices.shape[1] == (
+        len(range(0, len(human_body(dance.skeleton).vertices), STEP)) if body == "human" else 0
+    )
+    if body == "human":
+        assert np.linalg.norm(vertices[:, :, None] - joints[:, None], axis=-1).min(axis=-1).max() < 0.3
+
+
+@pytest.mark.parametrize("size", [1.0, 1.4])
+def test_a_vrm_model_of_any_size_dances_a_vrm_animation(size, dance, call, tmp_path):
+    pygltflib = pytest.importorskip("pygltflib")
+    model = replace(dance, skeleton=dance.skeleton.scaled(size))
+    export_motion(model.cut(0, 1), tmp_path / "model.glb", names="vrm")
+    gltf = pygltflib.GLTF2().load_binary(str(tmp_path / "model.glb"))
+    bones = list(BONE_NAMES["vrm"])
+    gltf.extensionsUsed = ["VRMC_vrm"]
+    gltf.extensions["VRMC_vrm"] = {
+        "specVersion": "1.0",
+        "meta": {"name": "model", "authors": ["test"], "licenseUrl": "https://vrm.dev/licenses/1.0/"},
+        "humanoid": {"humanBones": {name: {"node": node} for node, name in enumerate(bones)}},
+    }
+    gltf.save_binary(str(tmp_path / "model.vrm"))
+    export_motion(dance, tmp_path / "dance.vrma")
+    encoded = base64.b64encode((tmp_path / "model.vrm").read_bytes()).decode()
+    result = call("readVrma", tmp_path / "dance.vrma", encoded, times(dance), bones)
+    assert result["duration"] == pytest.approx(59 / 30)
+    expected = replace(model, root_positions=dance.root_positions * size).joint_positions()[FRAMES]
+    np.testing.assert_allclose(np.array(result["places"]), expected, atol=MILLIMETRE)
+
+
+def test_three_js_finds_joints_and_body_of_an_fbx_where_they_are(dance, call, tmp_path):
+    try:
+        export_motion(dance, tmp_path / "dance.fbx", names="unreal")
+    except ImportError as error:
+        pytest.skip(f"browser: {error}")
+    result = call("readFbx", tmp_path / "dance.fbx", times(dance), ["root", *BONE_NAMES["unreal"]])
+    assert result["unit"] == 1  # centimetre
+    np.testing.assert_allclose(result["scales"], 1, atol=1e-5)
+    assert b'"provenance": {"seed": 7}' in (tmp_path / "dance.fbx").read_bytes()
+    joints = np.array([place["joints"] for place in result["places"]]) / 100
+    np.testing.assert_allclose(joints[:, 0], dance.root_positions[FRAMES] * [1, 0, 1], atol=MILLIMETRE)
+    np.testing.assert_allclose(joints[:, 1:], dance.joint_positions()[FRAMES], atol=MILLIMETRE)
+    export_motion(dance, tmp_path / "dance.glb", names="unreal")
+    glb = call("readGlb", tmp_path / "dance.glb", times(dance), [0], STEP)
+    boxes = [np.array([place["box"] for place in places]) for places in (result["places"], glb["places"])]
+    np.testing.assert_allclose(boxes[0] / 100, boxes[1], atol=2 * MILLIMETRE)
+
+
+def test_pictures_show_a_body_on_the_floor(dance, call, tmp_path):
+    cv2 = pytest.importorskip("cv2", reason="browser: needs the extra `video`")
+    export_motion(dance, tmp_path / "dance.glb")
+    for name, options in {"rest": {}, "frame_0": {"time": 0.0}, "frame_37": {"time": 37 / 30}}.items():
+        png = base64.b64decode(call("picture", tmp_path / "dance.glb", options))
+        (tmp_path / f"{name}.png").write_bytes(png)
+        pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).astype(int)
+        is_body = pixels[..., 0] - pixels[..., 2] > 15  # its colour is bluish
+        assert 0.05 < is_body.mean() < 0.5
+    print(json.dumps({"pictures": str(tmp_path)}))
