@@ -25,6 +25,7 @@ CSS = """
 .html-container { padding: 0 !important; }
 #stage { min-height: 560px; }
 #stage [data-testid="status-tracker"] .error, #stage .clear-status { display: none; }
+#stage [data-testid="status-tracker"] { inset: 0; height: auto; }
 #stage .progress-level {
   position: absolute; left: 50%; top: 68%; transform: translate(-50%, -50%); width: min(360px, 80%);
   padding: 14px 18px; box-sizing: border-box; border-radius: 10px; background: var(--block-background-fill);
@@ -69,7 +70,9 @@ CSS = """
 .downloads a { font-weight: 600; color: var(--link-text-color); }
 .downloads small, .downloads span { color: var(--body-text-color-subdued); }
 .downloads .missing { grid-column: 1 / -1; margin: 0; font-size: 13px; color: var(--body-text-color-subdued); }
+.dark input[type="range"] { --neutral-200: #3a4252; }
 @media (max-width: 640px) {
+  .evaluation :is(th, td) { font-size: 13px; }
   .downloads { grid-template-columns: 1fr; }
   #stage, #stage .stage-empty { min-height: 0; }
   #stage .stage-empty { height: 320px; }
@@ -89,6 +92,10 @@ def make_theme() -> Any:
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="#11141a",
+        background_fill_secondary_dark="#151920",
+        input_background_fill_dark="#11141a",
+        link_text_color="#5b45e0",
+        link_text_color_dark="#a99bff",
         block_background_fill="white",
         block_background_fill_dark="#1a1f29",
         block_border_width="1px",

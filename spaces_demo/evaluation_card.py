@@ -35,9 +35,9 @@ _ROWS = (
     ),
     (
         "slide_mm_per_frame",
-        "Slide of planted feet",
-        "{:.1f} mm a frame",
-        "4.3 mm",
+        "Slide of planted feet, mm a frame",
+        "{:.1f}",
+        "4.3",
         "How far feet slide that touch the floor: 0 is planted.",
     ),
 )
