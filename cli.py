@@ -52,6 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_view(commands.add_parser("view", help="play a dance in the browser, or two side by side, with the song"))
 
+    _add_space(commands.add_parser("space", help="serve the page where visitors turn songs into dances"))
+
     _add_restore(commands.add_parser("restore", help="plant the feet of motion files: BVH, SMPL, video estimators"))
 
     _add_evaluate(commands.add_parser("evaluate", help="measure a folder of dances, of any system, beside real ones"))
@@ -172,6 +174,29 @@ def _view(arguments: argparse.Namespace) -> None:
     else:
         write_page(show, arguments.html)
         print(f"{arguments.html}: {arguments.html.stat().st_size / 1e6:.1f} MB")
+
+
+def _add_space(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="model folder or Hub name (default: the one that ships)"
+    )
+    parser.add_argument(
+        "--references", type=Path, help="library of reference dances, from `infinitedance index` (default: as ships)"
+    )
+    parser.add_argument("--port", type=int, help="of this machine (default: a free one from 7860 on)")
+    parser.add_argument("--no-browser", action="store_true", help="print the address, open no browser")
+    parser.set_defaults(run=_space)
+
+
+def _space(arguments: argparse.Namespace) -> None:
+    from .spaces_demo.space import launch
+
+    launch(
+        arguments.model,
+        arguments.references,
+        server_port=arguments.port,
+        opens_browser=not arguments.no_browser,
+    )
 
 
 def _add_restore(parser: argparse.ArgumentParser) -> None:

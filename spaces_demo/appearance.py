@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from .limits import SpaceLimits
+
 HEADER = """
 <header class="masthead">
   <h1>InfiniteDance</h1>
   <p>A song goes in, a 3D dance comes out.</p>
 </header>
 """
-INTRODUCTION = """
+_NOTES = """
 <footer class="notes">
-  <p>Songs and dances are deleted from here after an hour. The model was trained on ballroom dances, for research and
+  <p>Songs and dances are deleted from here after {minutes:g} minutes. The model was trained on ballroom dances, for research and
   non-commercial use. Left limbs are blue, right limbs orange; rings mark feet that stand.</p>
 </footer>
 """
@@ -78,6 +80,11 @@ CSS = """
   #stage .stage-empty { height: 320px; }
 }
 """
+
+
+def notes(limits: SpaceLimits) -> str:
+    """Return what stands at the foot of the page."""
+    return _NOTES.format(minutes=limits.keep_minutes)
 
 
 def make_theme() -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..motion.extras import require_extra
 from ..pipeline import DEFAULT_MODEL, DEMO_SONG
-from .appearance import CSS, HEADER, INTRODUCTION, make_theme
+from .appearance import CSS, HEADER, make_theme, notes
 from .evaluation_card import card_html
 from .limits import SpaceLimits
 from .studio import DOWNLOADS, MAX_SEED, DanceRequest, DanceSet, Studio, load_pipeline
@@ -43,7 +43,7 @@ def build_demo(studio: Studio) -> Any:
                     beside = gr.Radio([], label="Beside it", elem_id="beside")
                 downloads = make_downloads()
                 card = gr.HTML(elem_id="card")
-        gr.HTML(INTRODUCTION)
+        gr.HTML(notes(limits))
 
         def make(*values: Any, progress: Any = gr.Progress()) -> list[Any]:  # noqa: B008
             made = _make(studio, dict(zip(inputs, values, strict=True)), progress)
