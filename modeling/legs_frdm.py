@@ -64,7 +64,7 @@ class DancerFrame:
         root, feet = fused.root_positions, fused.joint_positions
         floor_point = root * [1.0, 0.0, 1.0]
         moving = np.concatenate([root[:, None], feet], axis=1)
-        velocities = _repeat_last(np.diff(moving, axis=0)) * self.frame_rate
+        velocities = _forward_difference(moving) * self.frame_rate
         velocities = self._turn(velocities, back=True)
         local = self._turn(feet - floor_point[:, None], back=True)
         values[:, 1:3], values[:, 3] = velocities[:, 0, [0, 2]], root[:, 1]
@@ -86,7 +86,10 @@ def _joints(values: np.ndarray, num_joints: int) -> np.ndarray:
     return values.reshape(len(values), num_joints, 3).copy()
 
 
-def _repeat_last(steps: np.ndarray) -> np.ndarray:
+def _forward_difference(values: np.ndarray) -> np.ndarray:
+    if len(values) == 1:
+        return np.zeros_like(values)
+    steps = np.diff(values, axis=0)
     return np.concatenate([steps, steps[-1:]])
 
 

@@ -103,7 +103,7 @@ class _Lock:
         self, probabilities: np.ndarray, feet: np.ndarray, skeleton: Skeleton, settings: SamplerSettings
     ) -> np.ndarray:
         """Return the contacts, `(frames, 4)` bool, that hold at the end; `feet` `(frames, 4, 3)` are not held yet."""
-        if self.mode == "never":
+        if self.mode == "never" or self.strength == 0:
             return np.zeros(probabilities.shape, bool)
         if self.given is not None:
             return np.asarray(self.given, bool)
@@ -270,9 +270,9 @@ class FrdmPipeline:
             guided = frame.write(guided, fuse_feet(estimate, settings.weights, skeleton))
             sample = self.scheduler.step(self.model.normalized_legs(guided), sample, timestep, next_timestep)
         # The last estimate once more: with nothing held, and with feet held where they touch.
-        loose = fuse_feet(replace(estimate, foot_contacts=0 * probabilities), settings.weights, skeleton)
-        touching = lock.held(probabilities, loose.joint_positions, skeleton, settings)
         firm = replace(settings.weights, contact=settings.held, floor=settings.held)
+        loose = fuse_feet(replace(estimate, foot_contacts=0 * probabilities), firm, skeleton)
+        touching = lock.held(probabilities, loose.joint_positions, skeleton, settings)
         fixed = fuse_feet(replace(estimate, foot_contacts=touching.astype(float)), firm, skeleton)
         root_rotations = motion.joint_rotations_matrix()[:, 0]
         posed = pose_legs(motion, guided, mix(loose, fixed, lock.strength), touching, root_rotations)
