@@ -49,13 +49,13 @@ class DanceFolder:
         positions: `(frames, 22, 3)` of each dance, metres, at 30 Hz, by the name of its file without ending.
         paths: The files, by the same names.
         hashes: SHA-256 of each file, by its name with ending.
-        other_formats: Names of files that hold a dance of `paths` in another format.
+        left_out: File and reason of what is not measured: dances of `paths` in another format.
     """
 
     positions: dict[str, np.ndarray]
     paths: dict[str, Path]
     hashes: dict[str, str]
-    other_formats: list[str]
+    left_out: list[dict[str, str]]
 
 
 @dataclass(eq=False)
@@ -144,12 +144,19 @@ def read_dances(
         more = f" ... and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
         listed = "; ".join(problems[:MAX_LISTED])
         raise ValueError(f"{len(problems)} of {len(paths)} files in {folder} cannot be measured: {listed}{more}")
+    return DanceFolder(positions, paths, hashes, _other_formats(folder, paths))
+
+
+def _other_formats(folder: Path, paths: Mapping[str, Path]) -> list[dict[str, str]]:
     others = sorted(
         path.name
         for path in folder.iterdir()
-        if path.stem in paths and path not in paths.values() and path.suffix.lower() in MOTION_SUFFIXES
+        if path.suffix.lower() in MOTION_SUFFIXES and paths.get(path.stem, path) != path
     )
-    return DanceFolder(positions, paths, hashes, others)
+    if not others:
+        return []
+    name = f"{others[0]} and {len(others) - 1} more" if len(others) > 1 else others[0]
+    return [{"file": name, "reason": f"the {EXACT_SUFFIX} of the same name is measured instead"}]
 
 
 def check_dance(joint_positions: np.ndarray) -> np.ndarray:

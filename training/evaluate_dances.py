@@ -49,6 +49,8 @@ from .metric_catalogue import METRICS
 PACKAGES = ("infinitedance", "numpy", "scipy", "torch", "mir_eval")
 MAX_PICTURES = 8
 MIN_JOIN_SECONDS = 0.5
+WHOLE_COPY_MILLIMETRES = 2.0
+"""A dance that is nearer than this to the training dances on average is one of them; real ones lie at 5 and more."""
 RECORDED_SETTINGS = ("window_seconds", "join_seconds", "is_reconstruction", "on_one_body")
 SHEET_ROWS, SHEET_COLUMNS, TILE_SIZE = 2, 4, (160, 200)
 
@@ -128,7 +130,7 @@ def evaluate_dances(inputs: EvaluationInputs, output_dir: Path) -> dict[str, Any
     }
     training = folders["training"].positions if "training" in folders else None
     paired = pair_dances(folders["generated"].positions, folders["reference"].positions, inputs.music, manifest)
-    paired.left_out += [entry for folder in folders.values() for entry in _other_formats(folder)]
+    paired.left_out += [entry for folder in folders.values() for entry in folder.left_out]
     errors = measure_reconstructions(paired, folders, inputs) if inputs.is_reconstruction else {}
     record = measure_record(paired, training, inputs, errors)
     hashes = {name: folder.hashes for name, folder in folders.items()} | {"music": paired.song_hashes}
@@ -136,14 +138,6 @@ def evaluate_dances(inputs: EvaluationInputs, output_dir: Path) -> dict[str, Any
     pictures = draw_pictures(paired, folders, inputs) if inputs.with_pictures else []
     write_report(record, pictures, output_dir)
     return record
-
-
-def _other_formats(folder: DanceFolder) -> list[dict[str, str]]:
-    if not folder.other_formats:
-        return []
-    first, *rest = folder.other_formats
-    name = f"{first} and {len(rest)} more" if rest else first
-    return [{"file": name, "reason": "the .npz of the same name is measured instead"}]
 
 
 def measure_record(
@@ -177,7 +171,11 @@ def measure_record(
         {
             "schema_version": SCHEMA_VERSION,
             "summary": _summary(paired, training),
-            "warnings": [*map(_body_warning, bodies, bodies.values()), *_warnings(paired, frechet)],
+            "warnings": [
+                *_copy_warnings(dances),
+                *map(_body_warning, bodies, bodies.values()),
+                *_warnings(paired, frechet),
+            ],
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             "seed": inputs.seed,
             "settings": {"frame_rate": FRAME_RATE} | {name: getattr(inputs, name) for name in RECORDED_SETTINGS},
@@ -317,6 +315,15 @@ def _summary(paired: PairedDances, training: Mapping[str, np.ndarray] | None) ->
         f"reference dances ({minutes[1]:.1f} min)"
     )
     return text + (f" and {len(training)} training dances." if training else ".")
+
+
+def _copy_warnings(dances: Sequence[dict[str, Any]]) -> list[str]:
+    copies = [
+        f"{dance['name']} ({dance['nearest']['clip']})"
+        for dance in dances
+        if dance["set"] == "generated" and dance["values"].get("nearest_training", np.inf) < WHOLE_COPY_MILLIMETRES
+    ]
+    return [f"Copied from training dances: {', '.join(copies)}."] if copies else []
 
 
 def _body_warning(name: str, difference: float) -> str:

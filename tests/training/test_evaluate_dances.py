@@ -63,6 +63,8 @@ def test_a_system_that_dances_the_real_dances_scores_what_they_score(record):
     nearest = {dance["name"]: dance["nearest"] for dance in record["dances"] if dance["set"] == "generated"}
     assert {name: piece["clip"] for name, piece in nearest.items()} == {f"{stem}_7": stem for stem in STEMS}
     assert all(piece["seconds"] == piece["clip_seconds"] for piece in nearest.values())
+    copies = ", ".join(f"{stem}_7 ({stem})" for stem in STEMS)
+    assert record["warnings"][0] == f"Copied from training dances: {copies}."
     assert metrics["pulse_lock"]["generated"]["mean"] > 3 * metrics["pulse_lock_wrong_song"]["generated"]["mean"]
     assert all(row["verdict"] != "farther than real" for row in record["frechet"])
     assert {row["against"] for row in record["frechet"]} == {"reference", "training"}
