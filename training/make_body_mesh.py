@@ -39,8 +39,8 @@ def read_obj(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return np.array(vertices) * _METRES_PER_UNIT, {name: np.array(faces) for name, faces in quads.items()}
 
 
-def joint_weights(path: Path, num_vertices: int) -> np.ndarray:
-    """Return `(vertices, 22)` weights; what fingers move, the wrist moves."""
+def joint_weights(path: Path, mirror_path: Path, num_vertices: int) -> np.ndarray:
+    """Return `(vertices, 22)` weights, alike on both sides; what fingers move, the wrist moves."""
     joints = {name: index for index, name in enumerate(BONE_NAMES["mixamo"])}
     weights = np.zeros((num_vertices, NUM_JOINTS))
     for bone, pairs in json.loads(path.read_text())["weights"].items():
@@ -48,7 +48,11 @@ def joint_weights(path: Path, num_vertices: int) -> np.ndarray:
         joint = joints[bone] if bone in joints else JOINT_INDEX[f"{side.lower()}_wrist"]
         for vertex, weight in pairs:
             weights[vertex, joint] += weight
-    return weights
+    mirror = np.arange(num_vertices)
+    for line in mirror_path.read_text().splitlines():
+        vertex, other, _ = line.split()
+        mirror[int(vertex)] = int(other)
+    return (weights + weights[mirror][:, list(MIRROR_ORDER)]) / 2
 
 
 def source_joints(path: Path, vertices: np.ndarray, groups: dict[str, np.ndarray]) -> np.ndarray:
@@ -76,7 +80,8 @@ def make_body_mesh(folder: Path) -> dict[str, np.ndarray]:
     """Return the arrays of the file: `vertices`, `quads`, `joints` and `weights`, as whole numbers."""
     vertices, groups = read_obj(folder / "3dobjs" / "base.obj")
     joints_there = source_joints(folder / "rigs" / "standard" / "rig.mixamo.json", vertices, groups)
-    weights = joint_weights(folder / "rigs" / "standard" / "weights.mixamo.json", len(vertices))
+    mirror = folder / "mesh_metadata" / "hm08.mirror"
+    weights = joint_weights(folder / "rigs" / "standard" / "weights.mixamo.json", mirror, len(vertices))
     used, quads = np.unique(np.concatenate([groups[name] for name in _GROUPS]), return_inverse=True)
     vertices, weights = vertices[used], weights[used]
     unmoved = weights.sum(axis=1) == 0
