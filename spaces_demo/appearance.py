@@ -14,8 +14,8 @@ HEADER = """
 """
 _NOTES = """
 <footer class="notes">
-  <p>Songs and dances are deleted from here after {minutes:g} minutes. The model was trained on ballroom dances, for research and
-  non-commercial use. Left limbs are blue, right limbs orange; rings mark feet that stand.</p>
+  <p>Songs and dances are deleted from here after {minutes:g} minutes. The model was trained on ballroom dances, for
+  research and non-commercial use. Left limbs are blue, right limbs orange; rings mark feet that stand.</p>
 </footer>
 """
 CSS = """

@@ -70,7 +70,7 @@ def card_html(card: dict[str, Any], title: str) -> str:
     """Return a card as an HTML table, with the references below it."""
     rows = "".join(
         f'<tr><th scope="row">{name}<small>{explanation}</small></th>'
-        f"<td>{'too short to tell' if card[key] is None else form.format(card[key])}</td><td>{real}</td></tr>"
+        f"<td>{'cannot be told' if card[key] is None else form.format(card[key])}</td><td>{real}</td></tr>"
         for key, name, form, real, explanation in _ROWS
     )
     tempo = "" if card["tempo_bpm"] is None else f" The song was heard at {card['tempo_bpm']:.0f} beats a minute."

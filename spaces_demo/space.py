@@ -99,7 +99,7 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
         elem_id="genre",
     )
     seconds = gr.Slider(
-        5, limits.max_dance_seconds, 30, step=1, label="Length in seconds", info="Less where the song ends."
+        2, limits.max_dance_seconds, 30, step=1, label="Length in seconds", info="Less where the song ends."
     )
     with gr.Accordion("More options", open=False, elem_id="more"):
         start_seconds = gr.Number(0, label="Start of the dance in the song, seconds", minimum=0)

@@ -1,0 +1,129 @@
+import re
+
+import pytest
+
+from infinitedance.spaces_demo.limits import SpaceLimits
+
+gradio_client = pytest.importorskip("gradio_client", reason="needs the extra `demo`")
+yaml = pytest.importorskip("yaml", reason="needs the extra `data`")
+
+
+@pytest.fixture(scope="module")
+def space(tiny_pipeline_dir):
+    from infinitedance.spaces_demo.space import running_space
+
+    with running_space(tiny_pipeline_dir, limits=SpaceLimits(max_file_megabytes=2)) as (demo, url):
+        yield demo, url
+
+
+@pytest.fixture
+def connect(space, tmp_path):
+    """Return programs that each download to a folder of their own."""
+
+    def client(name: str):
+        return gradio_client.Client(space[1], verbose=False, download_files=tmp_path / name, analytics_enabled=False)
+
+    return client
+
+
+def test_a_program_gets_files_and_cards(connect, song):
+    from infinitedance.motion.files import load_motion
+
+    files, cards = connect("a").predict(
+        song=gradio_client.handle_file(song),
+        genre="waltz",
+        seconds=2,
+        seed=3,
+        num_variants=2,
+        formats=[".npz", ".bvh"],
+        api_name="/dance",
+    )
+    names = [re.split(r"[\\/]", file)[-1] for file in files]
+    assert names == ["my_song_waltz_3.bvh", "my_song_waltz_3.npz", "my_song_waltz_4.bvh", "my_song_waltz_4.npz"]
+    assert load_motion(files[1]).provenance["seed"] == 3 and load_motion(files[1]).num_frames == 60
+    assert [card["seed"] for card in cards] == [3, 4] and "slide_mm_per_frame" in cards[0]
+
+
+def test_visitors_who_come_together_get_their_own_dances(connect, song):
+    from infinitedance.motion.files import load_motion
+
+    jobs = [
+        connect(f"visitor_{seed}").submit(
+            song=gradio_client.handle_file(song), seconds=2, seed=seed, formats=[".npz"], api_name="/dance"
+        )
+        for seed in (11, 12, 13)
+    ]
+    for seed, job in zip((11, 12, 13), jobs, strict=True):
+        files, cards = job.result(timeout=60)
+        assert load_motion(files[0]).provenance["seed"] == cards[0]["seed"] == seed
+
+
+def test_wrong_requests_are_told_in_words(connect, song, tmp_path):
+    client = connect("a")
+    (tmp_path / "notes.wav").write_text("not a song")
+    cases = [
+        ({"song": gradio_client.handle_file(tmp_path / "notes.wav")}, "notes.wav is no sound"),
+        ({"song": gradio_client.handle_file(song), "seconds": 600}, "120"),
+        ({"song": gradio_client.handle_file(song), "seed": -4}, "seed|minimum|Value"),
+        ({"song": gradio_client.handle_file(song), "genre": "polka"}, "polka|choices"),
+        ({"song": None}, "Choose a song"),
+    ]
+    for arguments, told in cases:
+        with pytest.raises(gradio_client.exceptions.AppError, match=told):
+            client.predict(**arguments, api_name="/dance")
+
+
+def test_no_file_of_the_server_can_be_asked_for(space, song):
+    import httpx
+
+    for path in (song, "/etc/hostname", f"{song.parent}/../{song.parent.name}/{song.name}"):
+        file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+        request = {"data": [file, "any", 2, 0, 0, 2, 1, 0, [], [".npz"]]}
+        event = httpx.post(f"{space[1]}gradio_api/call/dance", json=request).json()
+        answer = httpx.get(f"{space[1]}gradio_api/call/dance/{event['event_id']}", timeout=60).text
+        assert "event: error" in answer and "no sound" not in answer
+        assert httpx.get(f"{space[1]}gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_a_file_that_is_too_large_is_refused_while_it_comes(connect, tmp_path):
+    (tmp_path / "large.wav").write_bytes(bytes(3_000_000))
+    with pytest.raises(Exception, match="maximum file size"):
+        connect("a").predict(song=gradio_client.handle_file(tmp_path / "large.wav"), api_name="/dance")
+
+
+def test_the_page_has_a_label_for_every_control(space):
+    labelled = [
+        component["props"]
+        for component in space[0].get_config_file()["components"]
+        if component["type"] in ("audio", "dropdown", "slider", "number", "radio")
+    ]
+    assert len(labelled) == 11 and all(props["label"] for props in labelled)
+    references = next(props for props in labelled if props["label"] == "Reference dances")
+    assert not references["interactive"] and "infinitedance index" in references["info"]
+
+
+def test_nothing_is_left_when_the_space_ends(tiny_pipeline_dir, song, tmp_path):
+    import os
+    from pathlib import Path
+
+    from infinitedance.spaces_demo.space import running_space
+
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    with running_space(tiny_pipeline_dir) as (_, url):
+        root = Path(os.environ["GRADIO_TEMP_DIR"])
+        client = gradio_client.Client(url, verbose=False, download_files=tmp_path / "got", analytics_enabled=False)
+        client.predict(song=gradio_client.handle_file(song), seconds=2, formats=[".npz"], api_name="/dance")
+        assert [path for path in root.rglob("*.npz")] and [path for path in root.rglob("*.wav")]
+    assert not root.exists() and os.environ.get("GRADIO_TEMP_DIR") == before
+
+
+def test_the_folder_can_be_pushed_as_a_space(repository_root):
+    from infinitedance import __version__
+
+    folder = repository_root / "spaces_demo"
+    front_matter = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+    assert front_matter["sdk"] == "gradio" and (folder / front_matter["app_file"]).is_file()
+    constraints = (repository_root / "constraints.txt").read_text()
+    assert f"gradio=={front_matter['sdk_version']}\n" in constraints
+    assert len(front_matter["short_description"]) <= 60
+    assert (folder / "requirements.txt").read_text() == f"infinitedance[demo]=={__version__}\n"
