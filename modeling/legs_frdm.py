@@ -19,7 +19,7 @@ from ..motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, NUM_JOINTS, PARENTS
 TURNED_JOINTS = tuple(JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("hip", "knee", "ankle"))
 """Joints whose rotations are restored."""
 HELD_WITHIN_METRES = 1e-3
-MAX_DROP_METRES = 0.15
+MAX_DROP_METRES = 0.01
 """The root sinks by no more to let a leg reach the floor."""
 _DROP_RADIUS_FRAMES = 6
 _SOLID = torch.float64

@@ -42,17 +42,22 @@ class SamplerSettings:
     Args:
         start_timestep: Timestep t, of the model's T, at which the noised observation enters.
         num_steps: Network evaluations from there.
+        trust: Share of the way from the observed legs to the model's that is gone: a dancer unlike those of the training
+            is misjudged.
         contact_timestep: The paper's t_th: from here on down contacts guide too, above it only the geometry does.
         contact_threshold: Probability from which on a joint of a foot is held.
-        contact_speed: Metres per second; a foot that is faster without being held glides, and is not held.
+        contact_height: Metres over its rest height; a foot that is higher without being held is in the air.
+        contact_speed: Metres per second; a foot that is faster without being held glides. It is not held either.
         weights: Of the guidance, while contacts are probabilities.
         held: Weight of contacts and floor at the end, when feet are held.
     """
 
     start_timestep: int = 300
-    num_steps: int = 6
+    num_steps: int = 4
+    trust: float = 0.4
     contact_timestep: int = 300
     contact_threshold: float = 0.5
+    contact_height: float = 0.05
     contact_speed: float = 0.3
     weights: FusionWeights = field(default_factory=FusionWeights)
     held: float = 1e6
@@ -111,6 +116,7 @@ class _Lock:
             return feet[..., 1] < skeleton.contact_rest_heights + CONTACT_HEIGHT_METRES
         shape = np.ones((_SHORTEST_CONTACT_FRAMES, 1), bool)
         touching = (probabilities > settings.contact_threshold) & (_floor_speed(feet) < settings.contact_speed)
+        touching &= feet[..., 1] < skeleton.contact_rest_heights + settings.contact_height
         touching = np.pad(touching, ((_SHORTEST_CONTACT_FRAMES,) * 2, (0, 0)), mode="edge")
         touching = binary_opening(binary_closing(touching, shape), shape)
         return touching[_SHORTEST_CONTACT_FRAMES:-_SHORTEST_CONTACT_FRAMES]
@@ -260,10 +266,12 @@ class FrdmPipeline:
         settings, frame, skeleton = self.settings, DancerFrame(motion), motion.skeleton
         timesteps = self.scheduler.timesteps(settings.start_timestep, settings.num_steps)
         start = torch.tensor([settings.start_timestep])
-        sample = self.scheduler.add_noise(self.model.normalized_legs(features)[None], noise[None], start)[0]
+        observed = self.model.normalized_legs(features)
+        sample = self.scheduler.add_noise(observed[None], noise[None], start)[0]
         for timestep, next_timestep in zip(timesteps, timesteps[1:], strict=False):
             windows, logits = self._denoise(sample, timestep, features, progress, observed=True)
-            guided = self.model.merge(features, self._mix_windows(windows, len(features)))
+            clean = torch.lerp(observed, self._mix_windows(windows, len(features)), settings.trust)
+            guided = self.model.merge(features, clean)
             probabilities = self._mix_windows(logits, len(features)).sigmoid().double().numpy()
             contacts = lock.guiding(probabilities if timestep <= settings.contact_timestep else 0 * probabilities)
             estimate = frame.estimate(guided, contacts)

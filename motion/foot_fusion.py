@@ -59,9 +59,9 @@ class FusionWeights:
         floor: A foot that touches the floor, or would be below it, rests on it with its lowest part.
     """
 
-    anchor: float = 1.0
+    anchor: float = 100.0
     root_height: float = 100.0
-    root_step: float = 400.0
+    root_step: float = 3600.0
     ankle_offset: float = 100.0
     foot_step: float = 400.0
     contact: float = 4000.0
