@@ -224,6 +224,7 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
 
 
 def _restore(arguments: argparse.Namespace) -> None:
+    from .evaluation.tables import format_cell
     from .restoration.restore import RestoreOptions, restore_with_model
 
     options = RestoreOptions(
@@ -232,8 +233,16 @@ def _restore(arguments: argparse.Namespace) -> None:
     record = restore_with_model(arguments.files, arguments.output, options, arguments.model)
     for clip in record["clips"]:
         before, after = clip["feet"]["before"], clip["feet"]["after"]
-        changes = [f"{key} {before[key]} -> {after[key]}" for key in ("slide_mm", "penetration_mm", "float_mm")]
-        print(f"{clip['name']}: {', '.join(changes)}; {clip['feet']['mpjpe_to_input_mm']} mm from the input")
+        changes = [
+            f"{label} {format_cell(before[key])} -> {format_cell(after[key])} {unit}"
+            for label, key, unit in (
+                ("slide", "slide_mm", "mm a frame"),
+                ("penetration", "penetration_mm", "mm"),
+                ("float", "float_mm", "mm"),
+            )
+        ]
+        moved = format_cell(clip["feet"]["mpjpe_to_input_mm"])
+        print(f"{clip['name']}: {', '.join(changes)}; {moved} mm from the input on average")
         for note in clip["notes"]:
             print(f"  {note}")
         for name in clip["files"]:
@@ -279,7 +288,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from .training.evaluate_dances import EvaluationInputs, evaluate_dances
+    from .training.evaluate_dances import evaluate_dances
+    from .training.evaluation_inputs import EvaluationInputs
 
     inputs = EvaluationInputs(
         generated=arguments.generated,

@@ -6,7 +6,7 @@ import json
 import platform
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -44,58 +44,15 @@ from .dance_measures import (
     nearest_training,
     training_poses,
 )
+from .evaluation_inputs import EvaluationInputs
 from .metric_catalogue import METRICS
 
 PACKAGES = ("infinitedance", "numpy", "scipy", "torch", "mir_eval")
 MAX_PICTURES = 8
-MIN_JOIN_SECONDS = 0.5
 WHOLE_COPY_MILLIMETRES = 2.0
 """A dance that is nearer than this to the training dances on average is one of them; real ones lie at 5 and more."""
 RECORDED_SETTINGS = ("window_seconds", "join_seconds", "is_reconstruction", "on_one_body")
 SHEET_ROWS, SHEET_COLUMNS, TILE_SIZE = 2, 4, (160, 200)
-
-
-@dataclass(frozen=True)
-class EvaluationInputs:
-    """Folders and settings of a report.
-
-    Args:
-        generated: Dances to measure.
-        reference: Real dances to compare with.
-        music: Their songs.
-        training: The dances that the system was trained on, for distances from them and copies; `None`: left out.
-        manifest: CSV with songs, genres and tempos, see `read_manifest`.
-        window_seconds: Features of distributions are taken of windows of this length; `None`: of whole clips.
-        join_seconds: Time between the places where the system joins its windows, for jumps there; `None`: left out.
-        is_reconstruction: Whether each generated dance is a version (decoded, repaired, estimated from video) of the
-            reference dance of its name, to which its distance is measured.
-        trust_pickle: Whether pickles may be read.
-        frame_rate: Hz of the generated dances, where their files do not say it or are wrong.
-        reference_frame_rate: Hz of the reference and training dances, likewise.
-        on_one_body: Whether files of joints are fitted to our body first: without it, sets on other bodies differ by
-            their bodies too, and a dance that was copied onto another body cannot be found.
-        with_pictures: Whether the page has contact sheets.
-        seed: Of chance and of intervals.
-    """
-
-    generated: Path
-    reference: Path
-    music: Path
-    training: Path | None = None
-    manifest: Path | None = None
-    window_seconds: float | None = None
-    join_seconds: float | None = None
-    is_reconstruction: bool = False
-    trust_pickle: bool = False
-    frame_rate: float | None = None
-    reference_frame_rate: float | None = None
-    on_one_body: bool = False
-    with_pictures: bool = True
-    seed: int = 0
-
-    def rate_of(self, which: str) -> float | None:
-        """Return the frame rate that was given for the `"generated"`, `"reference"` or `"training"` dances."""
-        return self.frame_rate if which == "generated" else self.reference_frame_rate
 
 
 def evaluate_dances(inputs: EvaluationInputs, output_dir: Path) -> dict[str, Any]:
@@ -110,10 +67,13 @@ def evaluate_dances(inputs: EvaluationInputs, output_dir: Path) -> dict[str, Any
 
     Raises:
         FileNotFoundError: If a folder is missing or holds no dance or song.
-        ValueError: If a file cannot be read, dances and songs have no name in common, or there are too few.
+        ValueError: If a file cannot be read, dances and songs have no name in common, there are too few, or
+            `output_dir` is a file.
         ImportError: If the extra `evaluation`, or `video` for pictures, is not installed.
     """
     require_extra("mir_eval", "evaluation", "Measuring dances")
+    if output_dir.exists() and not output_dir.is_dir():
+        raise ValueError(f"The report goes to a folder, but {output_dir} is a file.")
     if inputs.with_pictures:
         require_extra("cv2", "video", "A report with pictures")
     manifest = {} if inputs.manifest is None else read_manifest(inputs.manifest)
@@ -243,13 +203,7 @@ def measure_dances(
 
 
 def join_frames(num_frames: int, join_seconds: float) -> list[int]:
-    """Return the frames of a dance, at 30 Hz, at which windows of some length are joined.
-
-    Raises:
-        ValueError: If the windows are shorter than half a second: nothing would be left to compare the joins with.
-    """
-    if not join_seconds >= MIN_JOIN_SECONDS:
-        raise ValueError(f"`join_seconds` must be at least {MIN_JOIN_SECONDS:g} s, got {join_seconds:g}.")
+    """Return the frames of a dance, at 30 Hz, at which windows of some length are joined."""
     frames = np.round(np.arange(join_seconds, num_frames / FRAME_RATE, join_seconds) * FRAME_RATE).astype(int)
     margin = motion_quality.JUMP_MARGIN_FRAMES
     return frames[(frames >= margin) & (frames < num_frames - margin)].tolist()

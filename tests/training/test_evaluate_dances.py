@@ -22,7 +22,8 @@ from infinitedance.training.dance_measures import (
     training_poses,
 )
 from infinitedance.training.dance_measures import measure_music as music_of
-from infinitedance.training.evaluate_dances import EvaluationInputs, evaluate_dances, join_frames
+from infinitedance.training.evaluate_dances import evaluate_dances, join_frames
+from infinitedance.training.evaluation_inputs import EvaluationInputs
 from infinitedance.training.metric_catalogue import METRICS
 
 pytest.importorskip("mir_eval")
@@ -291,7 +292,12 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing_behind(folders, bad_fo
         ({"manifest": manifest}, "names dances that do not exist: nobody"),
         ({"manifest": wrong_song}, "the song x, which does not exist"),
         ({"window-seconds": 30}, "need at least 2 generated clips"),
+        ({"window-seconds": 0}, "`window_seconds` must be at least 1 s, got 0."),
+        ({"window-seconds": "inf"}, "`window_seconds` must be at least 1 s, got inf"),
         ({"join-seconds": 0.1}, "`join_seconds` must be at least 0.5 s, got 0.1"),
+        ({"join-seconds": "nan"}, "`join_seconds` must be at least 0.5 s, got nan"),
+        ({"seed": -1}, "`seed` must be at least 0, got -1"),
+        ({"output": manifest}, "The report goes to a folder, but"),
         ({"generated": bad_folders["joints"]}, f"measured: {STEMS[0]}.npy: joints of shape (540, 24, 3) do not say"),
         ({"generated": bad_folders["joints"]}, "pass `--frame-rate`"),
         ({"generated": bad_folders["text"]}, f"{STEMS[0]}.npy is not a readable .npy file"),
