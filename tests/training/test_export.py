@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from infinitedance import MusicToDancePipeline
-from infinitedance.training.export import average_weights, export_model
+from infinitedance.training.export import export_model
 
 
 def test_an_exported_model_is_in_half_precision(tiny_pipeline_dir, tmp_path):
@@ -33,18 +33,3 @@ def test_another_decoder_can_take_the_place_of_the_models_own(tiny_pipeline_dir,
     with pytest.raises(ValueError, match="has other codebooks than the model"):
         export_model(tiny_pipeline_dir, tmp_path / "refused", tmp_path / "other")
     assert not (tmp_path / "refused").exists()
-
-
-def test_a_continued_model_is_averaged_with_its_start(tiny_pipeline_dir, tmp_path):
-    start = MusicToDancePipeline.from_pretrained(tiny_pipeline_dir)
-    continued = MusicToDancePipeline.from_pretrained(tiny_pipeline_dir)
-    name = next(name for name, _ in continued.model.named_parameters() if name.startswith("model.backbone"))
-    continued.model.get_parameter(name).data += 2
-    continued.save_pretrained(tmp_path / "continued")
-    export_model(tmp_path / "continued", tmp_path / "exported", average_with=tiny_pipeline_dir)
-    exported = MusicToDancePipeline.from_pretrained(tmp_path / "exported").model
-    for key, value in start.model.state_dict().items():
-        torch.testing.assert_close(exported.state_dict()[key], value + (key == name), atol=2e-3, rtol=1e-3)
-
-    with pytest.raises(ValueError, match="same sizes can be averaged; they differ in 0.weight"):
-        average_weights(torch.nn.Sequential(torch.nn.Linear(2, 3)), torch.nn.Sequential(torch.nn.Linear(4, 3)))
