@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import metadata_load
 from tqdm import tqdm
 from transformers.generation import BaseStreamer
 
@@ -104,6 +105,7 @@ class MusicToDancePipeline:
         self.processor = processor
         self.retriever = retriever
         self.tokenizer = MotionTokenizer(model.codec)
+        self.licence: str | None = None  # of the weights, as their card states it; every dance's provenance names it
 
     @classmethod
     def from_pretrained(
@@ -126,6 +128,7 @@ class MusicToDancePipeline:
         retriever = None if references is None else ReferenceRetriever.from_pretrained(references)
         pipeline = cls(model, ChoreoLlamaProcessor.from_pretrained(path), retriever)
         model.name_or_path = Path(path).name
+        pipeline.licence = _licence_of(Path(path) / "README.md")
         return pipeline
 
     def save_pretrained(self, path: str | os.PathLike) -> None:
@@ -290,4 +293,11 @@ class MusicToDancePipeline:
         motion = put_on_floor(smooth_motion(self.tokenizer.decode(motion_codes, num_frames), _JITTER_SECONDS))
         if plants_feet:
             motion = plant_feet(motion)
-        return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated"})
+        licence = {} if self.licence is None else {"licence": self.licence}
+        return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated", **licence})
+
+
+def _licence_of(card: Path) -> str | None:
+    """Return the licence that a model's card states; `None` if there is no card or it states none."""
+    metadata = (metadata_load(card) if card.is_file() else None) or {}
+    return metadata.get("license_name") or metadata.get("license")

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from infinitedance import MusicToDancePipeline
-from infinitedance.pipeline import DEFAULT_MODEL, DEMO_SONG
+from infinitedance.pipeline import DEFAULT_MODEL, DEFAULT_REFERENCES, DEMO_SONG
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,21 @@ def test_the_dance_says_where_it_comes_from_and_stands_on_the_floor(pipeline, cl
     assert motion.foot_contacts is not None
     clearance = motion.joint_positions()[:, [7, 8, 10, 11], 1] - motion.skeleton.contact_rest_heights
     assert -1e-4 < clearance.min() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlicense: other\nlicense_name: research-only\n---\n# A model", "research-only"),
+        ("---\nlicense: cc-by-4.0\n---\n", "cc-by-4.0"),
+        ("# A model without front matter", None),
+    ],
+)
+def test_the_dance_carries_the_licence_of_the_card_of_its_model(card, licence, tiny_pipeline_dir, clicks, tmp_path):
+    folder = shutil.copytree(tiny_pipeline_dir, tmp_path / "model")
+    (folder / "README.md").write_text(card)
+    provenance = MusicToDancePipeline.from_pretrained(folder)(clicks[:24_000], bpm=120).motion.provenance
+    assert provenance.get("licence") == licence
 
 
 def test_another_process_loads_the_model_by_its_auto_classes_and_makes_the_same_dance(
@@ -142,6 +158,18 @@ def test_references_reach_the_dance_and_are_recorded(pipeline, retriever, clicks
     assert [window["hits"][0]["clip_id"] for window in recorded["references"]] == ["clip_2"] * len(dance.references)
     assert recorded["references"][0]["hits"][0]["licence"] == "CC0-1.0"
     assert recorded["copy_report"]["copied_share"] == 0
+
+
+def test_the_shipped_references_are_dances_of_the_model_and_lead(clicks):
+    pytest.importorskip("faiss", reason="the retrieval index needs the extra `data`")
+    pipeline = MusicToDancePipeline.from_pretrained(DEFAULT_MODEL, DEFAULT_REFERENCES)
+    columns = pipeline.retriever.index.columns
+    assert columns["source"].values == [DEFAULT_MODEL.name]
+    assert all(licence.startswith("research, non-commercial") for licence in columns["licence"].values)
+    assert set(columns["genre"].values) == set(pipeline.genres)
+    dance = pipeline(clicks, genre="rumba", bpm=120, num_references=2)
+    assert {hit.genre for window in dance.references for hit in window.hits} == {"rumba"}
+    assert dance.copy_report is not None and dance.copy_report.nearest_clip_id.startswith("rumba")
 
 
 def test_references_without_a_library_or_beyond_the_model_are_told(pipeline, retriever, clicks):

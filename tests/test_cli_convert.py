@@ -1,0 +1,111 @@
+"""`infinitedance convert`: what a person types, what is written, what is said when it cannot be."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from infinitedance.cli import main
+from infinitedance.motion.files import load_motion, save_motion
+from infinitedance.motion.motion import Motion
+from infinitedance.motion.skeleton import JOINT_INDEX, NUM_JOINTS
+
+BEATS = np.arange(0, 4, 0.5)
+
+
+@pytest.fixture
+def dance(tmp_path):
+    """Four seconds at 30 Hz: the left arm swings once in a bar of two seconds while the body glides along x."""
+    times = np.arange(120) / 30
+    rotations = np.zeros((120, NUM_JOINTS, 4))
+    rotations[..., 0] = 1
+    angle = 0.8 * np.sin(np.pi * times)
+    rotations[:, JOINT_INDEX["left_shoulder"], 0] = np.cos(angle / 2)
+    rotations[:, JOINT_INDEX["left_shoulder"], 3] = np.sin(angle / 2)
+    root = np.stack([times / 4, np.full(120, 0.95), 0 * times], axis=-1)
+    beats = {"beat_times_seconds": BEATS.tolist(), "downbeat_times_seconds": BEATS[::4].tolist()}
+    save_motion(Motion(30.0, root, rotations, provenance={"seed": 7, **beats}), tmp_path / "dance.npz")
+    return tmp_path / "dance.npz"
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        file.readline()
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("frame_rate", [24, 25, 60])
+def test_another_frame_rate_keeps_the_dance_and_its_length(frame_rate, dance, tmp_path, capsys):
+    assert main(["convert", str(dance), str(tmp_path / "dance.csv"), "--frame-rate", str(frame_rate)]) == 0
+    assert f"{4 * frame_rate} frames at {frame_rate} Hz" in capsys.readouterr().out
+    rows = rows_of(tmp_path / "dance.csv")
+    times = np.array([float(row["time_seconds"]) for row in rows])
+    np.testing.assert_allclose(times, np.arange(4 * frame_rate) / frame_rate, atol=1e-6)
+    arm = 0.316  # the length of the upper arm
+    shoulder_to_elbow = [float(row["left_elbow_y"]) - float(row["left_shoulder_y"]) for row in rows]
+    inside = times <= 119 / 30  # after the last frame there is nothing to turn to
+    expected = arm * np.sin(0.8 * np.sin(np.pi * times))
+    np.testing.assert_allclose(np.array(shoulder_to_elbow)[inside], expected[inside], atol=2e-3)
+
+
+def test_a_loop_in_place_lasts_its_bars_and_says_its_seam(dance, tmp_path, capsys):
+    output = tmp_path / "loop.npz"
+    assert main(["convert", str(dance), str(output), "--loop", "--in-place", "--frame-rate", "60"]) == 0
+    printed = capsys.readouterr().out
+    assert "loop of 1 bars, 2.000 s from 0.000 s on; at its seam joints jump by 0 mm" in printed
+    assert "0.00 m away" in printed and "121 frames at 60 Hz" in printed
+    loop = load_motion(output)
+    assert not loop.root_positions[:, [0, 2]].any()
+    assert loop.provenance == {
+        "seed": 7,
+        "beat_times_seconds": BEATS[:4].tolist(),
+        "downbeat_times_seconds": [0.0],
+    }
+
+
+def test_the_song_gives_the_beats_of_a_dance_that_knows_none(dance, clicks, tmp_path):
+    motion = load_motion(dance)
+    motion.provenance.clear()
+    save_motion(motion, dance)
+    soundfile.write(tmp_path / "song.wav", clicks, 24_000)
+    arguments = ["convert", str(dance), str(tmp_path / "dance.glb"), "--song", str(tmp_path / "song.wav")]
+    assert main([*arguments, "--body", "none", "--names", "vrm"]) == 0
+    data = (tmp_path / "dance.glb").read_bytes()
+    document = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
+    beats = document["scenes"][0]["extras"]["beat_times_seconds"]
+    assert len(beats) >= 7
+    np.testing.assert_allclose(np.diff(beats), 0.5, atol=0.02)
+
+
+def test_what_cannot_be_converted_is_told_in_one_line_and_leaves_nothing(dance, tmp_path, capsys):
+    without_beats = tmp_path / "without.npz"
+    motion = load_motion(dance)
+    motion.provenance.clear()
+    save_motion(motion, without_beats)
+    folder = tmp_path / "folder.glb"
+    folder.mkdir()
+    text = tmp_path / "text.bvh"
+    text.write_text("not a motion")
+    glb = tmp_path / "dance.glb"
+    cases = [
+        ([dance, tmp_path / "dance.mp5"], "its name must end in one of .bvh"),
+        ([dance, tmp_path], "its name must end in one of .bvh"),
+        ([dance, folder], "is a folder"),
+        ([dance, tmp_path / "none" / "dance.glb"], "does not exist. Create it first"),
+        ([tmp_path / "missing.npz", glb], "missing.npz"),
+        ([text, glb], "text.bvh"),
+        ([dance, dance], "must be another file than the input"),
+        ([without_beats, glb, "--loop"], "give the song (`--song`)"),
+        ([dance, glb, "--song", tmp_path / "missing.ogg"], "missing.ogg"),
+        ([dance, tmp_path / "dance.vrma", "--names", "mixamo"], "names of their own, got mixamo"),
+        ([dance, tmp_path / "dance.csv", "--body", "human"], "`body` must be given for .glb"),
+    ]
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, fragment in cases:
+        assert main(["convert", *map(str, arguments)]) == 2, arguments
+        message = capsys.readouterr().err
+        assert message.startswith("infinitedance: error:") and fragment in message, (arguments, message)
+        assert message.count("\n") == 1, message
+    assert sorted(tmp_path.rglob("*")) == before
