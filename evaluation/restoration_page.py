@@ -90,7 +90,11 @@ def _code(name: str) -> str:
 
 
 def _settings(record: Mapping[str, Any]) -> str:
-    settings = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
+    settings = ", ".join(
+        name.replace("_", " ") + ("" if value is True else f" {value}")
+        for name, value in record["settings"].items()
+        if value is not None and value is not False
+    )
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     return (
         f"<section><h2>How this was made</h2><ul><li>{escape(settings)}</li><li>{escape(versions)}</li></ul></section>"

@@ -19,6 +19,7 @@ from ..motion.files.npz import read_arrays
 from ..motion.files.plausibility import check_frame_rate, check_path
 from ..motion.files.smpl import is_smpl, motion_from_smpl
 from ..motion.files.smpl_edit import write_changed_smpl
+from ..motion.joint_mapping import JointMappingError
 from ..motion.motion import FRAME_RATE, Motion
 
 FLOOR_TOLERANCE_METRES = 0.05
@@ -131,9 +132,19 @@ def open_clips(
         ValueError: If the file cannot be read, has no feet, or moves faster than people do.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        return _open(path, trust_pickle, frame_rate, up_axis)
+    except JointMappingError as error:
+        raise ValueError(
+            f"{path} must hold a person with legs, feet, trunk and arms: no joint was found for "
+            f"{', '.join(error.missing)} among {', '.join(error.joint_names)}. If it is there, rename it in the file."
+        ) from error
+
+
+def _open(path: Path, trust_pickle: bool, frame_rate: float | None, up_axis: str | None) -> list[Clip]:
+    suffix = path.suffix.lower()
     if suffix == ".bvh":
         return [_open_bvh(path, frame_rate, up_axis)]
     if suffix == ".npz":

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from infinitedance.dataset_builder.procedural_dance import synthesise_dance
-from infinitedance.modeling.legs_frdm import HELD_WITHIN_METRES, TURNED_JOINTS, DancerFrame, pose_legs
+from infinitedance.modeling import legs_frdm
+from infinitedance.modeling.legs_frdm import (
+    HELD_WITHIN_METRES,
+    MAX_DROP_METRES,
+    TURNED_JOINTS,
+    DancerFrame,
+    pose_legs,
+)
 from infinitedance.modeling.restoration_frdm import FOOT_LOCKS, SAMPLERS, FrdmPipeline, PaperSettings
 from infinitedance.motion.features import (
     POSITIONS,
@@ -179,7 +186,7 @@ def test_there_is_no_seam_where_windows_meet(make_frdm):
     borders = [start + shift - 1 for start in starts for shift in (-1, 0, 1)]
     borders += [start + config.overlap_frames + shift - 1 for start in starts for shift in (-1, 0, 1)]
     elsewhere = np.delete(jumps, borders)
-    assert jumps[borders].max() <= elsewhere.max() and jumps[borders].mean() < 1.5 * elsewhere.mean()
+    assert jumps[borders].max() < 1.3 * elsewhere.max() and jumps[borders].mean() < 1.5 * elsewhere.mean()
 
 
 @pytest.mark.parametrize("num_frames", [1, 96, 97, 160, 161, 500])
@@ -327,14 +334,14 @@ def test_placed_feet_are_written_to_where_they_are_read(dance, slid):
         assert torch.isfinite(written[:, block]).all() and written.shape == truth.shape
 
 
-def placed_feet(motion: Motion, pipeline: FrdmPipeline) -> FusedFeet:
+def placed_feet(motion: Motion) -> FusedFeet:
     frame = DancerFrame(motion)
     estimate = frame.estimate(motion_to_features(motion), np.ones((motion.num_frames, 4)))
     return fuse_feet(estimate, FusionWeights(), motion.skeleton)
 
 
-def test_posed_feet_are_within_a_millimetre_of_where_they_are_held(pipeline, slid):
-    fused = placed_feet(slid, pipeline)
+def test_posed_feet_are_within_a_millimetre_of_where_they_are_held(slid):
+    fused = placed_feet(slid)
     contacts = np.ones((slid.num_frames, 4), bool)
     posed = pose_legs(slid, motion_to_features(slid), fused, contacts, slid.joint_rotations_matrix()[:, 0])
     missed = np.linalg.norm(feet(posed) - fused.joint_positions, axis=-1)
@@ -342,8 +349,8 @@ def test_posed_feet_are_within_a_millimetre_of_where_they_are_held(pipeline, sli
     assert missed[posed.foot_contacts].max() < HELD_WITHIN_METRES
 
 
-def test_a_contact_that_no_leg_reaches_is_given_up(pipeline, slid):
-    fused = placed_feet(slid, pipeline)
+def test_a_contact_that_no_leg_reaches_is_given_up(slid):
+    fused = placed_feet(slid)
     far = fused.ankles.copy()
     far[30:40, 0] += [1.5, 0, 0]
     contacts = np.ones((slid.num_frames, 4), bool)
@@ -352,18 +359,22 @@ def test_a_contact_that_no_leg_reaches_is_given_up(pipeline, slid):
     assert not posed.foot_contacts[30:40, [0, 2]].any() and posed.foot_contacts[:20].mean() > 0.9
 
 
-def test_the_root_sinks_smoothly_to_let_a_leg_stand(pipeline, slid):
-    high = replace(slid, root_positions=slid.root_positions + np.array([0, 0.06, 0], dtype=np.float32))
-    fused = replace(placed_feet(slid, pipeline), root_positions=high.root_positions.astype(float))
-    rotations = high.joint_rotations_matrix()[:, 0]
+def test_the_root_sinks_smoothly_to_let_a_leg_stand(slid, monkeypatch):
+    lift = np.array([0, 0.02, 0], dtype=np.float32)
+    high = replace(slid, root_positions=slid.root_positions + lift)
+    fused = replace(placed_feet(slid), root_positions=high.root_positions.astype(float))
+    rotations, features = high.joint_rotations_matrix()[:, 0], motion_to_features(high)
     contacts = np.ones((slid.num_frames, 4), bool)
-    posed = pose_legs(high, motion_to_features(high), fused, contacts, rotations)
+    posed = pose_legs(high, features, fused, contacts, rotations)
     drop = (high.root_positions - posed.root_positions)[:, 1]
-    assert drop.max() > 0.01 and np.abs(np.diff(drop)).max() < 0.02
+    assert 1e-3 < drop.max() <= MAX_DROP_METRES + 1e-6 and drop.min() > -1e-6
+    assert np.abs(np.diff(drop)).max() < 0.3 * drop.max()
     np.testing.assert_array_equal(posed.root_positions[:, [0, 2]], high.root_positions[:, [0, 2]])
-    assert posed.foot_contacts.mean() > 0.9
-    unheld = pose_legs(high, motion_to_features(high), fused, 0 * contacts, rotations)
+    unheld = pose_legs(high, features, fused, 0 * contacts, rotations)
     np.testing.assert_array_equal(unheld.root_positions, high.root_positions)
+    monkeypatch.setattr(legs_frdm, "MAX_DROP_METRES", 0.0)
+    upright = pose_legs(high, features, fused, contacts, rotations)
+    assert upright.foot_contacts.mean() < posed.foot_contacts.mean()
 
 
 def test_a_saved_pipeline_restores_the_same(pipeline, slid, tmp_path):
