@@ -115,12 +115,14 @@ def test_a_vrm_model_of_any_size_dances_a_vrm_animation(size, dance, call, tmp_p
 
 
 def test_three_js_finds_joints_and_body_of_an_fbx_where_they_are(dance, call, tmp_path):
+    dance = replace(dance, frame_rate=25.0)  # not what any reader takes for granted
     try:
         export_motion(dance, tmp_path / "dance.fbx", names="unreal")
     except ImportError as error:
         pytest.skip(f"browser: {error}")
     result = call("readFbx", tmp_path / "dance.fbx", times(dance), ["root", *BONE_NAMES["unreal"]])
     assert result["unit"] == 1  # centimetre
+    assert result["duration"] == pytest.approx(59 / 25, abs=1e-3)
     np.testing.assert_allclose(result["scales"], 1, atol=1e-5)
     assert b'"provenance": {"seed": 7}' in (tmp_path / "dance.fbx").read_bytes()
     joints = np.array([place["joints"] for place in result["places"]]) / 100
