@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..audio.beats import BeatClock
-from ..motion.motion import Motion
+from ..evaluation import foot_contact
+from ..motion.motion import FRAME_RATE, Motion
+from ..motion.skeleton import CONTACT_JOINTS
 from ..pipeline import Dance
 from ..training.dance_measures import Dance as MeasuredDance
-from ..training.dance_measures import Song, measure_body, measure_music
-
-REAL_JOINT_SPEED = 0.8
-"""Mean joint speed of real ballroom dances, m/s; only decides which share of a dance counts as frozen."""
+from ..training.dance_measures import Song, measure_music
 
 # The values of real dances are those of docs/metrics.md, on held-out songs.
 _ROWS = (
@@ -55,7 +54,9 @@ def evaluation_card(dance: Dance) -> dict[str, Any]:
             "beat_score_beyond_chance": music["alignment_music_excess"],
             "pulse_lock": music["pulse_lock"],
         }
-    card["slide_mm_per_frame"] = measure_body(positions, REAL_JOINT_SPEED)["slide"]
+    feet = positions[:, list(CONTACT_JOINTS)]
+    contacts = foot_contact.detect_contacts(feet, FRAME_RATE, foot_contact.fit_rest_heights(feet))
+    card["slide_mm_per_frame"] = foot_contact.foot_slide_mm(feet, contacts)
     card = {name: None if value is None or math.isnan(value) else round(value, 4) for name, value in card.items()}
     card["copy_report"] = None if dance.copy_report is None else dance.copy_report.to_dict()
     hits = {hit.clip_id: hit for window in dance.references for hit in window.hits}

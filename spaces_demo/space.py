@@ -31,7 +31,7 @@ def build_demo(studio: Studio) -> Any:
     limits = studio.limits
     with gr.Blocks(title="InfiniteDance", analytics_enabled=False) as demo:
         gr.HTML(HEADER)
-        dances = gr.State(None)
+        dances = gr.State(None, time_to_live=60 * limits.keep_minutes)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=4, min_width=300, elem_id="inputs"):
                 inputs = _make_inputs(studio)
@@ -237,7 +237,7 @@ def running_space(
     model: str | Path = DEFAULT_MODEL,
     references: Path | None = None,
     *,
-    limits: SpaceLimits = SpaceLimits(),  # noqa: B008
+    limits: SpaceLimits | None = None,
     server_port: int | None = None,
     opens_browser: bool = False,
 ) -> Iterator[tuple[Any, str]]:
@@ -246,7 +246,7 @@ def running_space(
     Args:
         model: Folder or Hub name of a model.
         references: Library of reference dances; by default the one that ships, if there is one.
-        limits: What each visitor may cost.
+        limits: What each visitor may cost; those of `SpaceLimits` if not given.
         server_port: A free one from 7860 on if not given.
         opens_browser: Open the page in the default browser.
 
@@ -255,6 +255,7 @@ def running_space(
         FileNotFoundError: If there is no such model or library.
     """
     require_extra("gradio", "demo", "The Space")
+    limits = limits or SpaceLimits()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     with VisitorFiles.temporary(60 * limits.keep_minutes) as files:
         before = os.environ.get("GRADIO_TEMP_DIR")

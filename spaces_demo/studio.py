@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ DOWNLOADS: Mapping[str, str] = {
     ".npz": "this package's own, for all its commands",
 }
 """Endings of the files that a visitor can have, and what each is for."""
+
+logger = logging.getLogger(__name__)
 
 VIDEO_SIZE = (960, 540)
 MAX_SEED = 2**31 - 1
@@ -207,7 +210,7 @@ class Studio:
             suffixes: Some of `DOWNLOADS`.
 
         Returns:
-            The files by their endings; formats whose package is not installed are left out.
+            The files by their endings; formats whose package is not installed, or whose tool fails, are left out.
 
         Raises:
             FileNotFoundError: If the dances are no longer kept.
@@ -223,7 +226,8 @@ class Studio:
             try:
                 if not path.exists():
                     _write(dances, index, path, suffix)
-            except ImportError:
+            except (ImportError, OSError) as error:
+                logger.warning("No %s was written: %s", suffix, error)
                 continue
             written[suffix] = path
         return written

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ..motion.files import atomic_path
 from .limits import SpaceLimits
 
 MIN_SECONDS = 1.0
+SILENCE_PEAK = 1e-4  # -80 dB below full scale
 _BLOCK_SAMPLES = 1 << 16
 _READABLE = "Use WAV, MP3, FLAC, OGG, M4A or WebM."
 # What a file is by its first bytes, and FFmpeg's reader for it; soundfile reads those without one. No other reader is
@@ -61,35 +62,42 @@ def take_excerpt(
         ValueError: If the file is empty, too large, no audio, broken, silent, too short or beyond another limit; the
             text is for the visitor.
     """
-    name = upload.name
     reader = _check_file(upload, limits)
-    blocks = _decode(upload, reader, start_seconds, limits)
-    path = folder / f"{file_stem(name)}.flac"
-    num_samples, peak, rate = 0, 0.0, 1
-    with atomic_path(path) as temporary, closing(blocks):
-        sound: Any = None
-        try:
-            for block, rate in blocks:
-                block = block[: round(max_seconds * rate) - num_samples]
-                if not np.isfinite(block).all():
-                    raise ValueError(f"{name} has samples that are no numbers. Export it again from its source.")
-                sound = sound or _flac_writer(temporary, rate, block.shape[1])
-                sound.write(block)
-                num_samples += len(block)
-                peak = max(peak, float(np.abs(block).max(initial=0.0)))
-                if num_samples >= round(max_seconds * rate):
-                    break
-        finally:
-            if sound is not None:
-                sound.close()
-        if num_samples < MIN_SECONDS * rate:
+    path = folder / f"{file_stem(upload.name)}.flac"
+    with atomic_path(path) as temporary, closing(_decode(upload, reader, start_seconds, limits)) as blocks:
+        seconds, peak = _write_flac(blocks, temporary, max_seconds, upload.name)
+        if seconds < MIN_SECONDS:
             raise ValueError(
-                f"{name} holds {num_samples / rate:.1f} s of sound from second {start_seconds:g} on; at least "
+                f"{upload.name} holds {seconds:.1f} s of sound from second {start_seconds:g} on; at least "
                 f"{MIN_SECONDS:g} s are needed to dance to. Choose a longer song or an earlier start."
             )
-        if peak < 1e-4:
-            raise ValueError(f"{name} is silent there. Choose another part, or check the microphone.")
-    return Excerpt(path, num_samples / rate)
+        if peak < SILENCE_PEAK:
+            raise ValueError(f"{upload.name} is silent there. Choose another part, or check the microphone.")
+    return Excerpt(path, seconds)
+
+
+def _write_flac(
+    blocks: Iterable[tuple[np.ndarray, int]], path: Path, max_seconds: float, name: str
+) -> tuple[float, float]:
+    """Write blocks until there are enough; return the seconds written and the largest sample."""
+    import soundfile
+
+    num_samples, rate, peak = 0, 1, 0.0
+    with ExitStack() as stack:
+        sound: Any = None
+        for block, rate in blocks:
+            block = block[: round(max_seconds * rate) - num_samples]
+            if not np.isfinite(block).all():
+                raise ValueError(f"{name} has samples that are no numbers. Export it again from its source.")
+            sound = sound or stack.enter_context(
+                soundfile.SoundFile(str(path), "w", rate, block.shape[1], subtype="PCM_16", format="FLAC")
+            )
+            sound.write(block)
+            num_samples += len(block)
+            peak = max(peak, float(np.abs(block).max(initial=0.0)))
+            if num_samples >= round(max_seconds * rate):
+                break
+    return num_samples / rate, peak
 
 
 def file_stem(name: str) -> str:
@@ -134,7 +142,7 @@ def _check_sound(name: str, seconds: float | None, channels: int, rate: int, lim
 
 def _decode(
     upload: Path, reader: str | None, start_seconds: float, limits: SpaceLimits
-) -> Iterator[tuple[np.ndarray, int]]:
+) -> Generator[tuple[np.ndarray, int], None, None]:
     """Yield blocks `(samples, channels)` from the start on, with their rate in Hz."""
     if reader is None:
         yield from _decode_with_soundfile(upload, start_seconds, limits)
@@ -184,9 +192,3 @@ def _decode_with_av(
 
 def _broken(upload: Path, reason: str) -> ValueError:
     return ValueError(f"{upload.name} cannot be read: it is broken or no sound ({reason.rstrip('.')}). {_READABLE}")
-
-
-def _flac_writer(path: Path, rate: int, channels: int) -> Any:
-    import soundfile
-
-    return soundfile.SoundFile(str(path), "w", rate, channels, subtype="PCM_16", format="FLAC")

@@ -55,8 +55,8 @@ _DOWNLOADS_HTML = """
     <small>{{this.size}}</small></li>
   {{/each}}
   </ul>
-  {{#if value.missing}}<p class="missing">Not made here: {{value.missing}}. They are made from the .npz by
-  <code>infinitedance convert</code>, see its messages.</p>{{/if}}
+  {{#if value.missing}}<p class="missing">Not made here: {{value.missing}}. At home
+  <code>infinitedance convert</code> makes them from the .npz.</p>{{/if}}
 </section>
 {{/if}}
 """
