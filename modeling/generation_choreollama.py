@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.generation import BaseStreamer
 
-from .step_decoder import StepDecoder
+from .step_decoder import StepDecoder, projection
 
 if TYPE_CHECKING:
     from .modeling_choreollama import ChoreoLlamaForConditionalGeneration
@@ -128,18 +128,36 @@ def _threads_for(hidden_size: int) -> Iterator[None]:
         torch.set_num_threads(num_threads)
 
 
+class _Steps:
+    """What the steps of all windows of a song share.
+
+    Args:
+        model: The generator.
+    """
+
+    def __init__(self, model: ChoreoLlamaForConditionalGeneration):
+        config = model.config
+        num_given = 1 + (config.max_window_tokens if config.condition_placement == "prefix" else 0)
+        self.decoder = StepDecoder(model.model.backbone, num_given + config.max_window_tokens * config.num_quantizers)
+        self.head = projection(model.lm_head)
+        all_ids = torch.arange(config.vocab_size, device=model.device)
+        self.embeddings = model.model.embed_codes(all_ids[None])[0]
+        self.num_other_ids = config.vocab_size - config.num_codes
+
+
 def _decode_by_steps(
     model: ChoreoLlamaForConditionalGeneration,
     input_ids: torch.Tensor,
     logits_processor: LogitsProcessorList,
     generation_config: GenerationConfig,
+    steps: _Steps,
     new_code_streamer: BaseStreamer | None,
     **inputs: Any,
 ) -> torch.Tensor:
     """Do what transformers' decoding loop does, with less overhead, where the processors make the choice.
 
-    Arguments are those that `GenerationMixin.generate` gives a `custom_generate`, and `new_code_streamer`: the usual
-    streamer does not reach it.
+    Arguments are those that `GenerationMixin.generate` gives a `custom_generate`, then `steps`, and
+    `new_code_streamer`: the usual streamer does not reach it.
     """
     condition, is_aligned = inputs["condition"], model.config.condition_placement == "aligned"
     num_copies = condition.shape[0] // input_ids.shape[0]  # 2 with guidance
@@ -150,12 +168,14 @@ def _decode_by_steps(
     else:
         attention_mask = attention_mask.repeat(num_copies, 1)
         position_ids = inputs["position_ids"].repeat(num_copies, 1)
-    decoder = StepDecoder(model.model.backbone, generation_config.max_length)
+    decoder = steps.decoder
+    decoder.clear()
     while input_ids.shape[1] < generation_config.max_length:
         new_ids = input_ids[:, decoder.length :].repeat(num_copies, 1)
-        embeddings = model.model.embed_inputs(new_ids, condition, position_ids)
+        embeddings = F.embedding(new_ids, steps.embeddings)
+        embeddings = model.model.join_condition(embeddings, new_ids, condition, position_ids)
         hidden_states = decoder(embeddings, position_ids, attention_mask)[:, -1]
-        scores = F.pad(model.lm_head(hidden_states).float(), (0, model.config.vocab_size - model.config.num_codes))
+        scores = F.pad(steps.head(hidden_states).float(), (0, steps.num_other_ids))
         for processor in logits_processor:  # the list itself inspects signatures at every call
             scores = processor(input_ids, scores)
         chosen = scores.argmax(dim=-1)
@@ -450,7 +470,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             ids = self.codes_to_ids(prompt_codes)
         levels, window = config.num_quantizers, config.max_window_tokens
         sampler = SeededGumbelLogitsProcessor(seeds)
-        decode = partial(_decode_by_steps, new_code_streamer=streamer)
+        decode = partial(_decode_by_steps, steps=_Steps(self), new_code_streamer=streamer)
         while (done := ids.shape[1] // levels) < num_tokens:
             start = 0 if done < window else done - window // 2
             end = min(start + window, num_tokens)

@@ -198,7 +198,16 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         Returns:
             `(batch, length, hidden_size)`.
         """
-        embeddings = self.embed_codes(input_ids)
+        return self.join_condition(self.embed_codes(input_ids), input_ids, condition, position_ids)
+
+    def join_condition(
+        self,
+        embeddings: torch.Tensor,
+        input_ids: torch.Tensor,
+        condition: torch.Tensor | None,
+        position_ids: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Join embedded ids, `(batch, length, hidden_size)`, with their conditions; arguments as in `forward`."""
         if self.config.condition_placement == "aligned":
             if condition is None or position_ids is None:
                 raise ValueError('`condition` is needed at every call when `condition_placement` is "aligned".')

@@ -20,7 +20,7 @@ class StepDecoder:
 
     Args:
         backbone: A `LlamaModel` in evaluation mode.
-        max_length: Positions that the cache holds.
+        max_length: Positions that the cache holds; position ids lie below it.
     """
 
     def __init__(self, backbone: Any, max_length: int):
@@ -29,6 +29,18 @@ class StepDecoder:
         self.length = 0
         self.caches: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.layers = [_StepLayer(layer) for layer in backbone.layers]
+        config, attention = backbone.config, backbone.layers[0].self_attn
+        self.num_heads, self.num_key_value_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim, self.scaling = attention.head_dim, attention.scaling
+        self.final_norm = _norm(backbone.norm)
+        positions = torch.arange(max_length, device=backbone.norm.weight.device)[None]
+        cosine, sine = (table[0] for table in backbone.rotary_emb(backbone.norm.weight, positions))
+        half = self.head_dim // 2
+        self.cosine, self.sine = cosine, torch.cat([-sine[:, :half], sine[:, half:]], dim=-1)
+
+    def clear(self) -> None:
+        """Forget all positions: the next ones begin another window."""
+        self.length = 0
 
     def __call__(
         self, embeddings: torch.Tensor, position_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
@@ -44,20 +56,17 @@ class StepDecoder:
             The backbone's output at these positions, `(batch, length, hidden_size)`.
         """
         batch_size, num_new, _ = embeddings.shape
-        config, attention = self.backbone.config, self.backbone.layers[0].self_attn
-        num_heads, num_key_value_heads = config.num_attention_heads, config.num_key_value_heads
-        head_dim = attention.head_dim
+        num_heads, num_key_value_heads, head_dim = self.num_heads, self.num_key_value_heads, self.head_dim
         if not self.caches:
             shape = (batch_size, num_key_value_heads, self.max_length, head_dim)
             self.caches = [(embeddings.new_zeros(shape), embeddings.new_zeros(shape)) for _ in self.backbone.layers]
         start, self.length = self.length, self.length + num_new
         visible = self._visible(num_new, embeddings.device, attention_mask)
-        cosine, sine = (table.unsqueeze(1) for table in self.backbone.rotary_emb(embeddings, position_ids))
-        sine = torch.cat([-sine[..., : head_dim // 2], sine[..., head_dim // 2 :]], dim=-1)
+        cosine, sine = (F.embedding(position_ids, table).unsqueeze(1) for table in (self.cosine, self.sine))
 
         hidden_states = embeddings
         for layer, (keys, values) in zip(self.layers, self.caches, strict=True):
-            projected = layer.query_key_value(_normalize(hidden_states, layer.input_norm))
+            projected = layer.query_key_value(layer.input_norm(hidden_states))
             projected = projected.view(batch_size, num_new, -1, head_dim).transpose(1, 2)
             query_key, value = projected.split([num_heads + num_key_value_heads, num_key_value_heads], dim=1)
             query_key = torch.addcmul(query_key * cosine, query_key.roll(head_dim // 2, dims=-1), sine)
@@ -69,14 +78,14 @@ class StepDecoder:
                 keys[:, :, : self.length],
                 values[:, :, : self.length],
                 attn_mask=visible,
-                scale=attention.scaling,
+                scale=self.scaling,
                 enable_gqa=num_heads != num_key_value_heads,
             )
             attended = attended.transpose(1, 2).reshape(batch_size, num_new, -1)
             hidden_states = hidden_states + layer.output(attended)
-            gate, up = layer.gate_up(_normalize(hidden_states, layer.mlp_norm)).chunk(2, dim=-1)
+            gate, up = layer.gate_up(layer.mlp_norm(hidden_states)).chunk(2, dim=-1)
             hidden_states = hidden_states + layer.down(layer.activation(gate) * up)
-        return _normalize(hidden_states, self.backbone.norm)
+        return self.final_norm(hidden_states)
 
     def _visible(self, num_new: int, device: torch.device, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
         """Return which of all positions each new one sees, `(batch or 1, 1, num_new, length)`; none = all."""
@@ -96,14 +105,14 @@ class _StepLayer:
 
     def __init__(self, layer: Any):
         attention, mlp = layer.self_attn, layer.mlp
-        self.input_norm, self.mlp_norm = layer.input_layernorm, layer.post_attention_layernorm
-        self.query_key_value = _projection(attention.q_proj, attention.k_proj, attention.v_proj)
-        self.output = _projection(attention.o_proj)
-        self.gate_up, self.down = _projection(mlp.gate_proj, mlp.up_proj), _projection(mlp.down_proj)
+        self.input_norm, self.mlp_norm = _norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)
+        self.query_key_value = projection(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.output = projection(attention.o_proj)
+        self.gate_up, self.down = projection(mlp.gate_proj, mlp.up_proj), projection(mlp.down_proj)
         self.activation = mlp.act_fn
 
 
-def _projection(*modules: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+def projection(*modules: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return a function that joins what several linear modules make of one input along the last dimension.
 
     For small plain matrices it is one product with a transposed copy, which on one or two rows takes less than half of
@@ -111,11 +120,13 @@ def _projection(*modules: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     """
     is_plain = all(type(module) is nn.Linear and module.bias is None for module in modules)
     if is_plain and sum(module.weight.numel() for module in modules) <= _MAX_COPIED_WEIGHTS:
-        return torch.cat([module.weight.detach() for module in modules]).t().contiguous().__rmatmul__
+        matrix = torch.cat([module.weight.detach() for module in modules]).t().contiguous()
+        return lambda hidden_states: torch.matmul(hidden_states, matrix)
     if len(modules) == 1:
         return modules[0]
     return lambda hidden_states: torch.cat([module(hidden_states) for module in modules], dim=-1)
 
 
-def _normalize(hidden_states: torch.Tensor, norm: Any) -> torch.Tensor:
-    return F.rms_norm(hidden_states, norm.weight.shape, norm.weight, norm.variance_epsilon)
+def _norm(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    weight, epsilon = module.weight.detach(), module.variance_epsilon
+    return lambda hidden_states: F.rms_norm(hidden_states, weight.shape, weight, epsilon)

@@ -54,6 +54,20 @@ def test_padding_changes_nothing_after_it(backbone):
     assert torch.isfinite(hidden_states).all()
 
 
+@torch.no_grad()
+def test_a_cleared_decoder_knows_nothing_of_the_window_before(backbone):
+    first, second, positions = (
+        torch.randn(2, LENGTH, HIDDEN_SIZE),
+        torch.randn(2, 4, HIDDEN_SIZE),
+        torch.arange(LENGTH),
+    )
+    decoder = StepDecoder(backbone, LENGTH)
+    decoder(first, positions[None])
+    decoder.clear()
+    again = decoder(second, positions[None, :4])
+    assert torch.equal(again, StepDecoder(backbone, LENGTH)(second, positions[None, :4]))
+
+
 class Adapter(torch.nn.Module):
     """Adds a matrix of low rank to a linear module, as LoRA does."""
 
