@@ -1,5 +1,13 @@
 """InfiniteDance: a song goes in, a 3D dance comes out."""
 
+# ruff: noqa: E402
+import gc
+
+# What transformers and torch make while they are imported stays: to look through it for garbage again and again takes
+# a sixth of the time of the import.
+_collects_garbage = gc.isenabled()
+gc.disable()
+
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoProcessor
 
 from .audio.beats import BeatClock
@@ -65,3 +73,6 @@ AutoConfig.register(FrdmConfig.model_type, FrdmConfig, exist_ok=True)
 AutoModel.register(FrdmConfig, FrdmModel, exist_ok=True)
 AutoFeatureExtractor.register(ChoreoLlamaConfig, MusicFeatureExtractor, exist_ok=True)
 AutoProcessor.register(ChoreoLlamaConfig, ChoreoLlamaProcessor, exist_ok=True)
+
+if _collects_garbage:
+    gc.enable()
