@@ -349,9 +349,7 @@ class Painter:
         nearness = np.clip(1.0 - 0.22 * (part_depths - self.scene.distance), 0.7, 1.15)
         colours = np.clip(self.shades * nearness[:, None, None], 0, 255).tolist()
 
-        middles = np.stack(
-            [centres[part].mean(axis=0) for part in _PART_SLICES for _ in range(part.stop - part.start)]
-        )
+        middles = _mean_of_parts(centres)[_PART_OF_BALL]
         layers = np.arange(_NUM_SHADES + 1)  # the outline, then the shades
         inner = np.maximum(layers - 1, 0) / _NUM_SHADES  # 0 for the outline and the first shade
         outline = np.where(layers == 0, max(1.0, self.scene.size[1] / 500), 0.0)
