@@ -11,6 +11,7 @@ from pathlib import Path
 from .audio.beats import estimate_beats
 from .audio.loading import load_audio
 from .audio.spectra import SAMPLING_RATE
+from .modeling.restoration_frdm import DEFAULT_MODEL as DEFAULT_RESTORER
 from .motion.files import (
     BODIES,
     BONE_NAMES,
@@ -103,6 +104,13 @@ def _add_dance_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-references", type=int, default=2, help="dances that lead at any moment (default: 2)")
     parser.add_argument(
         "--pin", action="append", default=[], metavar="CLIP", help="dance of the library that leads throughout"
+    )
+    parser.add_argument(
+        "--restore",
+        choices=("auto", "off"),
+        default="off",
+        help="auto: finish the feet by the foot restoration model; off: plant them (default: off, which is as good "
+        "here and moves less, see docs/frdm.md)",
     )
     parser.add_argument("--no-video", action="store_true", help="write no mp4")
     parser.add_argument(
@@ -376,7 +384,8 @@ def _dance(arguments: argparse.Namespace) -> None:
         raise PermissionError(f"Cannot write to {arguments.output}: no permission. Give another `--output`.")
     if arguments.pin and arguments.references is None:
         raise ValueError("`--pin` names a dance of a library: give `--references` too.")
-    pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references)
+    restorer = DEFAULT_RESTORER if arguments.restore == "auto" else None
+    pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references, restorer)
     sampling = {} if arguments.guidance_scale is None else {"guidance_scale": arguments.guidance_scale}
     dance = pipeline(
         arguments.song,

@@ -20,6 +20,7 @@ from .audio.spectra import check_waveform
 from .dataset_builder.retrieval_references import CopyReport, ReferenceRetriever, RetrievedWindow
 from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
 from .modeling.loading import check_model
+from .modeling.restoration_frdm import FrdmPipeline
 from .motion.foot_planting import plant_feet
 from .motion.motion import Motion
 from .motion.retargeting import put_on_floor
@@ -78,6 +79,8 @@ class MusicToDancePipeline:
         model: A trained generator with its codec inside.
         processor: Makes its inputs.
         retriever: Finds reference dances, for calls that ask for them.
+        restorer: Finishes the feet of every dance in the place of `plant_feet`; by default there is none, as it does
+            not make generated dances better (docs/frdm.md).
 
     Example:
         ```python
@@ -94,6 +97,7 @@ class MusicToDancePipeline:
         model: ChoreoLlamaForConditionalGeneration,
         processor: ChoreoLlamaProcessor,
         retriever: ReferenceRetriever | None = None,
+        restorer: FrdmPipeline | None = None,
     ):
         if model.codec is None:
             raise ValueError("`model` must carry its motion codec: give it one with `model.set_codec(codec)`.")
@@ -104,18 +108,23 @@ class MusicToDancePipeline:
         self.model = model.eval()
         self.processor = processor
         self.retriever = retriever
+        self.restorer = restorer
         self.tokenizer = MotionTokenizer(model.codec)
         self.licence: str | None = None  # of the weights, as their card states it; every dance's provenance names it
 
     @classmethod
     def from_pretrained(
-        cls, path: str | os.PathLike = DEFAULT_MODEL, references: str | os.PathLike | None = None
+        cls,
+        path: str | os.PathLike = DEFAULT_MODEL,
+        references: str | os.PathLike | None = None,
+        restorer: str | os.PathLike | None = None,
     ) -> MusicToDancePipeline:
         """Load model and processor from one folder, or from the Hub.
 
         Args:
             path: Folder or Hub name; the small model that ships with the package by default.
             references: Folder of reference dances, see `ReferenceRetriever`; none by default.
+            restorer: Folder or Hub name of a [`FrdmModel`]; none by default.
 
         Raises:
             FileNotFoundError: If `path` looks like a folder and does not exist, or there are no references.
@@ -126,7 +135,8 @@ class MusicToDancePipeline:
         # Weights are stored as float16; a CPU computes in float32.
         model = ChoreoLlamaForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
         retriever = None if references is None else ReferenceRetriever.from_pretrained(references)
-        pipeline = cls(model, ChoreoLlamaProcessor.from_pretrained(path), retriever)
+        feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer)
+        pipeline = cls(model, ChoreoLlamaProcessor.from_pretrained(path), retriever, feet)
         model.name_or_path = Path(path).name
         pipeline.licence = _licence_of(Path(path) / "README.md")
         return pipeline
@@ -288,11 +298,11 @@ class MusicToDancePipeline:
         Args:
             motion_codes: `(num_quantizers, num_tokens)`.
             num_frames: Frames to keep.
-            plants_feet: Hold feet where they stand.
+            plants_feet: Hold feet where they stand, by the restorer if there is one.
         """
         motion = put_on_floor(smooth_motion(self.tokenizer.decode(motion_codes, num_frames), _JITTER_SECONDS))
         if plants_feet:
-            motion = plant_feet(motion)
+            motion = plant_feet(motion) if self.restorer is None else self.restorer(motion).motion
         licence = {} if self.licence is None else {"licence": self.licence}
         return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated", **licence})
 

@@ -42,8 +42,8 @@ class SamplerSettings:
     Args:
         start_timestep: Timestep t, of the model's T, at which the noised observation enters.
         num_steps: Network evaluations from there.
-        trust: Share of the way from the observed legs to the model's that is gone: a dancer unlike those of the training
-            is misjudged.
+        trust: Share of the way that is gone from the observed legs to those of the model, which misjudges dancers
+            unlike those that it was trained on.
         contact_timestep: The paper's t_th: from here on down contacts guide too, above it only the geometry does.
         contact_threshold: Probability from which on a joint of a foot is held.
         contact_height: Metres over its rest height; a foot that is higher without being held is in the air.
@@ -216,7 +216,7 @@ class FrdmPipeline:
             contacts = [None] * len(batch) if foot_contacts is None else list(foot_contacts)
         self._check(batch, contacts, sampler, foot_lock, strength)
         total = sum(self._num_evaluations(motion, sampler, foot_lock) for motion in batch)
-        with tqdm(total=total, desc="restoring", unit="window", disable=not show_progress) as progress:
+        with tqdm(total=total, desc="restoring", unit="window", disable=not (show_progress and total)) as progress:
             restored = [
                 self._restore(motion, sampler, _Lock(foot_lock, strength, given), seed, progress)
                 for motion, given in zip(batch, contacts, strict=True)

@@ -179,3 +179,18 @@ def test_references_without_a_library_or_beyond_the_model_are_told(pipeline, ret
     for arguments in ({"num_references": 99}, {"num_references": -1}, {"pinned_references": ["clip_1"]}):
         with pytest.raises(ValueError, match="must lie between"):
             pipeline(clicks, **arguments)
+
+
+def test_a_restorer_finishes_the_feet_in_the_place_of_planting(pipeline, clicks):
+    from infinitedance.modeling.configuration_frdm import FrdmConfig
+    from infinitedance.modeling.modeling_frdm import FrdmModel
+    from infinitedance.modeling.restoration_frdm import FrdmPipeline
+
+    torch.manual_seed(0)
+    restorer = FrdmPipeline(FrdmModel(FrdmConfig(hidden_size=16, num_hidden_layers=1, intermediate_size=16)))
+    planted = pipeline(clicks, seed=3)
+    restored = MusicToDancePipeline(pipeline.model, pipeline.processor, restorer=restorer)(clicks, seed=3)
+    loose = pipeline.decode(planted.motion_codes, planted.motion.num_frames, plants_feet=False)
+    expected = restorer(loose).motion
+    np.testing.assert_allclose(restored.motion.joint_rotations, expected.joint_rotations, atol=1e-4)
+    assert np.abs(restored.motion.joint_rotations - planted.motion.joint_rotations).max() > 1e-2

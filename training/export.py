@@ -1,7 +1,8 @@
-"""Make the folder that ships: a trained generator in half precision, with its codec and processor.
+"""Make the folder that ships: a trained generator with its codec and processor, or a restorer, in half precision.
 
 ```bash
 python -m infinitedance.training.export runs/choreollama assets/choreollama-tiny --codec_dir runs/codec_decoder
+python -m infinitedance.training.export runs/frdm assets/frdm-tiny
 ```
 """
 
@@ -11,7 +12,10 @@ import argparse
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedConfig
 
+from ..modeling.configuration_frdm import FrdmConfig
+from ..modeling.restoration_frdm import FrdmPipeline
 from ..pipeline import MusicToDancePipeline
 from ..tokenization.modeling_motion_codec import MotionCodecModel
 
@@ -40,6 +44,13 @@ def export_model(model_dir: str | Path, output_dir: str | Path, codec_dir: str |
     pipeline.save_pretrained(output_dir)
 
 
+def export_restorer(model_dir: str | Path, output_dir: str | Path) -> None:
+    """Write the foot restoration model in `model_dir`, as `train_frdm` writes it, to `output_dir` in float16."""
+    pipeline = FrdmPipeline.from_pretrained(model_dir)
+    pipeline.model.half()
+    pipeline.save_pretrained(output_dir)
+
+
 def main() -> None:
     """Export a model from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,7 +58,13 @@ def main() -> None:
     parser.add_argument("output_dir", type=Path, help="folder to write")
     parser.add_argument("--codec_dir", type=Path, help="codec with the same codes and a decoder trained on")
     arguments = parser.parse_args()
-    export_model(arguments.model_dir, arguments.output_dir, arguments.codec_dir)
+    found = PreTrainedConfig.get_config_dict(arguments.model_dir)[0].get("model_type")
+    if found != FrdmConfig.model_type:
+        export_model(arguments.model_dir, arguments.output_dir, arguments.codec_dir)
+    elif arguments.codec_dir is None:
+        export_restorer(arguments.model_dir, arguments.output_dir)
+    else:
+        parser.error("--codec_dir goes with a generator; a restorer has no codec")
 
 
 if __name__ == "__main__":

@@ -111,7 +111,8 @@ def compare(methods: Mapping[str, Method], cases: Sequence[Case], title: str, no
     for name, method in tqdm(methods.items(), desc=title, unit="method", leave=False):
         values, speed = measure_method(method, cases)
         is_untouched = name == next(iter(methods))
-        rows.append([name, *(mean_with_interval(values[key]) for key in columns), None if is_untouched else speed])
+        known = [values[key][np.isfinite(values[key])] for key in columns]  # a piece may have no contact
+        rows.append([name, *map(mean_with_interval, known), None if is_untouched else speed])
     return Table(title, ["method", *columns.values(), "x real time"], rows, note)
 
 
