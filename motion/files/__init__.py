@@ -131,8 +131,9 @@ def read_motion_with_rotations(
         ValueError: As `read_motion`.
     """
     content = _read_content(Path(path), None, trust_pickle, frame_rate, None)
-    is_own = isinstance(content, Motion) and content.provenance.get("rotations") != "fitted"
-    return content if is_own else None
+    if isinstance(content, Motion) and content.provenance.get("rotations") != "fitted":
+        return content
+    return None
 
 
 def _read_content(

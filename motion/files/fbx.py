@@ -42,21 +42,21 @@ def write_fbx(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
     bone_names(names)
     command = _blender_command()
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
+        source, target, settings = (Path(folder) / name for name in ("dance.glb", "dance.fbx", "job.json"))
         job = {
-            "source": str(Path(folder) / "dance.glb"),
-            "target": str(Path(folder) / "dance.fbx"),
+            "source": str(source),
+            "target": str(target),
             "frame_rate": motion.frame_rate,
             "num_frames": motion.num_frames,
             "notes": json.dumps(export_notes(motion, unit="centimetre")),
         }
-        write_glb(motion, job["source"], body=body, names=names)
-        settings = Path(folder) / "job.json"
+        write_glb(motion, source, body=body, names=names)
         settings.write_text(json.dumps(job), encoding="utf-8")
         result = subprocess.run([*command, "--", str(settings)], capture_output=True, text=True)
-        if result.returncode or not Path(job["target"]).is_file():
+        if result.returncode or not target.is_file():
             words = (result.stderr.strip() or result.stdout.strip()).splitlines()
             raise OSError(f"Blender ({command[0]}) could not write {path}: {' '.join(words[-3:])}")
-        shutil.copyfile(job["target"], temporary)
+        shutil.copyfile(target, temporary)
 
 
 def _blender_command() -> list[str]:

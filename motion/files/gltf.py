@@ -127,7 +127,8 @@ def _add_bones(glb: _Glb, rig: Rig, frame_rate: float) -> None:
         glb.json["nodes"].append({**node, "children": children} if children else node)
     times = (np.arange(len(rig.rotations)) / frame_rate).astype("<f4")
     clock = glb.add(times, "SCALAR", min=[float(times[0])], max=[float(times[-1])])
-    samplers, channels = [], []
+    samplers: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
 
     def animate(bone: int, path: str, keys: np.ndarray, kind: str) -> None:
         channels.append({"sampler": len(samplers), "target": {"node": bone, "path": path}})

@@ -1,10 +1,9 @@
 """Exported dances in other people's readers: three.js, three-vrm and the Khronos validator, in headless Chromium.
 
-Pictures of the body are written for a person to look at, to the folder that pytest names at the end.
+Pictures of the body are written to outputs/screenshots, for a person to look at.
 """
 
 import base64
-import json
 import shutil
 from dataclasses import replace
 
@@ -134,13 +133,14 @@ def test_three_js_finds_joints_and_body_of_an_fbx_where_they_are(dance, call, tm
     np.testing.assert_allclose(boxes[0] / 100, boxes[1], atol=2 * MILLIMETRE)
 
 
-def test_pictures_show_a_body_on_the_floor(dance, call, tmp_path):
+def test_pictures_show_a_body(dance, call, repository_root, tmp_path):
     cv2 = pytest.importorskip("cv2", reason="browser: needs the extra `video`")
+    folder = repository_root / "outputs" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
     export_motion(dance, tmp_path / "dance.glb")
     for name, options in {"rest": {}, "frame_0": {"time": 0.0}, "frame_37": {"time": 37 / 30}}.items():
         png = base64.b64decode(call("picture", tmp_path / "dance.glb", options))
-        (tmp_path / f"{name}.png").write_bytes(png)
+        (folder / f"export_{name}.png").write_bytes(png)
         pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).astype(int)
         is_body = pixels[..., 0] - pixels[..., 2] > 15  # its colour is bluish
         assert 0.05 < is_body.mean() < 0.5
-    print(json.dumps({"pictures": str(tmp_path)}))
