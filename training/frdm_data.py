@@ -25,7 +25,7 @@ VARIED_SHARE = 0.75
 BLOCK_BATCHES = 150
 BLOCK_SEGMENTS = 256
 SEGMENT_WINDOWS = 2
-"""Every 150 batches, 256 segments of two windows' length are corrupted anew, and windows are drawn from these."""
+"""The windows of 150 batches are drawn from 256 segments of two windows' length, each corrupted when it is needed."""
 EVAL_SEED = 12345
 
 _PERFORMER_PATTERNS = {"CMU": r"cmu_(\d+)_", "Motorica/LDA": r"_(d\d+)_"}
@@ -124,13 +124,13 @@ class RestorationSampler:
         self.batch_size = batch_size
         self.corruption = corruption
         self.seed = seed
-        self._segments = lru_cache(maxsize=1)(self._make_segments)
+        self._segment = lru_cache(maxsize=BLOCK_SEGMENTS)(self._make_segment)
 
     def __call__(self, batch_index: int) -> dict[str, torch.Tensor]:
         """Return the arguments of `FrdmModel.forward` for one batch."""
-        segments = self._segments(batch_index // BLOCK_BATCHES)
+        block = batch_index // BLOCK_BATCHES
         generator = np.random.default_rng((*self.seed, 1, batch_index))
-        pairs = [segments[index] for index in generator.integers(len(segments), size=self.batch_size)]
+        pairs = [self._segment(block, index) for index in generator.integers(BLOCK_SEGMENTS, size=self.batch_size)]
         clean, corrupted, frame_mask = cut_windows(pairs, self.window_frames, generator)
         observed = torch.from_numpy(generator.random(self.batch_size) < 0.5)
         timesteps = torch.from_numpy(
@@ -140,19 +140,16 @@ class RestorationSampler:
         noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
         return training_batch(self.model, self.scheduler, clean, corrupted, frame_mask, observed, timesteps, noise)
 
-    def _make_segments(self, block: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        generator = np.random.default_rng((*self.seed, 0, block))
+    def _make_segment(self, block: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        generator = np.random.default_rng((*self.seed, 0, block, index))
+        dance = self.dances[generator.choice(len(self.dances), p=self.probabilities)]
         length = SEGMENT_WINDOWS * self.window_frames
-        segments = []
-        for clip_index in generator.choice(len(self.dances), BLOCK_SEGMENTS, p=self.probabilities):
-            dance = self.dances[clip_index]
-            start = generator.integers(max(1, dance.num_frames - length + 1))
-            clean = dance.cut(start, min(start + length, dance.num_frames))
-            if generator.random() < VARIED_SHARE:
-                clean = vary_stance(clean, StanceVariation(), generator)
-            corrupted = corrupt_at_random(clean, self.corruption, generator)
-            segments.append((motion_to_features(clean).numpy(), motion_to_features(corrupted).numpy()))
-        return segments
+        start = generator.integers(max(1, dance.num_frames - length + 1))
+        clean = dance.cut(start, min(start + length, dance.num_frames))
+        if generator.random() < VARIED_SHARE:
+            clean = vary_stance(clean, StanceVariation(), generator)
+        corrupted = corrupt_at_random(clean, self.corruption, generator)
+        return motion_to_features(clean).numpy(), motion_to_features(corrupted).numpy()
 
 
 def cut_windows(

@@ -121,7 +121,7 @@ def test_strength_goes_from_never_holding_to_holding(pipeline, slid):
     np.testing.assert_allclose(results[0.0].joint_positions(), never, atol=1e-6)
     contacts = results[1.0].foot_contacts
     slides = [steps_on_contact(replace(motion, foot_contacts=contacts)).mean() for motion in results.values()]
-    assert slides[0] > slides[1] > slides[2] and slides[2] < 1e-4
+    assert 0.2 * slides[0] < slides[1] < 0.8 * slides[0] and slides[2] < 1e-4
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -183,10 +183,11 @@ def test_there_is_no_seam_where_windows_meet(make_frdm):
     config = pipeline.model.config
     stride = config.window_frames - config.overlap_frames
     starts = [*range(stride, 500 - config.window_frames, stride), 500 - config.window_frames]
-    borders = [start + shift - 1 for start in starts for shift in (-1, 0, 1)]
-    borders += [start + config.overlap_frames + shift - 1 for start in starts for shift in (-1, 0, 1)]
-    elsewhere = np.delete(jumps, borders)
-    assert jumps[borders].max() < 1.3 * elsewhere.max() and jumps[borders].mean() < 1.5 * elsewhere.mean()
+    meeting = np.zeros(len(jumps), bool)
+    for start in starts:
+        meeting[start - 2 : start + config.overlap_frames] = True
+    # Where windows take turns without a cross-fade, the largest jump is 1.4 times that of other places.
+    assert jumps[meeting].max() < 1.2 * jumps[~meeting].max()
 
 
 @pytest.mark.parametrize("num_frames", [1, 96, 97, 160, 161, 500])
