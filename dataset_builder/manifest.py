@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 from ..motion.files import atomic_path
@@ -103,6 +104,20 @@ def manifest_path(built_dir: str | os.PathLike) -> Path:
             "with `infinitedance build`, or run the same command again to finish it."
         )
     return path
+
+
+def file_sha256(path: Path) -> str | None:
+    """Return the hash of a file's content, `None` if there is no file; a song of many clips is read once."""
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return _file_sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _file_sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def json_line(values: dict) -> str:

@@ -298,8 +298,7 @@ class DanceRetrievalIndex:
             genre: Only dances of this genre, or of these.
             licence: Only dances with these terms.
             source: Only dances from this source.
-            exclude_song_id: No dance to this song, nor any that resembles one more than `max_similarity` allows. In
-                training it is the song itself.
+            exclude_song_id: No dance to this song (in training its own), nor any more like one than `max_similarity`.
             max_similarity: Of dances more alike than this only the best is taken.
             diversity: Share of maximal marginal relevance, 0 = by score alone.
             windows_per_song: Most windows of one song among the references of a window; None = any number.
@@ -321,13 +320,11 @@ class DanceRetrievalIndex:
                 f"{k}, {len(pinned)} pinned and {diversity}."
             )
         allowed = self._allowed(genre=genre, licence=licence, source=source)
-        excluded = np.zeros(0, np.int64)
-        if exclude_song_id is not None:
-            excluded = self.columns["song_id"].rows_of(exclude_song_id)
+        songs = self.columns["song_id"]
+        excluded = np.zeros(0, np.int64) if exclude_song_id is None else songs.rows_of(exclude_song_id)
         pinned_rows = self._pinned_rows(embeddings, pinned, exclude_song_id)
-        settings: dict[str, Any] = {"max_similarity": max_similarity, "diversity": diversity}
-        settings |= {"windows_per_song": windows_per_song, "excluded": excluded}
-        chosen = self.searcher.search(embeddings, k, allowed, pinned_rows, settings)
+        settings = {"max_similarity": max_similarity, "diversity": diversity, "windows_per_song": windows_per_song}
+        chosen = self.searcher.search(embeddings, k, allowed, pinned_rows, settings | {"excluded": excluded})
         count = min(map(len, chosen))
         if count == 0:
             raise ValueError(

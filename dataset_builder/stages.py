@@ -34,7 +34,7 @@ from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..tokenization.motion_tokenizer import MotionTokenizer
 from .clip_folder import MIRROR_SUFFIX
 from .genres import OTHER, coarse_genre
-from .manifest import BuiltClip, json_line
+from .manifest import BuiltClip, file_sha256, json_line
 from .prepare import METERS
 from .quality_gates import QualityGates, measure_motion, measure_music
 from .sources import SOURCES, open_source
@@ -376,20 +376,6 @@ def flac_bytes(waveform: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, waveform, SAMPLING_RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
-
-
-def file_sha256(path: Path) -> str | None:
-    """Return the hash of a file's content, `None` if there is no file; a song of many clips is read once."""
-    if not path.is_file():
-        return None
-    status = path.stat()
-    return _file_sha256(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _file_sha256(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_entry(path: Path) -> dict[str, Any] | None:
