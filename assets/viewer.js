@@ -1,6 +1,6 @@
 /*!
 InfiniteDance viewer: Apache-2.0, see LICENSE of the repository; built by `make viewer` from spaces_demo/viewer.
-Sources sha256: 450d53a9518fe7f980f9830ed2384e1b98aada3a32315e63dda6eeba69cf5452
+Sources sha256: a1f9be7192f56667473f1ff2ebb8ff8884e1aba03fde82eec1de52686f788bd4
 
 It contains three.js:
 
@@ -4387,6 +4387,7 @@ kbd { font: inherit; font-size: 12px; padding: 0 5px; border: 1px solid var(--li
   .time { flex: 1; }
   .space { flex-basis: 100%; height: 0; }
   .bar button, .bar select { min-width: 38px; height: 42px; }
+  .bar button.main { width: 42px; }
   .labels > div { padding: 10px 12px; }
 }
 @container (max-width: 360px) {

@@ -187,7 +187,7 @@ def _decode_with_av(
                     yield block[num_skipped:], converted.sample_rate
                     num_skipped = max(0, num_skipped - len(block))
     except av.FFmpegError as error:
-        raise _broken(upload, error.strerror) from error
+        raise _broken(upload, error.strerror or str(error)) from error
 
 
 def _broken(upload: Path, reason: str) -> ValueError:

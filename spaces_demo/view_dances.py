@@ -94,7 +94,7 @@ def write_page(show: Show, output: Path) -> None:
 
 def make_server(show: Show) -> ThreadingHTTPServer:
     """Return a server of a show's page and song, on a free port of 127.0.0.1; it serves no other file."""
-    page = viewer_page(show.dances, song_url=show.song and _SONG_PATH, title=show.title).encode()
+    page = viewer_page(show.dances, song_url=None if show.song is None else _SONG_PATH, title=show.title).encode()
     handler = type("ViewerHandler", (_ViewerHandler,), {"page": page, "song": show.song})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
