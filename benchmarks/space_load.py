@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-SECONDS = 5
-KEEP_MINUTES = 0.5
+SECONDS = 3
+KEEP_MINUTES = 5.0
 WARM_DANCES = 5
 
 
-def serve(connection: Connection, song_seconds: float) -> None:
+def serve(connection: Connection) -> None:
     """Run a Space in a process of its own; answer with its address and folder, end when told."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     from infinitedance.spaces_demo.limits import SpaceLimits
@@ -85,7 +85,7 @@ def main() -> None:
     from gradio_client import Client, handle_file
 
     here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there, SECONDS))
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
     server.start()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -103,7 +103,7 @@ def main() -> None:
         )
         print(visit_together(url, song, folder, arguments.visitors))
         print(f"files right after: {sum(path.is_file() for path in Path(root).rglob('*'))}", end="")
-        time.sleep(60 * KEEP_MINUTES * 1.5 + 5)
+        time.sleep(60 * KEEP_MINUTES + 90)  # the sweeper comes once a minute
         print(f"; once they are old: {sum(path.is_file() for path in Path(root).rglob('*'))}", end="")
         here.send("end")
         here.recv()

@@ -71,10 +71,10 @@ def vary_stance(motion: Motion, variation: StanceVariation, generator: np.random
     for joint in (0, *_UPPER_BODY):
         turn = roma.rotvec_to_rotmat(torch.from_numpy(np.radians(variation.posture) * generator.standard_normal(3)))
         local[:, joint] = local[:, joint] @ turn
-    root = motion.root_positions.astype(np.float64)
-    sway = smooth_noise(generator, root.shape, SLOW_SECONDS * motion.frame_rate)
+    path = motion.root_positions.astype(np.float64)
+    sway = smooth_noise(generator, path.shape, SLOW_SECONDS * motion.frame_rate)
     height = generator.uniform(-variation.drop, variation.lift)
-    root = torch.from_numpy(root + variation.sway * sway + [0.0, height, 0.0])
+    root = torch.from_numpy(path + variation.sway * sway + [0.0, height, 0.0])
     targets, vectors = zip(*(_move_foot(positions, side, variation, generator) for side in SIDES), strict=True)
     posed, rotations = forward_kinematics(local, root, offsets, PARENTS)
     usable = motion.skeleton.leg_length * (1 - SOFT_ZONE_SHARE)

@@ -179,49 +179,73 @@ class FrdmPipeline:
 
     def __call__(
         self,
-        motions: Motion | Sequence[Motion],
+        motion: Motion,
         *,
         sampler: str = "default",
         foot_lock: str = "auto",
         strength: float = 1.0,
-        foot_contacts: np.ndarray | Sequence[np.ndarray | None] | None = None,
+        foot_contacts: np.ndarray | None = None,
         seed: int = 0,
         show_progress: bool = False,
-    ) -> RestoredMotion | list[RestoredMotion]:
-        """Restore one dance or several; each of several equals the one that is restored alone.
+    ) -> RestoredMotion:
+        """Restore a dance.
 
         Args:
-            motions: Dances on our neutral body at 30 Hz, the floor near y = 0, as `retarget` and
-                `Motion.resample` give them.
+            motion: A dance on our neutral body at 30 Hz, the floor near y = 0, as `retarget` and `Motion.resample`
+                give it.
             sampler: `"default"`: the observed legs are corrected; `"paper"`: Algorithm 2 as printed, which never sees
                 them; `"paper_corrected"`: the same with guided velocities that reach the positions.
             foot_lock: `"auto"`: feet are held where the model says that they touch; `"always"`: wherever they are low;
                 `"never"`: nowhere, the legs are denoised only; `"grounding"`: no diffusion, the floor's height and
                 slope are corrected.
             strength: From 0, nothing is held, to 1.
-            foot_contacts: `(frames, 4)` bool that take the place of the model's, for each dance or `None`.
+            foot_contacts: `(frames, 4)` bool that take the place of the model's.
             seed: Of the noise.
             show_progress: Show a progress bar over network evaluations.
 
-        Returns:
-            A `RestoredMotion`, or a list of them for a sequence of dances.
-
         Raises:
-            ValueError: If an option is unknown or out of range, or a dance is on another body or at another rate.
+            ValueError: If an option is unknown or out of range, or the dance is on another body or at another rate.
         """
-        if isinstance(motions, Motion):
-            batch, contacts = [motions], [foot_contacts]
-        else:
-            batch = list(motions)
-            contacts = [None] * len(batch) if foot_contacts is None else list(foot_contacts)
-        self._check(batch, contacts, sampler, foot_lock, strength)
-        total = sum(self._num_evaluations(motion, sampler, foot_lock) for motion in batch)
+        return self.restore_all(
+            [motion],
+            sampler=sampler,
+            foot_lock=foot_lock,
+            strength=strength,
+            foot_contacts=[foot_contacts],
+            seed=seed,
+            show_progress=show_progress,
+        )[0]
+
+    def restore_all(
+        self,
+        motions: Sequence[Motion],
+        *,
+        sampler: str = "default",
+        foot_lock: str = "auto",
+        strength: float = 1.0,
+        foot_contacts: Sequence[np.ndarray | None] | None = None,
+        seed: int = 0,
+        show_progress: bool = False,
+    ) -> list[RestoredMotion]:
+        """Restore several dances; each equals, to the bit, the one that is restored alone.
+
+        Args:
+            motions: As in `__call__`, like all that follows.
+            sampler: See `__call__`.
+            foot_lock: See `__call__`.
+            strength: See `__call__`.
+            foot_contacts: For each dance those that take the place of the model's, or `None`.
+            seed: See `__call__`.
+            show_progress: See `__call__`.
+        """
+        contacts = [None] * len(motions) if foot_contacts is None else list(foot_contacts)
+        self._check(motions, contacts, sampler, foot_lock, strength)
+        total = sum(self._num_evaluations(motion, sampler, foot_lock) for motion in motions)
         with tqdm(total=total, desc="restoring", unit="window", disable=not (show_progress and total)) as progress:
-            restored = [
+            return [
                 self._restore(motion, sampler, _Lock(foot_lock, strength, given), seed, progress)
-                for motion, given in zip(batch, contacts, strict=True)
+                for motion, given in zip(motions, contacts, strict=True)
             ]
-        return restored[0] if isinstance(motions, Motion) else restored
 
     def _check(self, motions, contacts, sampler: str, foot_lock: str, strength: float) -> None:
         for name, value, known in (("sampler", sampler, SAMPLERS), ("foot_lock", foot_lock, FOOT_LOCKS)):
@@ -335,14 +359,14 @@ class FrdmPipeline:
         )
         start = yaw_to_matrix(torch.tensor(first_heading, dtype=torch.float64))
         feet = reconstruct(features, list(CONTACT_JOINTS), FRAME_RATE) @ start.T
-        feet = (feet + root[0] * torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)).numpy()
-        vectors = feet[:, 2:] - feet[:, :2]
+        places = (feet + root[0] * torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)).numpy()
+        vectors = places[:, 2:] - places[:, :2]
         lengths = motion.skeleton.bone_lengths[list(CONTACT_JOINTS[2:])][:, None]
         vectors *= lengths / np.linalg.norm(vectors, axis=-1, keepdims=True)
         touching = self._paper_contacts(features[None], replace(lock, given=None))[0].numpy()
         touching = touching if lock.given is None else np.asarray(lock.given, bool)
         root_rotations = yaw_to_matrix(heading) @ rotation_6d_to_matrix(features[:, ROTATIONS][:, :6])
-        fused = FusedFeet(root.numpy(), feet[:, :2], vectors)
+        fused = FusedFeet(root.numpy(), places[:, :2], vectors)
         return pose_legs(motion, features, fused, touching, root_rotations)
 
     def _denoise(

@@ -310,7 +310,7 @@ def hold_foot(
     Returns:
         New ankle and toe; in frames with contact of the toe only, the foot is moved as a whole.
     """
-    flat = contacts.all(axis=1)
+    flat = np.asarray(contacts.all(axis=1))
     corrections = np.zeros((len(ankle), 2, 3))
     for column, points in enumerate((ankle, toe)):
         for start, end in runs(contacts[:, column]):
@@ -319,7 +319,7 @@ def hold_foot(
             apart = (repaired[:, column] - points)[start:end]
             corrections[start:end, column] = apart - np.median(apart[chosen], axis=0)
     whole = np.where(contacts[:, :1], corrections[:, 0], corrections[:, 1])
-    fade_corrections(whole, contacts.any(axis=1), _FADE_SECONDS * frame_rate)
+    fade_corrections(whole, np.asarray(contacts.any(axis=1)), _FADE_SECONDS * frame_rate)
     return ankle + whole, toe + np.where(contacts[:, 1:], corrections[:, 1], whole)
 
 

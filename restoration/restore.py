@@ -36,9 +36,11 @@ _LOWER_BODY = [
 
 
 class Restored(Protocol):
-    """What a restorer returns: a `motion` with repaired legs and the contacts it was repaired by."""
+    """What a restorer returns."""
 
-    motion: Motion
+    @property
+    def motion(self) -> Motion:
+        """The dance with repaired legs and the contacts that it was repaired by."""
 
 
 class Restorer(Protocol):
@@ -46,7 +48,7 @@ class Restorer(Protocol):
 
     def __call__(
         self,
-        motions: Motion,
+        motion: Motion,
         *,
         sampler: str,
         foot_lock: str,

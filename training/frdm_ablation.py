@@ -18,19 +18,19 @@ from ..modeling.modeling_frdm import FrdmModel
 from ..modeling.restoration_frdm import FrdmPipeline, PaperSettings, SamplerSettings
 from ..motion.normalisation import fit_feature_statistics
 from .frdm_data import RestorationSampler
-from .frdm_measures import TRUTH_MEASURES, Case, measure_method
+from .frdm_measures import TRUTH_MEASURES, Case, measure_method, restorer
 
 _WITHOUT = 1e-6
 """Stands for a weight of 0 where without any weight the root could be anywhere."""
 SMALL_SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
-SMALL_STEPS, SMALL_BATCH, SMALL_RATE = 800, 16, 1e-3
+SMALL_STEPS, SMALL_BATCH, SMALL_RATE = 600, 16, 1e-3
 PAPER_LOSSES = ("reconstruction", "root", "foot_contact", "velocity_position", "rotation_position")
 
 
 def _rows(pipelines: Mapping[str, FrdmPipeline], cases: Sequence[Case], **options) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for name, pipeline in tqdm(pipelines.items(), unit="variant", leave=False):
-        values, speed = measure_method(lambda motion, use=pipeline: use(motion, **options).motion, cases)
+        values, speed = measure_method(restorer(pipeline, **options), cases)
         rows.append([name, *(float(np.nanmean(values[key])) for key in TRUTH_MEASURES), speed])
     return rows
 
@@ -100,7 +100,9 @@ def loss_table(
     data: PreparedClips, clips: Sequence[PreparedClip], cases: Sequence[Case], settings: SamplerSettings
 ) -> Table:
     """Train small models, each without one loss, on the same batches, and restore with them."""
-    variants = {"all losses": {}} | {f"without `{name}`": {name: 0.0} for name in LOSS_WEIGHTS}
+    variants: dict[str, dict[str, float]] = {"all losses": {}} | {
+        f"without `{name}`": {name: 0.0} for name in LOSS_WEIGHTS
+    }
     variants["the paper's five only"] = {name: 0.0 for name in LOSS_WEIGHTS if name not in PAPER_LOSSES}
     models = train_together(data, clips, list(variants.values()))
     pipelines = {name: FrdmPipeline(model, settings) for name, model in zip(variants, models, strict=True)}

@@ -47,6 +47,8 @@ def lock_feet(motion: Motion) -> Motion:
     positions, rotations = forward_kinematics(motion.joint_rotations_matrix(), root_positions, offsets, PARENTS)
     rotations = rotations.clone()
     contacts = motion.foot_contacts
+    if contacts is None:
+        raise ValueError("`motion` must have `foot_contacts`: `level_floor` detects them.")
     for index, side in enumerate(SIDES):
         ankle = positions[:, CONTACT_JOINTS[index]].numpy()
         toe_height = positions[:, CONTACT_JOINTS[index + 2], 1].numpy()

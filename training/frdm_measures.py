@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from ..evaluation.foot_contact import (
 )
 from ..evaluation.physics import jitter
 from ..evaluation.reconstruction import mpjpe_mm
+from ..modeling.restoration_frdm import FrdmPipeline
 from ..motion.contacts import CONTACT_HEIGHT_METRES
 from ..motion.grounding import level_floor
 from ..motion.motion import Motion
@@ -48,6 +50,11 @@ OWN_MEASURES = {
 }
 
 Method = Callable[[Motion], Motion]
+
+
+def restorer(pipeline: FrdmPipeline, **options: Any) -> Method:
+    """Return a pipeline with some options as a function of one dance."""
+    return lambda motion: pipeline(motion, **options).motion
 
 
 @dataclass(frozen=True)

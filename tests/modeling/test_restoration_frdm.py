@@ -147,7 +147,7 @@ def test_the_same_seed_gives_the_same_dance_and_another_seed_another(pipeline, s
 def test_each_dance_of_a_batch_equals_the_dance_restored_alone(pipeline, slid, sampler):
     batch = [slid, slid.cut(7, 40), slid.mirror()]
     given = [None, np.ones((33, 4), bool), None]
-    together = pipeline(batch, sampler=sampler, foot_contacts=given)
+    together = pipeline.restore_all(batch, sampler=sampler, foot_contacts=given)
     for motion, contacts, restored in zip(batch, given, together, strict=True):
         alone = pipeline(motion, sampler=sampler, foot_contacts=contacts).motion
         np.testing.assert_array_equal(alone.joint_rotations, restored.motion.joint_rotations)
@@ -414,7 +414,7 @@ def test_other_bodies_rates_and_numbers_of_contacts_are_refused(pipeline, slid):
         with pytest.raises(ValueError, match="must be on our neutral body at 30 Hz"):
             pipeline(wrong)
     with pytest.raises(ValueError, match="one entry for each of 2 dances, got 1"):
-        pipeline([slid, slid], foot_contacts=[None])
+        pipeline.restore_all([slid, slid], foot_contacts=[None])
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
