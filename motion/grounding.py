@@ -16,6 +16,8 @@ MAX_SLOPE_DEGREES = 15.0
 """A fit that finds a steeper floor has followed something else, and only the height is corrected."""
 MIN_SPREAD_METRES = 0.3
 """Standard deviation of the places that feet touch, across their narrower way, from which on a slope can be told."""
+MAX_DEPTH_METRES = 0.07
+"""Feet sink no deeper in their lowest moments: where the capture drifts up and down, few feet stand on one floor."""
 _MIN_TOUCHES = 30
 _MAX_ROUNDS = 5
 
@@ -46,6 +48,10 @@ def level_floor(motion: Motion, *, fits_slope: bool = True) -> Motion:
         contacts = detect_foot_contacts(grounded.joint_positions(), grounded.frame_rate, grounded.skeleton)
         if moved < 1e-3:
             break
+    depth = -fit_floor_height(grounded.joint_positions(), grounded.skeleton)
+    if depth > MAX_DEPTH_METRES:
+        grounded = _shifted(grounded, MAX_DEPTH_METRES - depth)
+        contacts = detect_foot_contacts(grounded.joint_positions(), grounded.frame_rate, grounded.skeleton)
     return replace(grounded, foot_contacts=contacts)
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy.signal import savgol_filter
 
 from ..motion.carry_back import fade_corrections, runs
-from ..motion.grounding import level_floor
+from ..motion.contacts import detect_foot_contacts
 from ..motion.kinematics import forward_kinematics, local_rotations
 from ..motion.leg_ik import SIDES, reach_with_leg
 from ..motion.motion import Motion
@@ -21,7 +21,7 @@ FADE_SECONDS = 0.2
 
 
 def smooth_savgol(motion: Motion) -> Motion:
-    """Smooth root path and all rotations by a Savitzky-Golay filter of 7 frames, and find the floor again."""
+    """Smooth root path and all rotations by a Savitzky-Golay filter of 7 frames, and detect contacts anew."""
     if motion.num_frames < SAVGOL_FRAMES:
         return motion
     rotations = motion.joint_rotations.astype(np.float64)
@@ -31,7 +31,8 @@ def smooth_savgol(motion: Motion) -> Motion:
     root_positions = savgol_filter(motion.root_positions.astype(np.float64), SAVGOL_FRAMES, SAVGOL_ORDER, axis=0)
     rotations /= np.linalg.norm(rotations, axis=-1, keepdims=True)
     smooth = replace(motion, root_positions=root_positions, joint_rotations=rotations, foot_contacts=None)
-    return level_floor(smooth, fits_slope=False)
+    contacts = detect_foot_contacts(smooth.joint_positions(), motion.frame_rate, motion.skeleton)
+    return replace(smooth, foot_contacts=contacts)
 
 
 def lock_feet(motion: Motion) -> Motion:

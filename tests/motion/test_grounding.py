@@ -6,7 +6,8 @@ import roma
 import torch
 
 from infinitedance.dataset_builder.procedural_dance import synthesise_dance
-from infinitedance.motion.grounding import MAX_SLOPE_DEGREES, level_floor
+from infinitedance.motion.contacts import fit_floor_height
+from infinitedance.motion.grounding import MAX_DEPTH_METRES, MAX_SLOPE_DEGREES, level_floor
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting import put_on_floor
 from infinitedance.motion.rotations import matrix_to_quaternion, quaternion_to_matrix
@@ -77,3 +78,14 @@ def test_the_shortest_dances_are_put_on_the_floor(dance, num_frames):
     levelled = level_floor(lifted.cut(0, num_frames))
     feet = levelled.joint_positions()[:, list(CONTACT_JOINTS), 1] - dance.skeleton.contact_rest_heights
     assert levelled.num_frames == num_frames and abs(feet.min()) < 0.02
+
+
+def test_feet_that_seldom_stand_do_not_lift_the_floor_over_the_others():
+    """A capture that drifts upwards, and stands still only where it is highest."""
+    seconds = np.arange(120) / 30
+    root = np.stack([0 * seconds, 0.9 + 0.1 * np.minimum(seconds, 3), 0.9 * np.minimum(seconds, 3)], axis=1)
+    rotations = np.zeros((120, 22, 4))
+    rotations[..., 0] = 1
+    dance = level_floor(Motion(30.0, root, rotations), fits_slope=False)
+    depth = -fit_floor_height(dance.joint_positions(), dance.skeleton)
+    assert depth == pytest.approx(MAX_DEPTH_METRES, abs=1e-3)
