@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -285,13 +287,15 @@ def running_space(
 
 
 def launch(model: str | Path = DEFAULT_MODEL, references: Path | None = None, **options: Any) -> None:
-    """Start a Space and serve it until Ctrl-C.
+    """Start a Space and serve it until Ctrl-C or SIGTERM.
 
     Args:
         model: As `running_space`, like all that follows.
         references: See `running_space`.
         **options: See `running_space`.
     """
+    # Whoever ends a server so leaves no visitor's files behind either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with running_space(model, references, **options) as (demo, url):
         print(f"{url}  (Ctrl-C ends)", flush=True)
         demo.block_thread()
