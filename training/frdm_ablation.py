@@ -116,7 +116,7 @@ def loss_table(
     note = (
         f"Models of width {SMALL_SIZES['hidden_size']} with {SMALL_SIZES['num_hidden_layers']} layers, {SMALL_STEPS} "
         f"steps of {SMALL_BATCH} windows from the same start on the same batches: far from the shipped one, so only "
-        "differences between rows count. Without the loss of contacts no foot is held."
+        "differences between rows count. Without the loss of contacts hardly a foot is held rightly."
     )
     return _table("A loss left out", "trained", rows + masked, note)
 
