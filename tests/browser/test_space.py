@@ -110,8 +110,10 @@ def upload(driver, path: Path) -> None:
 def set_number(driver, label: str, value: int) -> None:
     """Type into the number field beside a slider, as its label names it."""
     field = find(driver, f"input[type=number][aria-label*='{label}']")
-    field.send_keys(Keys.CONTROL, "a")
-    field.send_keys(str(value), Keys.TAB)
+    slider = find(driver, f"input[type=range][aria-label*='{label}']")
+    while slider.get_property("value") != str(value):  # a field that has just unfolded may not listen yet
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(str(value), Keys.TAB)
 
 
 def open_options(driver) -> None:
