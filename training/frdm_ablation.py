@@ -79,8 +79,8 @@ def steps_table(pipeline: FrdmPipeline, cases: Sequence[Case]) -> Table:
         variants[f"contacts guide from t_th = {threshold}"] = replace(whole, contact_timestep=threshold)
     pipelines = {name: FrdmPipeline(pipeline.model, settings) for name, settings in variants.items()}
     note = (
-        f"The default: from t = {whole.start_timestep}, {whole.num_steps} steps, t_th = {whole.contact_timestep}. Where "
-        "rows are alike, the model that sees the legs decides in one step what more steps only repeat."
+        f"The default: from t = {whole.start_timestep}, {whole.num_steps} steps, t_th = {whole.contact_timestep}. "
+        "Where rows are alike, the model that sees the legs decides in one step what more steps only repeat."
     )
     return _table("Start, steps, t_th", "sampler", _rows(pipelines, cases), note)
 
