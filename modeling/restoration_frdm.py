@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 from tqdm import tqdm
 
-from ..motion.contacts import CONTACT_HEIGHT_METRES
 from ..motion.features import ROTATIONS, facing_heading, integrate_root, motion_to_features
-from ..motion.foot_fusion import FusedFeet, FusionWeights, fuse_feet, mix
+from ..motion.foot_fusion import FusedFeet, fuse_feet, mix
 from ..motion.grounding import level_floor
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.rotations import rotation_6d_to_matrix, yaw_to_matrix
-from ..motion.skeleton import CONTACT_JOINTS, Skeleton, neutral_skeleton
+from ..motion.skeleton import CONTACT_JOINTS, neutral_skeleton
 from .configuration_frdm import FrdmConfig
+from .foot_lock_frdm import FOOT_LOCKS, FootLock, SamplerSettings
 from .guidance_frdm import blend_geometry, damp_contact_velocities, integrate_velocities, touching_feet
-from .legs_frdm import DancerFrame, pose_legs
+from .legs_frdm import TURNED_JOINTS, DancerFrame, pose_legs
 from .loading import check_model
 from .losses_frdm import reconstruct
 from .modeling_frdm import FrdmModel
@@ -29,38 +28,9 @@ from .scheduling_frdm import FrdmScheduler
 
 DEFAULT_MODEL = Path(__file__).parent.parent / "assets" / "frdm-tiny"
 SAMPLERS = ("default", "paper", "paper_corrected")
-FOOT_LOCKS = ("auto", "always", "never", "grounding")
 _WINDOWS_AT_ONCE = 16
-_SHORTEST_CONTACT_FRAMES = 3
-_SPEED_SMOOTHING_FRAMES = 2
-
-
-@dataclass(frozen=True)
-class SamplerSettings:
-    """How the default sampler goes; chosen on the validation split (docs/frdm.md).
-
-    Args:
-        start_timestep: Timestep t, of the model's T, at which the noised observation enters.
-        num_steps: Network evaluations from there.
-        trust: Share of the way that is gone from the observed legs to those of the model, which misjudges dancers
-            unlike those that it was trained on.
-        contact_timestep: The paper's t_th: from here on down contacts guide too, above it only the geometry does.
-        contact_threshold: Probability from which on a joint of a foot is held.
-        contact_height: Metres over its rest height; a foot that is higher without being held is in the air.
-        contact_speed: Metres per second; a foot that is faster without being held glides. It is not held either.
-        weights: Of the guidance, while contacts are probabilities.
-        held: Weight of contacts and floor at the end, when feet are held.
-    """
-
-    start_timestep: int = 300
-    num_steps: int = 4
-    trust: float = 0.4
-    contact_timestep: int = 300
-    contact_threshold: float = 0.5
-    contact_height: float = 0.05
-    contact_speed: float = 0.3
-    weights: FusionWeights = field(default_factory=FusionWeights)
-    held: float = 1e6
+_BLOCK_STRIDES, _MARGIN_STRIDES = 64, 4
+"""Of a block of a long clip, and of what is restored besides on both sides of it, in strides of a window."""
 
 
 @dataclass(frozen=True)
@@ -89,45 +59,25 @@ class RestoredMotion:
     motion: Motion
     contact_probabilities: np.ndarray | None
 
-
-@dataclass(frozen=True)
-class _Lock:
-    """Where feet are held, and how firmly."""
-
-    mode: str
-    strength: float
-    given: np.ndarray | None
-
-    def guiding(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the contacts, `(frames, 4)`, 0 to 1, that guide the sampler."""
-        if self.mode == "never":
-            return np.zeros_like(probabilities)
-        return self.strength * (probabilities if self.given is None else self.given.astype(float))
-
-    def held(
-        self, probabilities: np.ndarray, feet: np.ndarray, skeleton: Skeleton, settings: SamplerSettings
-    ) -> np.ndarray:
-        """Return the contacts, `(frames, 4)` bool, that hold at the end; `feet` `(frames, 4, 3)` are not held yet."""
-        if self.mode == "never" or self.strength == 0:
-            return np.zeros(probabilities.shape, bool)
-        if self.given is not None:
-            return np.asarray(self.given, bool)
-        if self.mode == "always":
-            return feet[..., 1] < skeleton.contact_rest_heights + CONTACT_HEIGHT_METRES
-        shape = np.ones((_SHORTEST_CONTACT_FRAMES, 1), bool)
-        touching = (probabilities > settings.contact_threshold) & (_floor_speed(feet) < settings.contact_speed)
-        touching &= feet[..., 1] < skeleton.contact_rest_heights + settings.contact_height
-        touching = np.pad(touching, ((_SHORTEST_CONTACT_FRAMES,) * 2, (0, 0)), mode="edge")
-        touching = binary_opening(binary_closing(touching, shape), shape)
-        return touching[_SHORTEST_CONTACT_FRAMES:-_SHORTEST_CONTACT_FRAMES]
+    def cut(self, start_frame: int, end_frame: int) -> RestoredMotion:
+        """Return frames `start_frame` to `end_frame` (exclusive)."""
+        probabilities = self.contact_probabilities
+        return RestoredMotion(
+            self.motion.cut(start_frame, end_frame),
+            None if probabilities is None else probabilities[start_frame:end_frame],
+        )
 
 
-def _floor_speed(feet: np.ndarray) -> np.ndarray:
-    """Return how fast feet `(frames, 4, 3)` move over the floor, shaking apart, `(frames, 4)`, m/s."""
-    if len(feet) == 1:
-        return np.zeros(feet.shape[:2])
-    smooth = gaussian_filter1d(feet[..., [0, 2]], _SPEED_SMOOTHING_FRAMES, axis=0, mode="nearest")
-    return np.linalg.norm(np.gradient(smooth, axis=0), axis=-1) * FRAME_RATE
+def join(motion: Motion, parts: Sequence[RestoredMotion]) -> RestoredMotion:
+    """Put pieces of a dance, restored by the model, one after the other; what they left alone is as in `motion`."""
+    restored = {
+        name: np.concatenate([getattr(part.motion, name) for part in parts])
+        for name in ("root_positions", "joint_rotations", "foot_contacts")
+    }
+    rotations = motion.joint_rotations.copy()
+    rotations[:, TURNED_JOINTS] = restored["joint_rotations"][:, TURNED_JOINTS]
+    probabilities = [part.contact_probabilities for part in parts if part.contact_probabilities is not None]
+    return RestoredMotion(replace(motion, **{**restored, "joint_rotations": rotations}), np.concatenate(probabilities))
 
 
 class FrdmPipeline:
@@ -243,7 +193,7 @@ class FrdmPipeline:
         total = sum(self._num_evaluations(motion, sampler, foot_lock) for motion in motions)
         with tqdm(total=total, desc="restoring", unit="window", disable=not (show_progress and total)) as progress:
             return [
-                self._restore(motion, sampler, _Lock(foot_lock, strength, given), seed, progress)
+                self._restore(motion, sampler, FootLock(foot_lock, strength, given), seed, progress)
                 for motion, given in zip(motions, contacts, strict=True)
             ]
 
@@ -269,24 +219,51 @@ class FrdmPipeline:
     def _num_evaluations(self, motion: Motion, sampler: str, foot_lock: str) -> int:
         if foot_lock == "grounding":
             return 0
-        steps = self.settings.num_steps if sampler == "default" else self.paper_settings.num_steps
-        return steps * len(self._window_starts(motion.num_frames))
+        if sampler != "default":
+            return self.paper_settings.num_steps * len(self._window_starts(motion.num_frames))
+        lengths = [end - start for start, end, _, _ in self._blocks(motion.num_frames)]
+        return self.settings.num_steps * sum(len(self._window_starts(length)) for length in lengths)
+
+    def _blocks(self, num_frames: int) -> list[tuple[int, int, int, int]]:
+        """Divide a clip into blocks that are restored one after the other, so that memory does not grow with it.
+
+        Returns:
+            For each block the first and last (exclusive) frame that is restored, and of these the ones that are kept.
+            The margins are as wide as anything reaches, and windows stand as in the whole clip, so that there is no
+            seam.
+        """
+        config = self.model.config
+        stride = config.window_frames - config.overlap_frames
+        length, margin = _BLOCK_STRIDES * stride, _MARGIN_STRIDES * stride
+        starts = range(0, max(1, num_frames - margin), length)
+        ends = [*starts[1:], num_frames]
+        return [
+            (max(0, start - margin), min(num_frames, end + margin), start, end)
+            for start, end in zip(starts, ends, strict=True)
+        ]
 
     @torch.no_grad()
-    def _restore(self, motion: Motion, sampler: str, lock: _Lock, seed: int, progress: tqdm) -> RestoredMotion:
+    def _restore(self, motion: Motion, sampler: str, lock: FootLock, seed: int, progress: tqdm) -> RestoredMotion:
         if lock.mode == "grounding":
             return RestoredMotion(level_floor(motion), None)
-        features = motion_to_features(motion)
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(len(features), self.model.config.num_restored_channels, generator=generator)
-        if sampler == "default":
-            return self._restore_by_default(motion, features, noise, lock, progress)
-        return self._restore_by_paper(motion, features, noise, lock, sampler == "paper_corrected", progress)
+        noise = torch.randn(motion.num_frames, self.model.config.num_restored_channels, generator=generator)
+        if sampler != "default":
+            return self._restore_by_paper(motion, noise, lock, sampler == "paper_corrected", progress)
+        blocks = self._blocks(motion.num_frames)
+        if len(blocks) == 1:
+            return self._restore_by_default(motion, noise, lock, progress)
+        parts = []
+        for start, end, first, last in blocks:
+            piece = self._restore_by_default(motion.cut(start, end), noise[start:end], lock.cut(start, end), progress)
+            parts.append(piece.cut(first - start, last - start))
+        return join(motion, parts)
 
     def _restore_by_default(
-        self, motion: Motion, features: torch.Tensor, noise: torch.Tensor, lock: _Lock, progress: tqdm
+        self, motion: Motion, noise: torch.Tensor, lock: FootLock, progress: tqdm
     ) -> RestoredMotion:
         """DDIM from the noised observation; root and feet are fused with the input and the contacts at every step."""
+        features = motion_to_features(motion)
         settings, frame, skeleton = self.settings, DancerFrame(motion), motion.skeleton
         timesteps = self.scheduler.timesteps(settings.start_timestep, settings.num_steps)
         start = torch.tensor([settings.start_timestep])
@@ -313,13 +290,13 @@ class FrdmPipeline:
     def _restore_by_paper(
         self,
         motion: Motion,
-        features: torch.Tensor,
         noise: torch.Tensor,
-        lock: _Lock,
+        lock: FootLock,
         corrected: bool,
         progress: tqdm,
     ) -> RestoredMotion:
         """Algorithm 2, then inverse kinematics: the paper does not say how its four views become one dance."""
+        features = motion_to_features(motion)
         settings, num_frames = self.paper_settings, len(features)
         observed = self._cut_windows(features)
         sample = noise
@@ -342,7 +319,7 @@ class FrdmPipeline:
         probabilities = self._mix_windows(logits, num_frames).sigmoid().double().numpy()
         return RestoredMotion(self._pose_by_features(motion, self.model.merge(features, clean), lock), probabilities)
 
-    def _paper_contacts(self, estimate: torch.Tensor, lock: _Lock) -> torch.Tensor:
+    def _paper_contacts(self, estimate: torch.Tensor, lock: FootLock) -> torch.Tensor:
         """Return `(windows, frames, 4)` bool."""
         if lock.mode == "never":
             return torch.zeros(*estimate.shape[:2], 4, dtype=torch.bool)
@@ -350,7 +327,7 @@ class FrdmPipeline:
             return self._cut_windows(torch.from_numpy(lock.given.astype(bool)))
         return touching_feet(estimate, FRAME_RATE, any_speed=lock.mode == "always")
 
-    def _pose_by_features(self, motion: Motion, features: torch.Tensor, lock: _Lock) -> Motion:
+    def _pose_by_features(self, motion: Motion, features: torch.Tensor, lock: FootLock) -> Motion:
         """Pose a dance by the path, places and rotations of features `(frames, 269)`."""
         features = features.double()
         first_heading = float(facing_heading(motion.joint_positions(), FRAME_RATE)[0])

@@ -15,6 +15,7 @@ from .skeleton import MIRROR_ORDER, NUM_JOINTS, Skeleton, neutral_skeleton
 
 FRAME_RATE = 30.0
 """Frame rate of features, codes and models, Hz."""
+_UNIT_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ class Motion:
                 f"`joint_rotations` must be unit quaternions, got lengths {norms.min()} to {norms.max()}."
             )
         object.__setattr__(self, "root_positions", root_positions)
-        object.__setattr__(self, "joint_rotations", joint_rotations / norms[..., None])
+        # Unit quaternions stay to the bit, however often a motion is copied.
+        scale = np.where(np.abs(norms - 1) < _UNIT_ROUNDING, np.float32(1), norms)
+        object.__setattr__(self, "joint_rotations", joint_rotations / scale[..., None])
         if self.foot_contacts is not None:
             contacts = np.asarray(self.foot_contacts, dtype=bool)
             if contacts.shape != (frames, 4):

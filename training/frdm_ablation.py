@@ -14,8 +14,9 @@ from ..dataset_builder.corruption import Corruption
 from ..dataset_builder.prepared import PreparedClip, PreparedClips
 from ..evaluation.tables import Cell, Table
 from ..modeling.configuration_frdm import LOSS_WEIGHTS, FrdmConfig
+from ..modeling.foot_lock_frdm import SamplerSettings
 from ..modeling.modeling_frdm import FrdmModel
-from ..modeling.restoration_frdm import FrdmPipeline, PaperSettings, SamplerSettings
+from ..modeling.restoration_frdm import FrdmPipeline, PaperSettings
 from ..motion.normalisation import fit_feature_statistics
 from .frdm_data import RestorationSampler
 from .frdm_measures import TRUTH_MEASURES, Case, measure_method, restorer

@@ -8,6 +8,7 @@ import torch
 
 from infinitedance.dataset_builder.procedural_dance import synthesise_dance
 from infinitedance.modeling import legs_frdm
+from infinitedance.modeling.foot_lock_frdm import FOOT_LOCKS
 from infinitedance.modeling.legs_frdm import (
     HELD_WITHIN_METRES,
     MAX_DROP_METRES,
@@ -15,7 +16,7 @@ from infinitedance.modeling.legs_frdm import (
     DancerFrame,
     pose_legs,
 )
-from infinitedance.modeling.restoration_frdm import FOOT_LOCKS, SAMPLERS, FrdmPipeline, PaperSettings
+from infinitedance.modeling.restoration_frdm import SAMPLERS, FrdmPipeline, PaperSettings
 from infinitedance.motion.features import (
     POSITIONS,
     ROTATIONS,
@@ -197,6 +198,22 @@ def test_windows_cover_a_clip_and_constant_ones_add_up_to_a_constant(pipeline, n
     torch.testing.assert_close(pipeline._mix_windows(windows, num_frames)[:, 0], torch.arange(num_frames).float())
     constant = torch.full((len(windows), 96, 3), 7.0)
     torch.testing.assert_close(pipeline._mix_windows(constant, num_frames), torch.full((num_frames, 3), 7.0))
+
+
+def test_a_long_clip_in_blocks_equals_the_clip_in_one_piece(pipeline, monkeypatch):
+    dance = sliding(synthesise_dance("rumba", 96, 1100 / 30, seed=0))
+    given = np.random.default_rng(0).random((dance.num_frames, 4)) < 0.5
+    whole = [pipeline(dance), pipeline(dance, foot_contacts=given)]
+    monkeypatch.setattr("infinitedance.modeling.restoration_frdm._BLOCK_STRIDES", 5)
+    assert len(pipeline._blocks(dance.num_frames)) == 3
+    for expected, in_blocks in zip(whole, [pipeline(dance), pipeline(dance, foot_contacts=given)], strict=True):
+        np.testing.assert_allclose(in_blocks.motion.joint_positions(), expected.motion.joint_positions(), atol=1e-5)
+        unturned = [joint for joint in range(22) if joint not in TURNED_JOINTS]
+        np.testing.assert_array_equal(
+            in_blocks.motion.joint_rotations[:, unturned], dance.joint_rotations[:, unturned]
+        )
+        np.testing.assert_array_equal(in_blocks.motion.foot_contacts, expected.motion.foot_contacts)
+        np.testing.assert_allclose(in_blocks.contact_probabilities, expected.contact_probabilities, atol=1e-5)
 
 
 class Algorithm2:

@@ -144,3 +144,10 @@ def test_wrong_parts_say_what_must_hold():
         standing().cut(5, 11)
     with pytest.raises(ValueError, match=r"shape \(22, 3\)"):
         Skeleton(np.zeros((24, 3)))
+
+
+def test_a_copy_keeps_its_rotations_to_the_bit():
+    rotations = np.random.default_rng(0).standard_normal((500, 22, 4)).astype(np.float32)
+    first = Motion(30.0, np.zeros((500, 3)), rotations / np.linalg.norm(rotations, axis=-1, keepdims=True))
+    again = first.cut(0, 500).cut(0, 500)
+    np.testing.assert_array_equal(again.joint_rotations, first.joint_rotations)
