@@ -70,14 +70,20 @@ class RestoredMotion:
 
 def join(motion: Motion, parts: Sequence[RestoredMotion]) -> RestoredMotion:
     """Put pieces of a dance, restored by the model, one after the other; what they left alone is as in `motion`."""
-    restored = {
-        name: np.concatenate([getattr(part.motion, name) for part in parts])
-        for name in ("root_positions", "joint_rotations", "foot_contacts")
-    }
+
+    def along(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part.motion, name) for part in parts])
+
     rotations = motion.joint_rotations.copy()
-    rotations[:, TURNED_JOINTS] = restored["joint_rotations"][:, TURNED_JOINTS]
+    rotations[:, TURNED_JOINTS] = along("joint_rotations")[:, TURNED_JOINTS]
+    joined = replace(
+        motion,
+        root_positions=along("root_positions"),
+        joint_rotations=rotations,
+        foot_contacts=along("foot_contacts"),
+    )
     probabilities = [part.contact_probabilities for part in parts if part.contact_probabilities is not None]
-    return RestoredMotion(replace(motion, **{**restored, "joint_rotations": rotations}), np.concatenate(probabilities))
+    return RestoredMotion(joined, np.concatenate(probabilities))
 
 
 class FrdmPipeline:
