@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-from ..motion.features import POSITIONS, ROOT, ROTATIONS, VELOCITIES, facing_heading
+from ..motion.features import POSITIONS, ROOT_HEIGHT, ROOT_VELOCITY, ROTATIONS, VELOCITIES, facing_heading
 from ..motion.foot_fusion import FootEstimate, FusedFeet
 from ..motion.kinematics import forward_kinematics, local_rotations
 from ..motion.leg_ik import SIDES, SOFT_ZONE_SHARE, point_foot, reach_with_leg, root_drop
@@ -22,7 +22,6 @@ HELD_WITHIN_METRES = 1e-3
 MAX_DROP_METRES = 0.01
 """The root sinks by no more to let a leg reach the floor."""
 _DROP_RADIUS_FRAMES = 6
-_SOLID = torch.float64
 
 
 class DancerFrame:
@@ -30,7 +29,6 @@ class DancerFrame:
 
     Args:
         motion: The observed dance.
-        frame_rate: Hz.
     """
 
     def __init__(self, motion: Motion):
@@ -42,16 +40,17 @@ class DancerFrame:
     def estimate(self, features: torch.Tensor, foot_contacts: np.ndarray) -> FootEstimate:
         """Read what features `(frames, 269)` say of root and feet."""
         values = features.double().numpy()
-        height = values[:, ROOT][:, 3]
+        height = values[:, ROOT_HEIGHT]
         places = _joints(values[:, POSITIONS], NUM_JOINTS - 1)[:, [joint - 1 for joint in CONTACT_JOINTS]]
         steps = _joints(values[:, VELOCITIES], NUM_JOINTS)[:-1] / self.frame_rate
-        root_steps = np.stack([values[:-1, 1], steps[:, 0, 1] * self.frame_rate, values[:-1, 2]], axis=-1)
+        over_floor = values[:-1, ROOT_VELOCITY] / self.frame_rate
+        root_steps = np.stack([over_floor[:, 0], steps[:, 0, 1], over_floor[:, 1]], axis=-1)
         offsets = places - np.stack([0 * height, height, 0 * height], axis=-1)[:, None]
         world_offsets = self._turn(offsets)
         return FootEstimate(
             root_positions=self.root_positions,
             root_heights=height,
-            root_steps=self._turn(root_steps[:, None] / self.frame_rate)[:, 0],
+            root_steps=self._turn(root_steps[:, None])[:, 0],
             ankle_offsets=world_offsets[:, :2],
             foot_steps=self._turn(steps[:, list(CONTACT_JOINTS)]),
             foot_vectors=world_offsets[:, 2:] - world_offsets[:, :2],
@@ -67,7 +66,7 @@ class DancerFrame:
         velocities = _forward_difference(moving) * self.frame_rate
         velocities = self._turn(velocities, back=True)
         local = self._turn(feet - floor_point[:, None], back=True)
-        values[:, 1:3], values[:, 3] = velocities[:, 0, [0, 2]], root[:, 1]
+        values[:, ROOT_VELOCITY], values[:, ROOT_HEIGHT] = velocities[:, 0, [0, 2]], root[:, 1]
         positions = _joints(values[:, POSITIONS], NUM_JOINTS - 1)
         positions[:, [joint - 1 for joint in CONTACT_JOINTS]] = local
         values[:, POSITIONS] = positions.reshape(len(values), -1)

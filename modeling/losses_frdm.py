@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from ..motion.features import CONTACTS, POSITIONS, ROOT, ROTATIONS, VELOCITIES, integrate_root
+from ..motion.features import CONTACTS, POSITIONS, ROOT, ROOT_HEIGHT, ROTATIONS, VELOCITIES, integrate_root
 from ..motion.rotations import rotation_6d_to_matrix, yaw_to_matrix
 from ..motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, NUM_JOINTS, neutral_skeleton
 
@@ -54,7 +54,7 @@ def posed_legs(features: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     """
     rotations = features[..., ROTATIONS].unflatten(-1, (NUM_JOINTS, 6))
     matrices = rotation_6d_to_matrix(rotations[..., [0, *_LEGS[0][:3], *_LEGS[1][:3]], :])
-    height = features[..., ROOT][..., 3:4] * features.new_tensor([0.0, 1.0, 0.0])
+    height = features[..., ROOT_HEIGHT, None] * features.new_tensor([0.0, 1.0, 0.0])
     posed = []
     for side, (hip, *lower) in enumerate(_LEGS):
         orientation = matrices[..., 0, :, :]

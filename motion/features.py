@@ -21,6 +21,9 @@ from .rotations import matrix_to_quaternion, matrix_to_rotation_6d, rotation_6d_
 from .skeleton import JOINT_INDEX, NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
 
 ROOT = slice(0, 4)
+ROOT_VELOCITY = slice(1, 3)
+"""Of the root over the floor: x and z in the heading frame, m/s."""
+ROOT_HEIGHT = 3
 POSITIONS = slice(4, 67)
 ROTATIONS = slice(67, 199)
 VELOCITIES = slice(199, 265)

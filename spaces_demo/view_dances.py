@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -159,15 +160,12 @@ class _ViewerHandler(BaseHTTPRequestHandler):
         if is_part:
             headers["Content-Range"] = f"bytes {start}-{end}/{size}"
         self._send(206 if is_part else 200, audio_type(song), headers)
-        try:
-            with song.open("rb") as file:
-                file.seek(start)
-                remaining = end - start + 1
-                while block := file.read(min(_BLOCK_BYTES, remaining)):
-                    self.wfile.write(block)
-                    remaining -= len(block)
-        except ConnectionError:
-            pass  # the browser has what it wanted
+        with suppress(ConnectionError), song.open("rb") as file:  # a browser hangs up when it has what it wanted
+            file.seek(start)
+            remaining = end - start + 1
+            while block := file.read(min(_BLOCK_BYTES, remaining)):
+                self.wfile.write(block)
+                remaining -= len(block)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Print nothing: the page's own requests are no news."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from uuid import uuid4
@@ -52,12 +52,10 @@ class VisitorFiles:
         """Delete files and empty folders that are old: a copy is as old as the copying, whatever its date says."""
         oldest = time.time() - self.keep_seconds
         for path in sorted(self.root.rglob("*"), reverse=True):  # what a folder holds, before the folder
-            try:
+            with suppress(OSError):  # not empty, or gone
                 if path.lstat().st_ctime >= oldest:
                     continue
                 if path.is_dir() and not path.is_symlink():
                     path.rmdir()
                 else:
                     path.unlink()
-            except OSError:
-                pass  # not empty, or gone
