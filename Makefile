@@ -49,8 +49,9 @@ quality: $(STAMP)
 	$(BIN)/ruff format --check .
 	rm -rf build
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(TYPECHECK) .
+	cp -r benchmarks $(TYPECHECK)
 	cd $(TYPECHECK) && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache \
-		--python-executable ../../$(BIN)/python --package infinitedance
+		--python-executable ../../$(BIN)/python --package infinitedance --package benchmarks
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

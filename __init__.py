@@ -13,22 +13,23 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelF
 from .audio.beats import BeatClock
 from .audio.features import MusicFeatureExtractor
 from .audio.loading import load_audio
-from .dataset_builder.retrieval_index import DanceRetrievalIndex
-from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
-from .modeling.configuration_frdm import FrdmConfig
-from .modeling.configuration_music_dance import MusicDanceConfig
-from .modeling.modeling_frdm import FrdmModel
-from .modeling.modeling_music_dance import MusicDanceEncoder
-from .modeling.restoration_frdm import FrdmPipeline, RestoredMotion
+from .modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
+from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
+from .modeling.frdm.configuration_frdm import FrdmConfig
+from .modeling.frdm.modeling_frdm import FrdmModel
+from .modeling.music_dance.configuration_music_dance import MusicDanceConfig
+from .modeling.music_dance.modeling_music_dance import MusicDanceEncoder
+from .motion.drawing.rendering import render_contact_sheet, render_video
 from .motion.files import read_motion, save_motion, write_bvh
 from .motion.motion import Motion
-from .motion.rendering import render_contact_sheet, render_video
 from .motion.skeleton import Skeleton, neutral_skeleton
 from .pipeline import Dance, MusicToDancePipeline
+from .restoration.pipeline_frdm import FrdmPipeline, RestoredMotion
+from .retrieval.index import DanceRetrievalIndex
 from .tokenization.configuration_motion_codec import MotionCodecConfig
 from .tokenization.modeling_motion_codec import MotionCodecModel
-from .tokenization.motion_tokenizer import MotionTokenizer
 from .tokenization.processing_choreollama import ChoreoLlamaProcessor
+from .tokenization.tokenization_motion import MotionTokenizer
 
 __version__ = "0.1.0"
 

@@ -14,23 +14,24 @@ from huggingface_hub import metadata_load
 from tqdm import tqdm
 from transformers.generation import BaseStreamer
 
+from .assets import DEFAULT_MODEL
 from .audio.beats import estimate_beats
 from .audio.loading import load_audio
 from .audio.spectra import check_waveform
-from .dataset_builder.retrieval_references import CopyReport, ReferenceRetriever, RetrievedWindow
-from .modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
-from .modeling.loading import check_model
-from .modeling.restoration_frdm import FrdmPipeline
-from .motion.foot_planting import plant_feet
+from .modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
+from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
+from .motion.feet.planting import plant_feet
 from .motion.motion import Motion
-from .motion.retargeting import put_on_floor
+from .motion.retargeting.retargeting import put_on_floor
 from .motion.smoothing import smooth_motion
-from .tokenization.motion_tokenizer import MotionTokenizer
+from .restoration.pipeline_frdm import FrdmPipeline
+from .retrieval.copying import CopyReport, copy_report
+from .retrieval.references import ReferenceRetriever
+from .retrieval.windows import RetrievedWindow
 from .tokenization.processing_choreollama import ChoreoLlamaProcessor
+from .tokenization.tokenization_motion import MotionTokenizer
+from .utils.checkpoints import check_model
 
-DEFAULT_MODEL = Path(__file__).parent / "assets" / "choreollama-tiny"
-DEFAULT_REFERENCES = Path(__file__).parent / "assets" / "references"
-DEMO_SONG = Path(__file__).parent / "assets" / "demo_waltz.ogg"
 # Real held-out dances have a jerk of 90 to 96 m/s^3, through the codec 110 to 180, and after this 62 to 96, for 1 % of
 # the speed.
 _JITTER_SECONDS = 0.02
@@ -274,7 +275,7 @@ class MusicToDancePipeline:
             provenance = {**motion.provenance, "seed": int(seed), "genre": genre, "song": song, **beats}
             report = None
             if windows and self.retriever is not None:
-                report = self.retriever.copy_report(motion, row, windows, self.tokenizer.model)
+                report = copy_report(self.retriever.library, motion, row, windows, self.tokenizer.model)
                 provenance["references"] = [window.to_dict() for window in windows]
                 provenance["copy_report"] = None if report is None else report.to_dict()
             dances.append(Dance(replace(motion, provenance=provenance), row, tuple(windows), report))

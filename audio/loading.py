@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..motion.extras import require_extra
+from ..utils.extras import require_extra
 
 MIN_SECONDS = 0.5
 MAX_SECONDS = 3600.0

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 from infinitedance.dataset_builder.build import build_dataset
-from infinitedance.dataset_builder.builder import InfiniteDanceBuilder
+from infinitedance.dataset_builder.hub import InfiniteDanceBuilder
 from infinitedance.dataset_builder.manifest import read_manifest, write_manifest
-from infinitedance.dataset_builder.procedural import make_procedural_dataset
+from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 from infinitedance.dataset_builder.schema import view_matrix
 from infinitedance.dataset_builder.stages import SourceFolder
 

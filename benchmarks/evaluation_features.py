@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from infinitedance.evaluation.geometric_features import geometric_features
-from infinitedance.evaluation.kinetic_features import kinetic_features
+from infinitedance.evaluation.metrics.geometric_features import geometric_features
+from infinitedance.evaluation.metrics.kinetic_features import kinetic_features
 
 FRAME_RATE = 30.0
 HALF = 1  # frames to each side in the corrected formulae at 30 Hz

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from infinitedance import MusicToDancePipeline
-from infinitedance.pipeline import DEFAULT_MODEL
+from infinitedance.assets import DEFAULT_MODEL
 
 
 def seconds_per_token(write: Callable[[], object], num_tokens: int, repeats: int) -> float:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from infinitedance.dataset_builder.procedural import make_procedural_dataset
+from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 
 MAX_WAIT_SECONDS = 600
 
@@ -60,7 +60,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         clips = make_procedural_dataset(folder / "clips", arguments.clips, arguments.seconds)
-        command = [sys.executable, "-m", "infinitedance.cli", "build", "--source", f"clip_folder={clips}", "--workers"]
+        command = [sys.executable, "-m", "infinitedance", "build", "--source", f"clip_folder={clips}", "--workers"]
         command += [str(arguments.workers), "--output"]
         subprocess.run([*command, str(folder / "unbroken")], check=True, capture_output=True)
         output, num_killed = folder / "killed", 0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from infinitedance.motion.drawing.rendering import render_video
 from infinitedance.motion.files import read_motion
 from infinitedance.motion.motion import Motion
-from infinitedance.motion.rendering import render_video
 from infinitedance.motion.skeleton import NUM_JOINTS
 
 

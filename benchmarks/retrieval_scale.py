@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from infinitedance.dataset_builder.retrieval_index import DanceRetrievalIndex
-from infinitedance.dataset_builder.retrieval_windows import WindowLayout
+from infinitedance.retrieval.index import DanceRetrievalIndex
+from infinitedance.retrieval.windows import WindowLayout
 
 WINDOWS_PER_SONG, NUM_GENRES, K = 35, 8, 10
 SIZES = (1_000, 30_000, 1_000_000)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from infinitedance.motion.drawing.viewing import viewer_dance
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import NUM_JOINTS
-from infinitedance.motion.viewing import viewer_dance
 from infinitedance.spaces_demo.view_dances import Show, make_server
 
 CHROMIUM, DRIVER = "chromium", "chromedriver"

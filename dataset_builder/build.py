@@ -9,21 +9,20 @@ import multiprocessing
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..motion.extras import require_extra
 from ..motion.files import atomic_path
+from ..utils.extras import require_extra
+from .build_report import REPORT_FILES, write_report
 from .clip_folder import MIRROR_SUFFIX
 from .manifest import MANIFEST_FILE, BuiltClip, write_manifest
-from .prepared import INDEX_FILE, PreparedClip
 from .quality_gates import QualityGates
-from .report import REPORT_FILES, write_report
-from .splits import split_by_song
+from .splits import split_by_name, split_by_song
 from .stages import (
     ENTRY_FOLDER,
     FAILED,
@@ -40,8 +39,7 @@ logger = logging.getLogger(__name__)
 
 SETTINGS_FILE = "build.json"
 ENGINES = ("local", "ray")
-TEST_FRACTION, VALIDATION_FRACTION = 0.10, 0.05
-"""The paper's 85/5/10 (section 3.1)."""
+SplitSongs = Mapping[str, Collection[str]]
 RAY_TASKS_PER_CPU = 4
 """Tasks that wait on the cluster, so that a million clips need no million tasks at once."""
 
@@ -55,6 +53,7 @@ def build_dataset(
     keep_audio: bool = True,
     gates: QualityGates | None = None,
     seed: int = 0,
+    split_songs: SplitSongs | None = None,
     num_workers: int = 1,
     engine: str = "local",
     trust_pickle: bool = False,
@@ -74,13 +73,14 @@ def build_dataset(
         keep_audio: Keep the sound of each clip beside its features.
         gates: Quality gates; the defaults if not given.
         seed: Another seed draws other splits.
+        split_songs: Song ids (`source/song`) by split, `validation` and `test`, in the place of drawn ones.
         num_workers: Processes (tasks at once on Ray).
         engine: `"local"`, or `"ray"` for a cluster whose machines all see sources and output under these paths.
         trust_pickle: Open sources that are pickles.
         show_progress: Show a progress bar.
 
     Returns:
-        `output_dir`, with `manifest.jsonl`, `index.json` (which training reads), `report.json`, `report.md` and the
+        `output_dir`, with `manifest.jsonl` (which training reads), `report.json`, `report.md` and the
         files of the clips.
 
     Raises:
@@ -106,7 +106,9 @@ def build_dataset(
         trust_pickle=trust_pickle,
     )
     jobs = list_jobs(sources, settings)
-    _begin(output, _settings_to_keep(sources, settings, seed))
+    if split_songs is not None:  # wrong names are told before the work
+        split_by_name([job.qualified_record() for job in jobs], split_songs)
+    _begin(output, _settings_to_keep(sources, settings, seed, split_songs))
     waiting = [job for job in jobs if not _is_done(job, output)]
     if len(waiting) < len(jobs):
         logger.info("%s: %d of %d clips are done already.", output, len(jobs) - len(waiting), len(jobs))
@@ -114,7 +116,7 @@ def build_dataset(
         (output / MANIFEST_FILE).unlink(missing_ok=True)
     run = _run_on_ray if engine == "ray" else _run_locally
     _show(run(waiting, settings, str(output), num_workers), len(jobs), len(waiting), show_progress)
-    return finish_build(jobs, output, seed)
+    return finish_build(jobs, output, seed, split_songs)
 
 
 def list_jobs(sources: Iterable[SourceFolder], settings: StageSettings) -> list[ClipJob]:
@@ -138,17 +140,14 @@ def list_jobs(sources: Iterable[SourceFolder], settings: StageSettings) -> list[
     return sorted(jobs, key=lambda job: job.clip_id)
 
 
-def finish_build(jobs: Sequence[ClipJob], output: Path, seed: int) -> Path:
-    """Draw the splits and write manifest, index and report of clips that are all done.
+def finish_build(jobs: Sequence[ClipJob], output: Path, seed: int = 0, split_songs: SplitSongs | None = None) -> Path:
+    """Draw the splits and write manifest and report of clips that are all done.
 
     Files that belong to no clip are removed: those of an interrupted write, and of clips that left the source.
     """
     entries = [json.loads(_entry_path(job, output).read_text(encoding="utf-8")) for job in jobs]
-    clips = _draw_splits(jobs, entries, seed)
+    clips = _draw_splits(jobs, entries, seed, split_songs)
     _remove_strangers(output, {job.file(ENTRY_FOLDER, ".json") for job in jobs}, clips)
-    with atomic_path(output / INDEX_FILE) as partial:
-        index = [asdict(_prepared_clip(clip)) for clip in clips]
-        partial.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     write_report([(job.source.name, entry) for job, entry in zip(jobs, entries, strict=True)], clips, output)
     if not clips:
         raise ValueError(f"None of the {len(jobs)} clips could be built: {output / 'report.md'} says why.")
@@ -156,19 +155,15 @@ def finish_build(jobs: Sequence[ClipJob], output: Path, seed: int) -> Path:
     return output
 
 
-def _draw_splits(jobs: Sequence[ClipJob], entries: Sequence[dict[str, Any]], seed: int) -> list[BuiltClip]:
+def _draw_splits(
+    jobs: Sequence[ClipJob], entries: Sequence[dict[str, Any]], seed: int, split_songs: SplitSongs | None
+) -> list[BuiltClip]:
     """Return the built clips with their splits, sorted by id.
 
     All listed clips take part in the draw, so that another limit of a gate moves no song to another split.
     """
-    splits = split_by_song(
-        [job.qualified_record() for job in jobs],
-        test_fraction=TEST_FRACTION,
-        validation_fraction=VALIDATION_FRACTION,
-        min_test_songs=0,
-        pool_small_genres=True,
-        seed=seed,
-    )
+    records = [job.qualified_record() for job in jobs]
+    splits = split_by_song(records, seed=seed) if split_songs is None else split_by_name(records, split_songs)
     split_of = {record.clip_id: split for split, records in splits.items() for record in records}
     clips = [
         BuiltClip(**{**values, "flags": tuple(values["flags"]), "split": split_of[entry["clip_id"]]})
@@ -178,20 +173,9 @@ def _draw_splits(jobs: Sequence[ClipJob], entries: Sequence[dict[str, Any]], see
     return sorted(clips, key=lambda clip: clip.clip_id)
 
 
-def _prepared_clip(clip: BuiltClip) -> PreparedClip:
-    return PreparedClip(
-        clip_id=clip.clip_id,
-        source=clip.source,
-        genre=clip.genre,
-        split=clip.split,
-        file=clip.motion_file,
-        num_frames=clip.num_frames,
-        song_id=clip.song_id,
-        music_file=clip.music_file,
-    )
-
-
-def _settings_to_keep(sources: Sequence[SourceFolder], settings: StageSettings, seed: int) -> dict[str, Any]:
+def _settings_to_keep(
+    sources: Sequence[SourceFolder], settings: StageSettings, seed: int, split_songs: SplitSongs | None
+) -> dict[str, Any]:
     """Return what the output depends on, without paths."""
     return {
         "version": importlib.metadata.version("infinitedance"),
@@ -201,6 +185,7 @@ def _settings_to_keep(sources: Sequence[SourceFolder], settings: StageSettings, 
         "mirror": settings.mirror,
         "keep_audio": settings.keep_audio,
         "seed": seed,
+        "split_songs": None if split_songs is None else {name: sorted(ids) for name, ids in split_songs.items()},
     }
 
 
@@ -245,7 +230,7 @@ def _remove_strangers(output: Path, entry_files: set[str], clips: Iterable[Built
                 path.unlink()
             elif path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
-    for name in (SETTINGS_FILE, INDEX_FILE, MANIFEST_FILE, *REPORT_FILES):
+    for name in (SETTINGS_FILE, MANIFEST_FILE, *REPORT_FILES):
         for path in output.glob(f".{Path(name).stem}.*{Path(name).suffix}"):
             path.unlink()
 

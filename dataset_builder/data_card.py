@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..evaluation.tables import Table, table_markdown
-from ..motion.extras import require_extra
+from ..evaluation.report.tables import Table, table_markdown
 from ..motion.motion import FRAME_RATE
+from ..utils.extras import require_extra
 from .hours import hour_table, hours_by_genre
-from .manifest import SPLITS, BuiltClip
+from .manifest import BuiltClip
 from .sources import SOURCES
+from .splits import SPLITS
 
 CARD_FILE = "README.md"
 NOT_STATED = "not stated: ask the source before you pass it on"

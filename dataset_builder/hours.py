@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..evaluation.tables import Cell, Table
+from ..evaluation.report.tables import Cell, Table
 from ..motion.motion import FRAME_RATE
-from .manifest import SPLITS, BuiltClip
+from .manifest import BuiltClip
+from .splits import SPLITS
 
 FRAMES_PER_HOUR = round(3600 * FRAME_RATE)
 LARGE_SET_HOURS = 10

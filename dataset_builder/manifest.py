@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
 from ..motion.files import atomic_path
-from .splits import TEST, TRAIN, VALIDATION
+from .splits import SPLITS
 
 MANIFEST_FILE = "manifest.jsonl"
-SPLITS = (TRAIN, VALIDATION, TEST)
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,25 @@ def read_manifest(built_dir: str | os.PathLike) -> list[BuiltClip]:
 
     Raises:
         FileNotFoundError: If there is no manifest: the folder is no built data set, or its build was not finished.
-        ValueError: If a line is not a clip.
+        ValueError: If a line is not a clip, or a clip occurs twice.
     """
     path = manifest_path(built_dir)
     clips = []
     names = {field.name for field in fields(BuiltClip)}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         values = json.loads(line)
-        if set(values) != names or values["split"] not in SPLITS:
+        if set(values) != names:
             raise ValueError(f"{path}, line {number}: a clip must have the fields {', '.join(sorted(names))}.")
+        if values["split"] not in SPLITS or not isinstance(values["num_frames"], int) or values["num_frames"] < 1:
+            raise ValueError(
+                f"{path}, line {number}: a clip must have a split out of {', '.join(SPLITS)} and at least one frame, "
+                f"got {values['split']!r} and {values['num_frames']}."
+            )
         clips.append(BuiltClip(**{**values, "flags": tuple(values["flags"])}))
+    counts = Counter(clip.clip_id for clip in clips)
+    if len(counts) < len(clips):
+        twice = sorted(clip_id for clip_id, count in counts.items() if count > 1)
+        raise ValueError(f"{path}: `clip_id` must be unique, got twice: {', '.join(twice)}.")
     return clips
 
 

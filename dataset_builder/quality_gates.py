@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..audio.beats import BeatClock
-from ..evaluation.foot_contact import floor_penetration_mm, foot_skating_ratio
-from ..evaluation.physics import bone_length_variation, jitter, step_lengths
-from ..evaluation.pulse import MIN_CYCLES, pulse_lock, pulse_phase, speed_curve
-from ..motion.contacts import fit_floor_height
-from ..motion.extras import require_extra
+from ..evaluation.metrics.foot_contact import floor_penetration_mm, foot_skating_ratio
+from ..evaluation.metrics.physics import bone_length_variation, jitter, step_lengths
+from ..evaluation.metrics.pulse import MIN_CYCLES, pulse_lock, pulse_phase, speed_curve
+from ..motion.feet.contacts import fit_floor_height
 from ..motion.motion import Motion
 from ..motion.skeleton import CONTACT_JOINTS, PARENTS
+from ..utils.extras import require_extra
 
 ACTIONS = ("reject", "flag", "off")
 MIN_MEASURED_FRAMES = 4  # jitter needs third differences

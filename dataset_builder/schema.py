@@ -11,9 +11,9 @@ import numpy as np
 
 from ..audio.features import MusicFeatureLayout
 from ..audio.spectra import SAMPLING_RATE
-from ..motion.extras import require_extra
 from ..motion.features import NUM_FEATURES
 from ..motion.motion import FRAME_RATE
+from ..utils.extras import require_extra
 from .manifest import BuiltClip
 
 require_extra("datasets", "data", "The data set builder")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLITS = TRAIN, VALIDATION, TEST = "train", "validation", "test"
+TEST_FRACTION, VALIDATION_FRACTION = 0.10, 0.05
+"""The paper's 85/5/10 (section 3.1)."""
 MIN_SONGS_TO_HOLD_OUT = 5
-"""A genre with fewer songs than this gives none away: it would lose too much of what there is to learn from."""
+"""A genre with fewer songs than this gives none away by itself: it would lose too much of what there is to learn."""
 POOLED = ""
 """Genre under which small genres are drawn together."""
+MIN_SONGS_FOR_VALIDATION, MIN_SONGS_FOR_TEST = 2, 4
+"""From so many groups of songs on each has at least one."""
 MAX_HELD_OUT_SHARE = 0.5
 """Of the songs of a genre at most this share goes with one group of songs that cannot be parted."""
 
@@ -47,60 +51,96 @@ Record = TypeVar("Record", bound=SplitRecord)
 def split_by_song(
     records: Sequence[Record],
     *,
-    test_fraction: float = 0.15,
-    validation_fraction: float = 0.0,
-    min_test_songs: int = 4,
+    test_fraction: float = TEST_FRACTION,
+    validation_fraction: float = VALIDATION_FRACTION,
     seed: int = 0,
-    test_song_ids: Collection[str] | None = None,
-    pool_small_genres: bool = False,
 ) -> dict[str, list[Record]]:
-    """Divide clips by their songs, so that all takes and mirrored copies of a song are in one split.
+    """Draw which songs are trained on, so that all takes and mirrored copies of a song are in one split.
 
     Songs are drawn in the order of a hash of seed and song id, within each genre and apart for songs with and without
-    aligned music; so the result does not depend on the order of the records. Of every genre with at least
-    `MIN_SONGS_TO_HOLD_OUT` songs each asked-for split gets one or more. Divide a folder once and filter afterwards:
-    dividing a part of it draws other songs.
+    aligned music; so the result does not depend on the order of the records. Genres with fewer than
+    `MIN_SONGS_TO_HOLD_OUT` songs are drawn from together. Divide a folder once and filter afterwards: dividing a part
+    of it draws other songs.
 
     Where the records name performers, songs that share one are drawn together (`song_groups`), under the first of
     their names and with most songs' genre. A group that would take more than its split's share of the genre is passed
     over; if none fits, the smallest is taken, unless it holds more than half of the genre's songs.
 
+    Few songs are divided too: of those with music, and of those without, one is held out for validation from
+    `MIN_SONGS_FOR_VALIDATION` groups on, and one for test from `MIN_SONGS_FOR_TEST` on.
+
     Args:
         records: The clips.
         test_fraction: Share of each genre's songs to test on.
-        validation_fraction: Share of each genre's songs to choose settings by; 0 for none.
-        min_test_songs: Least number of songs with aligned music in the test split, if any clip has aligned music.
+        validation_fraction: Share of each genre's songs to choose settings by.
         seed: Another seed draws other songs.
-        test_song_ids: Names the songs of the test split instead of drawing them.
-        pool_small_genres: Draw from all genres with fewer than `MIN_SONGS_TO_HOLD_OUT` songs as if they were one.
 
     Returns:
         The keys `train`, `validation` and `test`; each list is sorted by `clip_id`.
 
     Raises:
-        ValueError: If a fraction is out of range, a named song does not exist, or there are too few songs.
+        ValueError: If a fraction is out of range.
     """
-    if not (0 < test_fraction < 1 and 0 <= validation_fraction < 1 and test_fraction + validation_fraction < 1):
+    if not (0 < test_fraction < 1 and 0 < validation_fraction < 1 and test_fraction + validation_fraction < 1):
         raise ValueError(
-            "`test_fraction` must be above 0, `validation_fraction` at least 0 and their sum below 1, got "
+            "`test_fraction` and `validation_fraction` must be above 0 and their sum below 1, got "
             f"{test_fraction} and {validation_fraction}."
         )
-    strata = _groups_by_stratum(records, seed, pool_small_genres)
-    if test_song_ids is None:
-        test_songs = _draw_test_songs(strata, test_fraction, min_test_songs)
-    else:
-        test_songs = set(test_song_ids)
-        _check_named_songs(test_songs, strata)
-    validation_songs: set[str] = set()
-    if validation_fraction:
+    strata = _groups_by_stratum(records, seed)
+    songs: dict[str, set[str]] = {TEST: set(), VALIDATION: set()}
+    for name, fraction in ((TEST, test_fraction), (VALIDATION, validation_fraction)):
         for groups in strata.values():
-            rest = [group for group in groups if not test_songs.intersection(group)]
-            validation_songs |= _draw(rest, _held_out_count(_num_songs(groups), validation_fraction))
+            free = [group for group in groups if not songs[TEST].intersection(group)]
+            songs[name] |= _draw(free, _held_out_count(_num_songs(groups), fraction), _num_songs(groups))
+    for has_music in (True, False):
+        groups = [group for stratum, groups in strata.items() if stratum[0] == has_music for group in groups]
+        for name, least in ((VALIDATION, MIN_SONGS_FOR_VALIDATION), (TEST, MIN_SONGS_FOR_TEST)):
+            if len(groups) >= least and not any(songs[name].intersection(group) for group in groups):
+                free = [group for group in groups if not (songs[TEST] | songs[VALIDATION]).intersection(group)]
+                if len(free) > 1:
+                    smallest: tuple[str, ...] = min(free, key=len)
+                    songs[name].update(smallest)
+    return _divide(records, songs)
 
-    splits: dict[str, list[Record]] = {TRAIN: [], VALIDATION: [], TEST: []}
+
+def split_by_name(records: Sequence[Record], songs: Mapping[str, Collection[str]]) -> dict[str, list[Record]]:
+    """Divide clips by songs that are named.
+
+    Args:
+        records: The clips.
+        songs: Song ids by split, `validation` and `test`; all other songs are trained on.
+
+    Returns:
+        As `split_by_song`.
+
+    Raises:
+        ValueError: If there is no such split or song, a song is named twice, a song shares a performer with one of
+            another split, or nothing remains to train on.
+    """
+    unknown = sorted(set(songs) - {VALIDATION, TEST})
+    if unknown:
+        raise ValueError(f"Songs can be named for {VALIDATION} and {TEST}, got {', '.join(unknown)}.")
+    named = {name: set(songs.get(name, ())) for name in (VALIDATION, TEST)}
+    twice = sorted(named[VALIDATION] & named[TEST])
+    if twice:
+        raise ValueError(f"A song cannot be in two splits, got {', '.join(twice)}.")
+    absent = sorted((named[VALIDATION] | named[TEST]) - {record.song_id for record in records})
+    if absent:
+        raise ValueError(f"Splits must name songs of the data, got unknown {', '.join(absent)}.")
+    for group in song_groups(records):
+        for name in (VALIDATION, TEST):
+            if named[name].intersection(group) and not named[name].issuperset(group):
+                missing = ", ".join(sorted(set(group) - named[name]))
+                raise ValueError(f"Songs that share a performer must be in one split: name also {missing} for {name}.")
+    return _divide(records, named)
+
+
+def _divide(records: Sequence[Record], songs: Mapping[str, Collection[str]]) -> dict[str, list[Record]]:
+    """Put each clip into the split of its song."""
+    splits: dict[str, list[Record]] = {name: [] for name in SPLITS}
     for record in sorted(records, key=lambda record: record.clip_id):
-        held_out = VALIDATION if record.song_id in validation_songs else TRAIN
-        splits[TEST if record.song_id in test_songs else held_out].append(record)
+        name = next((name for name in (VALIDATION, TEST) if record.song_id in songs[name]), TRAIN)
+        splits[name].append(record)
     if not splits[TRAIN]:
         raise ValueError(f"At least one song must remain to train on; all {len(records)} clips are held out.")
     return splits
@@ -135,9 +175,7 @@ def song_groups(records: Iterable[SplitRecord]) -> list[tuple[str, ...]]:
     return [tuple(songs) for songs in groups.values()]
 
 
-def _groups_by_stratum(
-    records: Sequence[SplitRecord], seed: int, pool_small_genres: bool
-) -> dict[tuple[bool, str], list[tuple[str, ...]]]:
+def _groups_by_stratum(records: Sequence[SplitRecord], seed: int) -> dict[tuple[bool, str], list[tuple[str, ...]]]:
     """List the groups by (has aligned music, genre), each list in the order in which groups are drawn."""
     takes: dict[str, list[SplitRecord]] = defaultdict(list)
     for record in records:
@@ -148,10 +186,9 @@ def _groups_by_stratum(
         has_music = any(clip.audio_path is not None and clip.aligned for clip in clips)
         counts = Counter(min(clip.genre for clip in takes[song_id]) for song_id in group)
         strata[has_music, min(counts, key=lambda genre: (-counts[genre], genre))].append(group)
-    if pool_small_genres:
-        small = [stratum for stratum, groups in strata.items() if _num_songs(groups) < MIN_SONGS_TO_HOLD_OUT]
-        for stratum in small:
-            strata[stratum[0], POOLED].extend(strata.pop(stratum))
+    small = [stratum for stratum, groups in strata.items() if _num_songs(groups) < MIN_SONGS_TO_HOLD_OUT]
+    for stratum in small:
+        strata[stratum[0], POOLED].extend(strata.pop(stratum))
     return {
         stratum: sorted(strata[stratum], key=lambda group: hashlib.sha256(f"{seed}/{group[0]}".encode()).digest())
         for stratum in sorted(strata)
@@ -166,7 +203,7 @@ def _held_out_count(num_songs: int, fraction: float) -> int:
     return max(1, round(fraction * num_songs)) if num_songs >= MIN_SONGS_TO_HOLD_OUT else 0
 
 
-def _draw(groups: Sequence[tuple[str, ...]], count: int) -> set[str]:
+def _draw(groups: Sequence[tuple[str, ...]], count: int, num_songs: int) -> set[str]:
     """Take groups in their order while they fit into `count` songs, or the smallest where none fits."""
     drawn: set[str] = set()
     for group in groups:
@@ -174,38 +211,5 @@ def _draw(groups: Sequence[tuple[str, ...]], count: int) -> set[str]:
             drawn.update(group)
     if count and groups and not drawn:
         smallest = min(groups, key=len)
-        drawn.update(smallest if len(smallest) <= MAX_HELD_OUT_SHARE * _num_songs(groups) else ())
+        drawn.update(smallest if len(smallest) <= MAX_HELD_OUT_SHARE * num_songs else ())
     return drawn
-
-
-def _draw_test_songs(
-    strata: dict[tuple[bool, str], list[tuple[str, ...]]], test_fraction: float, min_test_songs: int
-) -> set[str]:
-    counts = {stratum: _held_out_count(_num_songs(groups), test_fraction) for stratum, groups in strata.items()}
-    with_music = [stratum for stratum in strata if stratum[0]]
-    if with_music:
-        num_songs = sum(_num_songs(strata[stratum]) for stratum in with_music)
-        if num_songs <= min_test_songs:
-            raise ValueError(
-                f"There must be more than `min_test_songs` = {min_test_songs} songs with aligned music, "
-                f"got {num_songs}. Lower `min_test_songs` or add songs."
-            )
-        while sum(counts[stratum] for stratum in with_music) < min_test_songs:
-            richest = max(with_music, key=lambda stratum: _num_songs(strata[stratum]) - counts[stratum])
-            counts[richest] += 1
-    return {song for stratum, groups in strata.items() for song in _draw(groups, counts[stratum])}
-
-
-def _check_named_songs(test_songs: set[str], strata: dict[tuple[bool, str], list[tuple[str, ...]]]) -> None:
-    groups = [group for groups in strata.values() for group in groups]
-    unknown = sorted(test_songs.difference(*groups))
-    if unknown:
-        raise ValueError(f"`test_song_ids` must name songs of the records, got unknown {', '.join(unknown)}.")
-    missing = sorted(
-        song for group in groups if test_songs.intersection(group) for song in group if song not in test_songs
-    )
-    if missing:
-        raise ValueError(
-            "`test_song_ids` must name all songs that share a performer with a named one, got no "
-            f"{', '.join(missing)}."
-        )

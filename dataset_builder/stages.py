@@ -21,21 +21,21 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
-from ..audio.beats import BeatClock, estimate_beats
+from ..audio.beats import TRIPLE_METER_GENRES, BeatClock, estimate_beats
 from ..audio.features import MusicFeatureExtractor
 from ..audio.loading import load_audio
 from ..audio.spectra import SAMPLING_RATE
-from ..modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
-from ..motion.extras import require_extra
+from ..modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
+from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from ..motion.features import motion_to_features
 from ..motion.files import atomic_path, read_arrays
 from ..motion.motion import Motion
 from ..tokenization.modeling_motion_codec import MotionCodecModel
-from ..tokenization.motion_tokenizer import MotionTokenizer
+from ..tokenization.tokenization_motion import MotionTokenizer
+from ..utils.extras import require_extra
 from .clip_folder import MIRROR_SUFFIX
 from .genres import OTHER, coarse_genre
 from .manifest import BuiltClip, file_sha256, json_line
-from .prepare import METERS
 from .quality_gates import QualityGates, measure_motion, measure_music
 from .sources import SOURCES, open_source
 from .sources.base import MotionSource, SourceRecord
@@ -256,7 +256,8 @@ def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool) -> Cl
     start = round(record.start_seconds * SAMPLING_RATE)
     waveform = song[start : start + round(motion.duration_seconds * SAMPLING_RATE)]
     if starts_on_beat and record.bpm is not None:
-        clock = BeatClock.steady(record.bpm, len(song) / SAMPLING_RATE, meter=METERS.get(record.genre, 4))
+        meter = 3 if record.genre in TRIPLE_METER_GENRES else 4
+        clock = BeatClock.steady(record.bpm, len(song) / SAMPLING_RATE, meter=meter)
     else:
         clock = estimate_beats(song, SAMPLING_RATE, genre=record.genre, bpm=record.bpm)
     clock = replace(clock, beat_times_seconds=clock.beat_times_seconds - record.start_seconds)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from .contacts import detect_foot_contacts
+from .feet.contacts import detect_foot_contacts
 from .kinematics import forward_kinematics
 from .motion import FRAME_RATE, Motion
 from .rotations import matrix_to_quaternion, matrix_to_rotation_6d, rotation_6d_to_matrix, yaw_to_matrix

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ..motion.carry_back import PlacedRig, RigChange, place_motion, place_rig
 from ..motion.files import read_motion, save_motion, write_bvh
 from ..motion.files.bvh import BvhRig, read_bvh_rig
-from ..motion.files.bvh_edit import moving_joint, write_changed_bvh
 from ..motion.files.estimates import read_estimates
 from ..motion.files.npz import read_arrays
 from ..motion.files.plausibility import check_frame_rate, check_path
 from ..motion.files.smpl import is_smpl, motion_from_smpl
-from ..motion.files.smpl_edit import write_changed_smpl
-from ..motion.joint_mapping import JointMappingError
 from ..motion.motion import FRAME_RATE, Motion
+from ..motion.retargeting.joint_mapping import JointMappingError
+from .bvh_edit import moving_joint, write_changed_bvh
+from .carry_back import PlacedRig, RigChange, place_motion, place_rig
+from .smpl_edit import write_changed_smpl
 
 FLOOR_TOLERANCE_METRES = 0.05
 """A floor nearer to 0 is left where it is: no file says how high a joint of the foot rests."""

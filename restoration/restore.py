@@ -13,18 +13,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..evaluation.restoration import MIN_FRAMES, compare_feet
-from ..evaluation.restoration_page import render_restoration_page
-from ..evaluation.tables import without_nan
-from ..motion.carry_back import RigChange, at_frame_rate, carry_back
-from ..motion.extras import require_extra
+from ..evaluation.report.tables import without_nan
+from ..motion.drawing.rendering import render_video
 from ..motion.files import atomic_path
 from ..motion.motion import FRAME_RATE, Motion
-from ..motion.physics import PhysicsReport, imitate
-from ..motion.rendering import render_video
+from ..motion.physics.imitation import PhysicsReport, imitate
 from ..motion.skeleton import CONTACT_JOINTS, JOINT_NAMES
+from ..utils.extras import require_extra
+from .carry_back import RigChange, at_frame_rate, carry_back
 from .clips import Clip, open_clips
 from .contact_files import read_contacts, write_contacts
+from .foot_comparison import MIN_FRAMES, compare_feet
+from .report_page import render_restoration_page
 
 LOCKING_MODES = ("auto", "always")
 """Foot-lock modes in which feet are held; the others only move them."""
@@ -96,7 +96,7 @@ def restore_with_model(
     model: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
     """Restore files with a trained restorer, the one that ships by default; see `restore_files`."""
-    from ..modeling.restoration_frdm import FrdmPipeline
+    from .pipeline_frdm import FrdmPipeline
 
     restorer = FrdmPipeline.from_pretrained() if model is None else FrdmPipeline.from_pretrained(model)
     return restore_files(files, output_dir, restorer, options, show_progress=True)

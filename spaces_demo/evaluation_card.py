@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..audio.beats import BeatClock
-from ..evaluation import foot_contact
+from ..evaluation.measures import Dance as MeasuredDance
+from ..evaluation.measures import Song, measure_music
+from ..evaluation.metrics import foot_contact
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.skeleton import CONTACT_JOINTS
 from ..pipeline import Dance
-from ..training.dance_measures import Dance as MeasuredDance
-from ..training.dance_measures import Song, measure_music
 
 # The values of real dances are those of docs/metrics.md, on held-out songs.
 _ROWS = (

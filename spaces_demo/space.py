@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..motion.extras import require_extra
-from ..pipeline import DEFAULT_MODEL, DEMO_SONG
+from ..assets import DEFAULT_MODEL, DEMO_SONG
+from ..utils.extras import require_extra
 from .appearance import CSS, HEADER, make_theme, notes
 from .evaluation_card import card_html
 from .limits import SpaceLimits

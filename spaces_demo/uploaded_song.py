@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..motion.extras import require_extra
 from ..motion.files import atomic_path
+from ..utils.extras import require_extra
 from .limits import SpaceLimits
 
 MIN_SECONDS = 1.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..motion.viewing import VIEWER_SCRIPT
+from ..assets import VIEWER_SCRIPT
 from .studio import DOWNLOADS, DanceSet
 
 _VIEWER_HTML = """

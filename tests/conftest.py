@@ -2,19 +2,77 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a mistaken look-up would wait 25 seconds for the network
 
 import numpy as np
 import pytest
+import roma
 import torch
 
 import infinitedance
+from infinitedance.dataset_builder.build import build_dataset
+from infinitedance.dataset_builder.clip_folder import read_clip_folder
+from infinitedance.dataset_builder.manifest import BuiltClip, write_manifest
+from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
+from infinitedance.dataset_builder.stages import SourceFolder
+from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
+from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
+from infinitedance.modeling.frdm.configuration_frdm import FrdmConfig
+from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
+from infinitedance.motion.features import motion_to_features
+from infinitedance.motion.motion import Motion
+from infinitedance.motion.normalization import fit_feature_statistics
+from infinitedance.motion.rotations import matrix_to_quaternion
 
 REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
 # pytest imports the root `__init__.py` under the name of its folder; a second copy would take over the Auto classes.
 sys.modules.setdefault(REPOSITORY_ROOT.name, infinitedance)
+
+
+RATE = 24_000
+TINY_FIELDS = {
+    "backbone_config": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "intermediate_size": 48,
+    },
+    "music_feature_size": 6,
+    "motion_feature_size": 5,
+    "genres": ["waltz", "rumba"],
+    "genre_embedding_size": 4,
+    "codebook_size": 8,
+    "codebook_dim": 4,
+    "expert_hidden_size": 16,
+    "expert_num_heads": 2,
+    "expert_attention_tokens": 4,
+    "mamba_state_size": 4,
+    "max_window_tokens": 8,
+    "max_references": 3,
+    # Weights of this size make a random model react visibly to everything it reads.
+    "initializer_range": 0.3,
+}
+
+
+def make_motion(num_frames: int = 120, seed: int = 0, strength: float = 0.5, frame_rate: float = 30.0) -> Motion:
+    """Return smooth random rotations and a root that walks along a curve while it turns."""
+    generator = torch.Generator().manual_seed(seed)
+    knots = torch.randn(num_frames // 15 + 2, 22 * 3, generator=generator) * strength
+    rotation_vectors = torch.nn.functional.interpolate(
+        knots.T[None], size=num_frames, mode="linear", align_corners=True
+    )
+    rotations = roma.rotvec_to_rotmat(rotation_vectors[0].T.unflatten(1, (22, 3)).double())
+    seconds = torch.arange(num_frames).double() / frame_rate
+    turn = roma.rotvec_to_rotmat(torch.stack([0 * seconds, 1.5 * seconds, 0 * seconds], dim=-1))
+    rotations[:, 0] = turn @ rotations[:, 0]
+    root = torch.stack([seconds.sin(), 0.97 + 0.05 * (2 * seconds).cos(), 0.5 * seconds], dim=-1).numpy()
+    return Motion(frame_rate, root, matrix_to_quaternion(rotations).numpy())
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +87,54 @@ def shared_data_dir() -> Path:
     if not (path / "metadata.csv").is_file():
         pytest.skip(f"real data: {path} has no metadata.csv")
     return path
+
+
+@pytest.fixture(scope="session")
+def built_clip() -> Callable[..., BuiltClip]:
+    """Make an entry of a built data set: `built_clip("waltz_1_mirror", genre="waltz", num_frames=90)`."""
+
+    def make(clip_id: str, **fields: Any) -> BuiltClip:
+        name = clip_id.removesuffix("_mirror")
+        defaults = {"song_id": name, "performer_id": "", "source": "stage", "licence": "", "genre": "waltz"}
+        defaults |= {"coarse_genre": "waltz", "bpm": None, "is_mirrored": name != clip_id, "num_frames": 1}
+        defaults |= {"motion_file": f"{clip_id}.npy", "music_file": None, "codes_file": None, "audio_file": None}
+        defaults |= {"flags": (), "sha256": "", "split": "train"}
+        return BuiltClip(clip_id=clip_id, **{**defaults, **fields})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_built(built_clip) -> Callable[..., Path]:
+    """Write a built data set by hand: `write_built(folder, features, fields)`, both by clip id."""
+
+    def write(folder: Path, features: Mapping[str, np.ndarray], fields: Mapping[str, dict[str, Any]]) -> Path:
+        for clip_id, values in features.items():
+            np.save(folder / f"{clip_id}.npy", values)
+        clips = [
+            built_clip(clip_id, num_frames=len(values), **fields.get(clip_id, {}))
+            for clip_id, values in features.items()
+        ]
+        write_manifest(clips, folder)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def build_procedural() -> Callable[..., Path]:
+    """Build a data set of procedural dances without quality gates: `build_procedural(root, 4, 3.0, test=[3])`."""
+
+    def build(
+        root: Path, num_clips: int, seconds: float, validation: Sequence[int] = (), test: Sequence[int] = ()
+    ) -> Path:
+        clips = make_procedural_dataset(root / "clips", num_clips, seconds)
+        songs = [f"clip_folder/{record.song_id}" for record in read_clip_folder(clips)]
+        named = {"validation": [songs[index] for index in validation], "test": [songs[index] for index in test]}
+        source = SourceFolder("clip_folder", str(clips))
+        return build_dataset([source], root / "built", split_songs=named)
+
+    return build
 
 
 @pytest.fixture
@@ -88,3 +194,95 @@ def clicks() -> np.ndarray:
     for start in range(0, len(waveform), 12_000):
         waveform[start : start + 1200] = 0.8 * click
     return waveform
+
+
+@pytest.fixture
+def tiny_fields() -> dict:
+    return dict(TINY_FIELDS)
+
+
+@pytest.fixture
+def make_model():
+    """Build a tiny model with random codebooks; fields of the configuration can be overridden."""
+
+    def build(**overrides) -> ChoreoLlamaForConditionalGeneration:
+        torch.manual_seed(0)
+        config = ChoreoLlamaConfig(**{**TINY_FIELDS, **overrides})
+        model = ChoreoLlamaForConditionalGeneration(config).eval()
+        model.set_codebooks(torch.randn(config.num_quantizers, config.codebook_size, config.codebook_dim))
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def dance() -> Motion:
+    """Return a rumba of 4 seconds with true contacts, on our body at 30 Hz."""
+    return synthesise_dance("rumba", 96, 4.0, seed=0)
+
+
+@pytest.fixture(scope="session")
+def make_frdm(dance):
+    """Build a tiny denoiser with the dance's statistics; fields of the configuration can be overridden."""
+    statistics = fit_feature_statistics([motion_to_features(dance)])
+
+    def build(**overrides) -> FrdmModel:
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+        model = FrdmModel(FrdmConfig(**{**sizes, **overrides})).eval()
+        model.set_feature_statistics(*statistics)
+        return model
+
+    return build
+
+
+@pytest.fixture
+def moving() -> Motion:
+    return make_motion()
+
+
+@pytest.fixture(scope="session")
+def make_moving():
+    """Make smooth random motions: `make_moving(num_frames=120, seed=0, strength=0.5, frame_rate=30.0)`."""
+    return make_motion
+
+
+@pytest.fixture
+def make_clicks() -> Callable[..., np.ndarray]:
+    """Clicks at given times, in seconds; `accents` scales each of them."""
+
+    def make(
+        times: np.ndarray, seconds: float, accents: np.ndarray | None = None, pitch_hz: float = 1000
+    ) -> np.ndarray:
+        song = np.zeros(round(seconds * RATE), dtype=np.float32)
+        age = np.arange(1200) / RATE
+        click = np.sin(2 * np.pi * pitch_hz * age) * np.exp(-age / 0.01)
+        for index, time in enumerate(times):
+            start = round(time * RATE)
+            piece = song[start : start + len(click)]
+            piece += click[: len(piece)] * (0.5 if accents is None else accents[index])
+        return song
+
+    return make
+
+
+@pytest.fixture
+def make_drums() -> Callable[..., np.ndarray]:
+    """A drum loop: a kick on the beat, loudest on the first of the bar, and a hi-hat on the half beats."""
+
+    def make(bpm: float, seconds: float, first_downbeat: float = 0.0, meter: int = 4) -> np.ndarray:
+        generator = np.random.default_rng(0)
+        song = generator.normal(size=round(seconds * RATE)) * 1e-3
+        age = np.arange(3600) / RATE
+        kick = np.sin(2 * np.pi * 60 * age) * np.exp(-age / 0.05)
+        hat = generator.normal(size=3600) * np.exp(-age / 0.01) * 0.2
+        first = -int(first_downbeat * bpm / 60)
+        for beat in range(first, int((seconds - first_downbeat) * bpm / 60) + 1):
+            hits = ((0.0, kick * (0.8 if beat % meter == 0 else 0.3) + 0.6 * hat), (0.5, 0.5 * hat))
+            for part_of_beat, sound in hits:
+                start = round((first_downbeat + (beat + part_of_beat) * 60 / bpm) * RATE)
+                if 0 <= start < len(song):
+                    song[start : start + len(sound)] += sound[: len(song) - start]
+        return song.astype(np.float32)
+
+    return make

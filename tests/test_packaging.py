@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-NOT_PACKAGES = {"tests", "docs", "build", "dist", "runs", "outputs"}
+NOT_PACKAGES = {"benchmarks", "tests", "docs", "build", "dist", "runs", "outputs"}
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +65,12 @@ def test_the_wheel_holds_every_module_asset_and_recipe(repository_root, project,
         patterns = ["*.py", *project["tool"]["setuptools"]["package-data"].get(package, [])]
         paths = [path for pattern in patterns for path in (repository_root / folder).glob(pattern)]
         expected |= {f"infinitedance/{path.relative_to(repository_root)}" for path in paths}
-    assert "infinitedance/motion/extras.py" in expected
+    assert "infinitedance/utils/extras.py" in expected
     assert expected <= wheel_names
 
 
 def test_the_wheel_holds_no_tests_and_every_asset_file(repository_root, wheel_names):
-    assert not [name for name in wheel_names if "tests/" in name or "docs/" in name]
+    assert not [name for name in wheel_names if "tests/" in name or "docs/" in name or "benchmarks/" in name]
     assets = [path for path in (repository_root / "assets").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     missing = {f"infinitedance/{path.relative_to(repository_root)}" for path in assets} - wheel_names
     assert not missing, "add their suffix to package-data in pyproject.toml"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from infinitedance import MusicToDancePipeline
-from infinitedance.pipeline import DEFAULT_MODEL, DEFAULT_REFERENCES, DEMO_SONG
+from infinitedance.assets import DEFAULT_MODEL, DEFAULT_REFERENCES, DEMO_SONG
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +130,10 @@ def test_the_shipped_model_dances_to_the_shipped_song():
 @pytest.fixture(scope="module")
 def retriever():
     pytest.importorskip("faiss", reason="the retrieval index needs the extra `data`")
-    from infinitedance.dataset_builder.retrieval_references import ReferenceRetriever
-    from infinitedance.dataset_builder.retrieval_windows import LibraryClip
-    from infinitedance.modeling.configuration_music_dance import MusicDanceConfig
-    from infinitedance.modeling.modeling_music_dance import MusicDanceEncoder
+    from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
+    from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
+    from infinitedance.retrieval.references import ReferenceRetriever
+    from infinitedance.retrieval.windows import LibraryClip
 
     torch.manual_seed(0)
     generator = np.random.default_rng(0)
@@ -182,9 +182,9 @@ def test_references_without_a_library_or_beyond_the_model_are_told(pipeline, ret
 
 
 def test_a_restorer_finishes_the_feet_in_the_place_of_planting(pipeline, clicks):
-    from infinitedance.modeling.configuration_frdm import FrdmConfig
-    from infinitedance.modeling.modeling_frdm import FrdmModel
-    from infinitedance.modeling.restoration_frdm import FrdmPipeline
+    from infinitedance.modeling.frdm.configuration_frdm import FrdmConfig
+    from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
+    from infinitedance.restoration.pipeline_frdm import FrdmPipeline
 
     torch.manual_seed(0)
     restorer = FrdmPipeline(FrdmModel(FrdmConfig(hidden_size=16, num_hidden_layers=1, intermediate_size=16)))

@@ -11,7 +11,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_motion_codec import MotionCodecConfig
-from .losses import reconstruction_losses
+from .losses_motion_codec import reconstruction_losses
 
 _KMEANS_STEPS = 10
 _SEARCHED_TOKENS = 4096

@@ -1,4 +1,4 @@
-"""Train ChoreoLLaMA on a prepared folder with a trained motion codec.
+"""Train ChoreoLLaMA on a built data set with a trained motion codec.
 
 ```bash
 accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.train_choreollama \
@@ -14,18 +14,19 @@ from typing import Any
 import torch
 
 from ..audio.features import MusicFeatureExtractor
-from ..dataset_builder.prepared import PreparedClips
+from ..dataset_builder.built import BuiltDataset
 from ..dataset_builder.stages import load_codec
-from ..modeling.configuration_choreollama import ChoreoLlamaConfig
-from ..modeling.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaOutput
-from ..modeling.modeling_music_dance import MusicDanceEncoder
+from ..modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
+from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaOutput
+from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..tokenization.processing_choreollama import ChoreoLlamaProcessor
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
-from .choreo_data import ChoreoSampler, ChoreoWindows, load_takes
-from .choreo_evaluation import evaluate_choreollama, summarize_losses
-from .choreo_references import REFERENCE_CHOICES, ReferenceFinder
+from .data_choreollama import ChoreoSampler, ChoreoWindows
+from .evaluation_choreollama import evaluate_choreollama, summarize_losses
 from .loop import build_accelerator, train, write_run_record
+from .references_choreollama import REFERENCE_CHOICES, ReferenceFinder
+from .takes import load_takes
 
 
 @dataclass(kw_only=True)
@@ -143,7 +144,7 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[s
 
 
 def build_windows(
-    arguments: ChoreoArguments, data: PreparedClips, codec: MotionCodecModel, config: ChoreoLlamaConfig
+    arguments: ChoreoArguments, data: BuiltDataset, codec: MotionCodecModel, config: ChoreoLlamaConfig
 ) -> tuple[ChoreoWindows, list[bool], ChoreoWindows]:
     """Return the training windows, which of their takes are at natural speed, and the held-out windows."""
     train_clips = data.split("train")
@@ -169,7 +170,7 @@ def main(command_line: list[str] | None = None) -> None:
     if accelerator.is_main_process:
         write_run_record(arguments.output_dir, asdict(arguments) | asdict(choreo_arguments))
 
-    data = PreparedClips(choreo_arguments.data_dir)
+    data = BuiltDataset(choreo_arguments.data_dir)
     codec = load_codec(choreo_arguments.codec_dir)
     genres = sorted({clip.genre for clip in data.split("train") if clip.music_file is not None})
     model = build_model(choreo_arguments, codec, genres)

@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import torch
 
-from ..dataset_builder.corruption import Corruption
-from ..dataset_builder.prepared import PreparedClips
-from ..modeling.configuration_frdm import FrdmConfig
-from ..modeling.modeling_frdm import FrdmModel, FrdmOutput
-from ..modeling.scheduling_frdm import FrdmScheduler
+from ..dataset_builder.augmentation.faults import Corruption
+from ..dataset_builder.built import BuiltDataset
+from ..modeling.frdm.configuration_frdm import FrdmConfig
+from ..modeling.frdm.modeling_frdm import FrdmModel, FrdmOutput
+from ..modeling.frdm.scheduling_frdm import FrdmScheduler
 from ..motion.features import CONTACTS
-from ..motion.normalisation import fit_feature_statistics
+from ..motion.normalization import fit_feature_statistics
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
-from .frdm_data import RestorationSampler, cut_windows, evaluation_windows, split_by_performer, training_batch
+from .data_frdm import RestorationSampler, cut_windows, evaluation_windows, split_by_performer, training_batch
 from .loop import build_accelerator, train, write_run_record
 
 EVAL_TIMESTEP_SHARE = 0.3
@@ -99,7 +99,7 @@ def main(command_line: list[str] | None = None) -> None:
         write_run_record(
             arguments.output_dir, asdict(arguments) | asdict(frdm_arguments) | {"corruption": asdict(corruption)}
         )
-    data = PreparedClips(frdm_arguments.data_dir)
+    data = BuiltDataset(frdm_arguments.data_dir)
     splits = split_by_performer(
         data,
         frdm_arguments.sources,
@@ -108,7 +108,7 @@ def main(command_line: list[str] | None = None) -> None:
     )
     model = frdm_arguments.build_model()
     if not arguments.resume:
-        clips = (torch.from_numpy(np.array(data.features(clip))) for clip in splits["train"])
+        clips = (torch.from_numpy(np.array(data.motion_features(clip))) for clip in splits["train"])
         model.set_feature_statistics(*fit_feature_statistics(clips))
     optimizer = torch.optim.AdamW(
         model.parameters(),

@@ -1,4 +1,4 @@
-"""Train the motion codec on a prepared folder.
+"""Train the motion codec on a built data set.
 
 ```bash
 accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.train_motion_codec \
@@ -8,19 +8,19 @@ accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.trai
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
 
-from ..dataset_builder.prepared import PreparedClip, PreparedClips
-from ..motion.features import NUM_FEATURES
-from ..motion.normalisation import fit_feature_statistics
+from ..dataset_builder.built import BuiltDataset
+from ..dataset_builder.manifest import BuiltClip
+from ..motion.normalization import fit_feature_statistics
 from ..tokenization.configuration_motion_codec import MotionCodecConfig
 from ..tokenization.modeling_motion_codec import MotionCodecModel, MotionCodecOutput
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
-from .codec_evaluation import evaluate_codec
+from .data_motion_codec import WindowSampler
+from .evaluation_motion_codec import evaluate_codec
 from .loop import build_accelerator, train, write_run_record
 
 INITIALIZATION_BATCHES = 40
@@ -76,58 +76,6 @@ class CodecArguments(RecipeArguments):
         return MotionCodecModel.from_pretrained(self.init_from, config=config, dtype=torch.float32)
 
 
-class WindowSampler:
-    """Draw training windows: the same ones for the same number of the batch.
-
-    Args:
-        data: The folder.
-        clips: Those to draw from.
-        window_frames: Frames of a window; a shorter clip is padded and masked.
-        batch_size: Windows in a batch.
-        group_balance: See `CodecArguments`.
-        seed: Of the draws; processes that train together need different ones.
-    """
-
-    def __init__(
-        self,
-        data: PreparedClips,
-        clips: list[PreparedClip],
-        *,
-        window_frames: int,
-        batch_size: int,
-        group_balance: float,
-        seed: tuple[int, ...],
-    ):
-        self.features = [data.features(clip) for clip in clips]
-        self.probabilities = clip_probabilities(clips, group_balance)
-        self.window_frames = window_frames
-        self.batch_size = batch_size
-        self.seed = seed
-
-    def __call__(self, batch_index: int) -> dict[str, torch.Tensor]:
-        """Return `motion_features` `(batch, window_frames, 269)` and `frame_mask` `(batch, window_frames)`."""
-        generator = np.random.default_rng((*self.seed, batch_index % 2**63))
-        windows = np.zeros((self.batch_size, self.window_frames, NUM_FEATURES), dtype=np.float32)
-        frame_mask = np.zeros((self.batch_size, self.window_frames), dtype=bool)
-        for row, clip_index in enumerate(generator.choice(len(self.features), self.batch_size, p=self.probabilities)):
-            features = self.features[clip_index]
-            start = generator.integers(max(1, len(features) - self.window_frames + 1))
-            window = features[start : start + self.window_frames]
-            windows[row, : len(window)] = window
-            windows[row, len(window) :] = window[-1]
-            frame_mask[row, : len(window)] = True
-        return {"motion_features": torch.from_numpy(windows), "frame_mask": torch.from_numpy(frame_mask)}
-
-
-def clip_probabilities(clips: list[PreparedClip], group_balance: float) -> np.ndarray:
-    """Return how likely each clip is drawn, `(clips,)`: by its frames within its group of source and genre."""
-    group_frames: Counter[tuple[str, str]] = Counter()
-    for clip in clips:
-        group_frames[clip.source, clip.genre] += clip.num_frames
-    weights = [clip.num_frames * group_frames[clip.source, clip.genre] ** (group_balance - 1) for clip in clips]
-    return np.array(weights) / np.sum(weights)
-
-
 def summarize(output: MotionCodecOutput) -> dict[str, float]:
     """Name the numbers of a training step that are logged."""
     numbers = {"loss": output.loss, "commitment": output.commitment_loss} | (output.loss_terms or {})
@@ -135,9 +83,9 @@ def summarize(output: MotionCodecOutput) -> dict[str, float]:
     return {name: float(value.detach()) for name, value in numbers.items()}  # type: ignore[union-attr]
 
 
-def evaluate_split(model: MotionCodecModel, data: PreparedClips, clips: list[PreparedClip]) -> dict[str, float]:
+def evaluate_split(model: MotionCodecModel, data: BuiltDataset, clips: list[BuiltClip]) -> dict[str, float]:
     """Return the numbers of `evaluate_codec` as `source/name`; those of a level as `source/name_level`."""
-    pairs = ((clip.source, torch.from_numpy(np.array(data.features(clip)))) for clip in clips)
+    pairs = ((clip.source, torch.from_numpy(np.array(data.motion_features(clip)))) for clip in clips)
     numbers = {}
     for source, values in evaluate_codec(model, pairs).items():
         for name, value in values.items():
@@ -155,7 +103,7 @@ def main(command_line: list[str] | None = None) -> None:
     if accelerator.is_main_process:
         write_run_record(arguments.output_dir, asdict(arguments) | asdict(codec_arguments))
 
-    data = PreparedClips(codec_arguments.data_dir)
+    data = BuiltDataset(codec_arguments.data_dir)
     train_clips = data.split("train")
     eval_clips = data.split(codec_arguments.eval_split, mirrored=False)
     model = codec_arguments.build_model()
@@ -179,7 +127,9 @@ def main(command_line: list[str] | None = None) -> None:
     )
 
     if not arguments.resume and codec_arguments.init_from is None:
-        statistics = fit_feature_statistics(torch.from_numpy(np.array(data.features(clip))) for clip in train_clips)
+        statistics = fit_feature_statistics(
+            torch.from_numpy(np.array(data.motion_features(clip))) for clip in train_clips
+        )
         model.set_feature_statistics(*statistics)
         start = [sampler(-batch - 1)["motion_features"] for batch in range(INITIALIZATION_BATCHES)]
         model.initialize_from_data(torch.cat(start))

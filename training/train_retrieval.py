@@ -1,4 +1,4 @@
-"""Train the two towers of retrieval on a prepared folder.
+"""Train the two towers of retrieval on a built data set.
 
 ```bash
 accelerate launch --num_cpu_threads_per_process 1 -m infinitedance.training.train_retrieval \
@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass, field
 
 import torch
 
-from ..dataset_builder.prepared import PreparedClips
-from ..modeling.configuration_music_dance import MusicDanceConfig
-from ..modeling.modeling_music_dance import MusicDanceEncoder, MusicDanceOutput
-from ..motion.normalisation import fit_feature_statistics
+from ..dataset_builder.built import BuiltDataset
+from ..modeling.music_dance.configuration_music_dance import MusicDanceConfig
+from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder, MusicDanceOutput
+from ..motion.normalization import fit_feature_statistics
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
+from .data_retrieval import PairedTake, PairSampler, load_paired_takes, share_of_songs
+from .evaluation_retrieval import encode_takes, evaluate_retrieval
 from .loop import build_accelerator, train, write_run_record
-from .retrieval_data import PairedTake, PairSampler, load_paired_takes, share_of_songs
-from .retrieval_evaluation import encode_takes, evaluate_retrieval
 
 
 @dataclass(kw_only=True)
@@ -57,7 +57,7 @@ def summarize(output: MusicDanceOutput) -> dict[str, float]:
     return {"loss": float(output.loss.detach()), "batch_recall_1": float(hits.float().mean())}  # type: ignore[union-attr]
 
 
-def load_eval_takes(data: PreparedClips, split: str) -> list[PairedTake]:
+def load_eval_takes(data: BuiltDataset, split: str) -> list[PairedTake]:
     """Load the held-out dances.
 
     Raises:
@@ -77,7 +77,7 @@ def main(command_line: list[str] | None = None) -> None:
     if accelerator.is_main_process:
         write_run_record(arguments.output_dir, asdict(arguments) | asdict(retrieval_arguments))
 
-    data = PreparedClips(retrieval_arguments.data_dir)
+    data = BuiltDataset(retrieval_arguments.data_dir)
     paired = [clip for clip in data.split("train") if clip.music_file is not None]
     train_clips = share_of_songs(paired, retrieval_arguments.song_share)
     takes = load_paired_takes(data, train_clips, retrieval_arguments.stretches)

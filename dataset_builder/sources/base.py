@@ -13,7 +13,7 @@ import numpy as np
 
 from ...motion.files import RESTRICTED_PICKLE_NOTE
 from ...motion.motion import FRAME_RATE, Motion
-from ...motion.retargeting import put_on_floor, retarget
+from ...motion.retargeting.retargeting import put_on_floor, retarget
 from ...motion.skeleton import neutral_skeleton
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")

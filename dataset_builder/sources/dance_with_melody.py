@@ -35,7 +35,7 @@ import numpy as np
 
 from ...motion.files.plausibility import check_body, finite_array
 from ...motion.motion import Motion
-from ...motion.retargeting import motion_from_positions
+from ...motion.retargeting.retargeting import motion_from_positions
 from ...motion.skeleton import JOINT_NAMES
 from .base import AUDIO_SUFFIXES, MotionSource, SourceRecord
 

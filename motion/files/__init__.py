@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...utils.atomic import atomic_path
 from ..motion import Motion
-from ..retargeting import motion_from_positions, motion_from_rotations, retarget
-from .atomic import atomic_path
+from ..retargeting.retargeting import motion_from_positions, motion_from_rotations, retarget
 from .bone_names import BONE_NAMES
 from .bvh import BVHError, read_bvh, write_bvh
 from .export import BODIES, EXPORT_FORMATS, check_export_path, export_motion

@@ -13,11 +13,11 @@ import numpy as np
 import roma
 import torch
 
-from ..joint_mapping import JointMappingError, guess_joint_mapping
+from ...utils.atomic import atomic_path
 from ..motion import Motion
+from ..retargeting.joint_mapping import JointMappingError, guess_joint_mapping
+from ..retargeting.source_animation import SourceAnimation
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
-from ..source_animation import SourceAnimation
-from .atomic import atomic_path
 from .bvh_parsing import BVHError, BvhJoint, parse_hierarchy, parse_motion
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..body_mesh import BodyMesh, capsule_body, human_body
+from ..drawing.body_mesh import BodyMesh, capsule_body, human_body
 from ..motion import Motion
 from ..skeleton import Skeleton
 from .bone_names import bone_names

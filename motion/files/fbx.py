@@ -11,10 +11,10 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..body_mesh import BodyMesh
-from ..extras import require_extra
+from ...utils.atomic import atomic_path
+from ...utils.extras import require_extra
+from ..drawing.body_mesh import BodyMesh
 from ..motion import Motion
-from .atomic import atomic_path
 from .bone_names import bone_names
 from .gltf import write_glb
 from .notes import export_notes

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..body_mesh import WEIGHT_UNIT, BodyMesh
+from ...utils.atomic import atomic_path
+from ..drawing.body_mesh import WEIGHT_UNIT, BodyMesh
 from ..motion import Motion
-from .atomic import atomic_path
 from .notes import copyright_line, export_notes, generator_name
 from .rig import Rig, export_rig
 

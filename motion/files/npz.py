@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ...utils.atomic import atomic_path
 from ..motion import Motion
+from ..retargeting.source_animation import SourceAnimation
 from ..skeleton import JOINT_NAMES, PARENTS, Skeleton
-from ..source_animation import SourceAnimation
-from .atomic import atomic_path
 
 FORMAT_VERSION = 1
 _MOTION_KEYS = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..body_mesh import rest_positions
+from ..drawing.body_mesh import rest_positions
 from ..motion import Motion
 from ..skeleton import PARENTS
 from .bone_names import bone_names

@@ -21,7 +21,7 @@ import torch
 
 from ..kinematics import forward_kinematics
 from ..motion import Motion
-from ..retargeting import put_on_floor, retarget
+from ..retargeting.retargeting import put_on_floor, retarget
 from ..rotations import matrix_to_quaternion
 from ..skeleton import NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
 from .plausibility import (

@@ -10,9 +10,9 @@ import numpy as np
 import roma
 import torch
 
+from ...utils.atomic import atomic_path
 from ..motion import Motion
 from ..skeleton import NUM_JOINTS
-from .atomic import atomic_path
 from .bone_names import bone_names
 from .notes import export_notes
 from .plausibility import y_up_to_z_up

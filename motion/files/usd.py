@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..body_mesh import INFLUENCES, BodyMesh
-from ..extras import require_extra
+from ...utils.atomic import atomic_path
+from ...utils.extras import require_extra
+from ..drawing.body_mesh import INFLUENCES, BodyMesh
 from ..motion import Motion
-from .atomic import atomic_path
 from .notes import copyright_line, export_notes
 from .rig import Rig, export_rig
 

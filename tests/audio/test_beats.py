@@ -5,7 +5,7 @@ import pytest
 
 from infinitedance.audio.beats import GENRE_TEMPO_RANGES, BeatClock, estimate_beats
 from infinitedance.audio.loading import load_audio
-from infinitedance.dataset_builder.procedural_music import synthesise_music
+from infinitedance.dataset_builder.procedural.music import synthesise_music
 
 RATE = 24000
 

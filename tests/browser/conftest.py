@@ -19,12 +19,6 @@ def sync_benchmark(repository_root) -> dict:
 
 
 @pytest.fixture(scope="session")
-def moving_dance(repository_root):
-    """The maker of known motions that tests/motion has."""
-    return runpy.run_path(str(repository_root / "tests" / "motion" / "conftest.py"))["make_motion"]
-
-
-@pytest.fixture(scope="session")
 def chromium(sync_benchmark):
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     if importlib.util.find_spec("selenium") is None:

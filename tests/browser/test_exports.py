@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infinitedance.motion.body_mesh import human_body
+from infinitedance.motion.drawing.body_mesh import human_body
 from infinitedance.motion.files import BONE_NAMES, export_motion
 
 pytest.importorskip("selenium", reason="browser: `make test-browser` installs selenium")
@@ -21,9 +21,9 @@ STEP = 97  # every so manieth vertex
 
 
 @pytest.fixture(scope="module")
-def dance(moving_dance):
+def dance(make_moving):
     beats = {"beat_times_seconds": [0.5, 1.0], "downbeat_times_seconds": [0.5]}
-    return replace(moving_dance(num_frames=60), provenance={"seed": 7, **beats})
+    return replace(make_moving(num_frames=60), provenance={"seed": 7, **beats})
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ cv2 = pytest.importorskip("cv2", reason="browser: needs the extra `video`")
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
+from infinitedance.assets import DEMO_SONG  # noqa: E402
 from infinitedance.motion.files import load_motion, read_motion  # noqa: E402
-from infinitedance.pipeline import DEMO_SONG  # noqa: E402
 from infinitedance.spaces_demo.space import running_space  # noqa: E402
 from infinitedance.spaces_demo.studio import DOWNLOADS  # noqa: E402
 

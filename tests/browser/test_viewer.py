@@ -5,7 +5,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from infinitedance.motion.viewing import viewer_dance
+from infinitedance.motion.drawing.viewing import viewer_dance
 from infinitedance.spaces_demo.view_dances import Show, make_server, write_page
 
 cv2 = pytest.importorskip("cv2", reason="browser: needs the extra `video`")

@@ -13,17 +13,19 @@ import pytest
 import soundfile
 import torch
 
+from infinitedance.audio.beats import BeatClock
 from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.cli import main
 from infinitedance.dataset_builder import build
 from infinitedance.dataset_builder.build import build_dataset
+from infinitedance.dataset_builder.built import BuiltDataset
+from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.manifest import read_manifest
-from infinitedance.dataset_builder.prepared import PreparedClips
-from infinitedance.dataset_builder.procedural import make_procedural_dataset
-from infinitedance.dataset_builder.procedural_dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 from infinitedance.dataset_builder.quality_gates import Gate, QualityGates
 from infinitedance.dataset_builder.sources.base import SourceRecord
-from infinitedance.dataset_builder.splits import song_groups, split_by_song
+from infinitedance.dataset_builder.splits import song_groups, split_by_name, split_by_song
 from infinitedance.dataset_builder.stages import ClipJob, SourceFolder, read_music
 from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.files import load_motion, save_motion
@@ -78,10 +80,10 @@ def test_the_features_are_those_of_the_motion_on_the_floor(built, clip_folder):
 
 
 def test_training_reads_a_built_folder(built):
-    prepared = PreparedClips(built)
-    clip = prepared.split("train")[0]
-    assert prepared.features(clip).shape == (90, 269) and prepared.music_features(clip).shape == (90, 109)
-    assert prepared.split("test") and prepared.split("validation")
+    data = BuiltDataset(built)
+    clip = data.split("train")[0]
+    assert data.motion_features(clip).shape == (90, 269) and data.music_features(clip).shape == (90, 109)
+    assert data.split("test") and data.split("validation")
 
 
 def test_building_again_does_no_work_and_changes_no_byte(built, sources, tiny_pipeline_dir, monkeypatch):
@@ -310,9 +312,7 @@ def test_no_song_and_no_performer_is_in_two_splits():
     held_out = 0
     for _ in range(500):
         records = random_records(draw)
-        splits = split_by_song(
-            records, test_fraction=0.1, validation_fraction=0.05, min_test_songs=0, pool_small_genres=True, seed=3
-        )
+        splits = split_by_song(records, seed=3)
         assert sorted(record.clip_id for part in splits.values() for record in part) == sorted(
             r.clip_id for r in records
         )
@@ -321,9 +321,7 @@ def test_no_song_and_no_performer_is_in_two_splits():
             assert sum(map(len, parts)) == len(set().union(*parts))
         held_out += bool(splits["test"])
         shuffled = draw.sample(records, len(records))
-        assert splits == split_by_song(
-            shuffled, test_fraction=0.1, validation_fraction=0.05, min_test_songs=0, pool_small_genres=True, seed=3
-        )
+        assert splits == split_by_song(shuffled, seed=3)
     assert held_out > 100
 
 
@@ -343,27 +341,38 @@ def test_large_sets_are_divided_85_5_10_within_each_genre():
         for genre, count in (("waltz", 400), ("rumba", 200))
         for i in range(count)
     ]
-    splits = split_by_song(records, test_fraction=0.1, validation_fraction=0.05, min_test_songs=0)
+    splits = split_by_song(records)
     for genre, count in (("waltz", 400), ("rumba", 200)):
         sizes = {name: sum(record.genre == genre for record in part) for name, part in splits.items()}
         assert sizes == {"train": 0.85 * count, "validation": 0.05 * count, "test": 0.1 * count}
 
 
-def test_test_songs_that_share_a_performer_with_others_are_refused():
+def test_named_songs_that_share_a_performer_with_others_are_refused():
     records = [SourceRecord(name, name, "x", "waltz", "", "", Path("m")) for name in "abc"]
-    with pytest.raises(ValueError, match="got no b, c"):
-        split_by_song(records, test_song_ids=["a"])
+    with pytest.raises(ValueError, match="name also b, c for test"):
+        split_by_name(records, {"test": ["a"]})
 
 
-def test_small_genres_are_pooled_when_asked():
-    records = [
-        SourceRecord(f"{g}{i}", f"{g}{i}", "", g, "", "", Path("m"), Path("a"), aligned=True)
-        for g in "abc"
-        for i in range(4)
-    ]
-    kept = split_by_song(records, test_fraction=0.1, min_test_songs=0)
-    pooled = split_by_song(records, test_fraction=0.1, min_test_songs=0, pool_small_genres=True)
-    assert not kept["test"] and len(pooled["test"]) == 1
+def test_named_songs_are_the_splits_and_wrong_names_are_told_before_the_work(sources, clip_folder, tmp_path):
+    songs = [f"clip_folder/{record.song_id}" for record in read_clip_folder(clip_folder)]
+    named = {"validation": songs[1:2], "test": songs[2:4]}
+    data = BuiltDataset(build_dataset(sources, tmp_path / "set", split_songs=named))
+    assert {name: {clip.song_id for clip in data.split(name)} for name in named} == {
+        k: set(v) for k, v in named.items()
+    }
+    with pytest.raises(ValueError, match="unknown nobody"):
+        build_dataset(sources, tmp_path / "other", split_songs={"test": ["nobody"]})
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(ValueError, match="begun with another split_songs"):
+        build_dataset(sources, tmp_path / "set")
+
+
+def test_music_of_known_tempo_keeps_it(built, clip_folder):
+    record = read_clip_folder(clip_folder)[0]
+    clip = next(clip for clip in read_manifest(built) if clip.clip_id == f"clip_folder/{record.clip_id}")
+    music = np.load(built / clip.music_file)
+    clock = BeatClock.steady(record.bpm, 3.0, meter=3 if record.genre == "waltz" else 4).to_features(len(music))
+    np.testing.assert_allclose(music[:, MusicFeatureLayout.beat_clock], clock, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import yaml
 
 from infinitedance.dataset_builder.data_card import licence_table, render_data_card, split_table
 from infinitedance.dataset_builder.hours import hours_by_genre, round_to_sum
-from infinitedance.dataset_builder.manifest import SPLITS, BuiltClip
+from infinitedance.dataset_builder.manifest import BuiltClip
+from infinitedance.dataset_builder.splits import SPLITS
 
 
 def make_clip(index: int, **values) -> BuiltClip:

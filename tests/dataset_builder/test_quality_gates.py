@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from infinitedance.audio.beats import BeatClock
-from infinitedance.dataset_builder.procedural_dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesise_dance
 from infinitedance.dataset_builder.quality_gates import (
     Gate,
     QualityGates,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infinitedance.dataset_builder.clip_folder import ClipRecord, read_clip_folder
-from infinitedance.dataset_builder.splits import split_by_song
+from infinitedance.dataset_builder.clip_folder import ClipRecord
+from infinitedance.dataset_builder.splits import split_by_name, split_by_song
 
 
 def make_records(songs_by_genre: dict[str, int], *, takes: int = 2, music: bool = True) -> list[ClipRecord]:
@@ -55,56 +55,58 @@ def test_another_seed_draws_other_songs():
     assert song_ids(split_by_song(records, seed=0)["test"]) != song_ids(split_by_song(records, seed=1)["test"])
 
 
-def test_every_genre_with_five_songs_is_tested_and_smaller_ones_are_kept_for_training():
-    records = make_records({"waltz": 30, "rumba": 5, "tango": 4})
-    splits = split_by_song(records, test_fraction=0.1, validation_fraction=0.1)
+def test_every_genre_with_five_songs_is_held_out_from_and_smaller_ones_together():
+    splits = split_by_song(make_records({"waltz": 30, "rumba": 5, "tango": 4}), test_fraction=0.1)
     for name in ("validation", "test"):
         assert {record.genre for record in splits[name]} == {"waltz", "rumba"}
-
-
-def test_the_least_number_of_test_songs_is_reached():
-    records = make_records({"waltz": 6, "rumba": 5})
-    assert len(song_ids(split_by_song(records, test_fraction=0.01)["test"])) == 4
+    pooled = split_by_song(make_records({"waltz": 4, "rumba": 4, "tango": 4}))
+    assert {name: len(song_ids(part)) for name, part in pooled.items()} == {"train": 10, "validation": 1, "test": 1}
 
 
 def test_songs_with_and_without_music_are_drawn_apart():
     records = make_records({"waltz": 6}) + make_records({"general": 40}, music=False)
-    test = split_by_song(records, test_fraction=0.1)["test"]
-    assert len(song_ids([record for record in test if record.audio_path])) == 4
-    assert len(song_ids([record for record in test if not record.audio_path])) == 4
-
-
-def test_clips_without_music_need_no_least_number_of_songs():
-    records = make_records({"general": 10}, music=False)
-    assert len(song_ids(split_by_song(records, test_fraction=0.1)["test"])) == 1
-
-
-def test_named_songs_are_the_test_split():
-    records = make_records({"waltz": 20})
-    splits = split_by_song(records, test_song_ids=["waltz_3", "waltz_5"], validation_fraction=0.1)
-    assert song_ids(splits["test"]) == {"waltz_3", "waltz_5"}
-    assert len(song_ids(splits["validation"])) == 2 and not song_ids(splits["validation"]) & {"waltz_3", "waltz_5"}
+    splits = split_by_song(records, test_fraction=0.1)
+    for name, without in (("validation", 2), ("test", 4)):
+        assert len(song_ids([record for record in splits[name] if record.audio_path])) == 1
+        assert len(song_ids([record for record in splits[name] if not record.audio_path])) == without
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("num_songs", "sizes"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (2, 1, 0)), (4, (2, 1, 1)), (5, (3, 1, 1))]
+)
+def test_few_songs_are_divided_too(num_songs, sizes):
+    splits = split_by_song(make_records({"waltz": num_songs}))
+    assert tuple(len(song_ids(splits[name])) for name in ("train", "validation", "test")) == sizes
+
+
+def test_named_songs_are_the_splits():
+    splits = split_by_name(make_records({"waltz": 20}), {"test": ["waltz_3", "waltz_5"], "validation": ["waltz_7"]})
+    assert song_ids(splits["test"]) == {"waltz_3", "waltz_5"} and song_ids(splits["validation"]) == {"waltz_7"}
+    assert len(song_ids(splits["train"])) == 17
+
+
+@pytest.mark.parametrize(
+    ("fractions", "message"),
     [
-        ({"test_fraction": 0.0}, "`test_fraction` must be above 0"),
+        ({"test_fraction": 0.0}, "must be above 0"),
         ({"test_fraction": 0.6, "validation_fraction": 0.4}, "their sum below 1"),
-        ({"validation_fraction": -0.1}, "`validation_fraction` at least 0"),
-        ({"min_test_songs": 10}, "more than `min_test_songs` = 10 songs with aligned music, got 10"),
-        ({"test_song_ids": ["polka_1"]}, "unknown polka_1"),
-        ({"test_song_ids": [f"waltz_{song}" for song in range(10)]}, "At least one song must remain"),
+        ({"validation_fraction": -0.1}, "must be above 0"),
     ],
 )
-def test_an_impossible_split_is_refused_with_the_reason(arguments, message):
+def test_an_impossible_share_is_refused(fractions, message):
     with pytest.raises(ValueError, match=message):
-        split_by_song(make_records({"waltz": 10}), **arguments)
+        split_by_song(make_records({"waltz": 10}), **fractions)
 
 
-@pytest.mark.shared_data
-def test_the_real_data_holds_out_songs_of_waltz_and_rumba(shared_data_dir):
-    test = split_by_song(read_clip_folder(shared_data_dir))["test"]
-    with_music = [record for record in test if record.audio_path and record.aligned]
-    assert {record.genre for record in with_music} == {"waltz", "rumba"}
-    assert len(song_ids(with_music)) >= 4
+@pytest.mark.parametrize(
+    ("songs", "message"),
+    [
+        ({"test": ["polka_1"]}, "unknown polka_1"),
+        ({"train": ["waltz_1"]}, "got train"),
+        ({"test": ["waltz_1"], "validation": ["waltz_1"]}, "cannot be in two splits, got waltz_1"),
+        ({"test": [f"waltz_{song}" for song in range(10)]}, "At least one song must remain"),
+    ],
+)
+def test_impossible_names_are_refused_with_the_reason(songs, message):
+    with pytest.raises(ValueError, match=message):
+        split_by_name(make_records({"waltz": 10}), songs)

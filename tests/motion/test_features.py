@@ -11,7 +11,7 @@ from infinitedance.motion.features import (
 )
 from infinitedance.motion.files import read_data_npz, read_motion
 from infinitedance.motion.motion import Motion
-from infinitedance.motion.normalisation import fit_feature_statistics
+from infinitedance.motion.normalization import fit_feature_statistics
 
 
 def round_trip(motion: Motion) -> Motion:

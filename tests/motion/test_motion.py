@@ -5,7 +5,7 @@ import pytest
 import roma
 import torch
 
-from infinitedance.motion.contacts import detect_foot_contacts, fit_floor_height
+from infinitedance.motion.feet.contacts import detect_foot_contacts, fit_floor_height
 from infinitedance.motion.kinematics import forward_kinematics, local_rotations
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.rotations import (

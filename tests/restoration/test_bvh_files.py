@@ -8,7 +8,7 @@ import pytest
 import roma
 import torch
 
-from infinitedance.evaluation.foot_contact import foot_slide_mm
+from infinitedance.evaluation.metrics.foot_contact import foot_slide_mm
 from infinitedance.motion.files import read_bvh, write_bvh
 from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_NAMES
 from infinitedance.restoration.restore import RestoreOptions, restore_files

@@ -114,12 +114,12 @@ def test_references_lead_and_stand_on_the_card(pipeline, retriever, studio, song
 @pytest.fixture
 def retriever():
     pytest.importorskip("faiss", reason="references need the extra `data`")
-    from infinitedance.dataset_builder.retrieval_references import ReferenceRetriever
-    from infinitedance.dataset_builder.retrieval_windows import LibraryClip
-    from infinitedance.modeling.configuration_music_dance import MusicDanceConfig
-    from infinitedance.modeling.modeling_music_dance import MusicDanceEncoder
+    from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
+    from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
     from infinitedance.motion.features import motion_to_features
     from infinitedance.motion.motion import Motion
+    from infinitedance.retrieval.references import ReferenceRetriever
+    from infinitedance.retrieval.windows import LibraryClip
 
     rotations = np.zeros((150, 22, 4), np.float32)
     rotations[..., 0] = 1

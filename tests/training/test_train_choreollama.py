@@ -8,19 +8,18 @@ import torch
 
 from infinitedance import MusicToDancePipeline
 from infinitedance.audio.features import MusicFeatureLayout
-from infinitedance.dataset_builder.clip_folder import read_clip_folder
-from infinitedance.dataset_builder.prepare import prepare_clip_folder
-from infinitedance.dataset_builder.prepared import PreparedClips
-from infinitedance.dataset_builder.procedural import make_procedural_dataset
-from infinitedance.modeling import ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration
-from infinitedance.modeling.configuration_music_dance import MusicDanceConfig
-from infinitedance.modeling.modeling_music_dance import MusicDanceEncoder
+from infinitedance.dataset_builder.built import BuiltDataset
+from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
+from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
+from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
+from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
 from infinitedance.training import train_choreollama
-from infinitedance.training.choreo_data import ChoreoSampler, ChoreoWindows, DanceTake, load_takes
-from infinitedance.training.choreo_evaluation import evaluate_choreollama, wrong_songs
-from infinitedance.training.export import export_model
+from infinitedance.training.data_choreollama import ChoreoSampler, ChoreoWindows
+from infinitedance.training.evaluation_choreollama import evaluate_choreollama, wrong_songs
+from infinitedance.training.release.export import export_model
+from infinitedance.training.takes import DanceTake, load_takes
 
 TINY_MODEL = {
     "backbone_config": {
@@ -39,12 +38,9 @@ TINY_MODEL = {
 
 
 @pytest.fixture(scope="module")
-def prepared_music(tmp_path_factory):
+def built_music(tmp_path_factory, build_procedural):
     """Four procedural clips of three seconds: two to train on, one to validate, one to test."""
-    root = tmp_path_factory.mktemp("music")
-    clips = make_procedural_dataset(root / "clips", 4, 3.0)
-    songs = [record.song_id for record in read_clip_folder(clips)]
-    return prepare_clip_folder(clips, root / "prepared", validation_song_ids=songs[2:3], test_song_ids=songs[3:])
+    return build_procedural(tmp_path_factory.mktemp("music"), 4, 3.0, validation=[2], test=[3])
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +129,8 @@ def test_losses_of_a_model_that_hears_nothing_do_not_depend_on_the_music(config)
     np.testing.assert_allclose(deaf["right"], deaf["none"], atol=1e-6)
 
 
-def test_takes_are_cut_to_their_music_and_stretched_with_it(prepared_music, codec_dir):
-    data = PreparedClips(prepared_music)
+def test_takes_are_cut_to_their_music_and_stretched_with_it(built_music, codec_dir):
+    data = BuiltDataset(built_music)
     codec = MotionCodecModel.from_pretrained(codec_dir).eval()
     clips = data.split("train")
     takes = load_takes(data, clips, codec, stretches=(1.0, 1.25), offsets=range(4))
@@ -143,10 +139,10 @@ def test_takes_are_cut_to_their_music_and_stretched_with_it(prepared_music, code
     assert [take.codes[0].shape[1] for take in takes[:2]] == [23, 18]
 
 
-def test_accelerate_launch_trains_two_steps(prepared_music, codec_dir, encoder_dir, tmp_path):
+def test_accelerate_launch_trains_two_steps(built_music, codec_dir, encoder_dir, tmp_path):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
     command = [*launch, "-m", "infinitedance.training.train_choreollama"]
-    folders = ["--data_dir", str(prepared_music), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
+    folders = ["--data_dir", str(built_music), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
     options = ["--model", json.dumps(TINY_MODEL), "--batch_size", "2", "--max_steps", "2", "--num_references", "1"]
     options += ["--retrieval_dir", str(encoder_dir), "--reference_choice", "random"]
     completed = subprocess.run([*command, *folders, *options], capture_output=True, text=True)
@@ -161,9 +157,9 @@ def test_accelerate_launch_trains_two_steps(prepared_music, codec_dir, encoder_d
     assert {"eval/right_0", "eval/none_1", "eval/wrong_2"} <= set(lines[-1])
 
 
-def test_a_run_continues_from_a_trained_generator_with_another_codec(prepared_music, codec_dir, tmp_path):
+def test_a_run_continues_from_a_trained_generator_with_another_codec(built_music, codec_dir, tmp_path):
     def run(output_dir, codec, *options):
-        line = ["--data_dir", str(prepared_music), "--codec_dir", str(codec), "--output_dir", str(output_dir)]
+        line = ["--data_dir", str(built_music), "--codec_dir", str(codec), "--output_dir", str(output_dir)]
         line += ["--model", json.dumps(TINY_MODEL), "--batch_size", "2", "--max_steps", "1"]
         train_choreollama.main([*line, *options])
         return ChoreoLlamaForConditionalGeneration.from_pretrained(output_dir)
@@ -184,8 +180,8 @@ def test_a_run_continues_from_a_trained_generator_with_another_codec(prepared_mu
         run(tmp_path / "third", tmp_path / "codec", *options, "--model", json.dumps(deeper))
 
 
-def test_wrong_arguments_say_what_must_hold(prepared_music, codec_dir, tmp_path):
-    folders = ["--data_dir", str(prepared_music), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
+def test_wrong_arguments_say_what_must_hold(built_music, codec_dir, tmp_path):
+    folders = ["--data_dir", str(built_music), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
     for options, message in (
         (["--frozen_backbone_share", "0.5"], "needs a pretrained `backbone`"),
         (["--stretches", "0.5"], "hold 1.0"),

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from infinitedance.dataset_builder.corruption import Corruption
-from infinitedance.dataset_builder.prepared import PreparedClip, PreparedClips
-from infinitedance.modeling.configuration_frdm import FrdmConfig
-from infinitedance.modeling.modeling_frdm import FrdmModel
-from infinitedance.modeling.restoration_frdm import FrdmPipeline
+from infinitedance.dataset_builder.augmentation.faults import Corruption
+from infinitedance.dataset_builder.built import BuiltDataset
+from infinitedance.dataset_builder.manifest import BuiltClip
+from infinitedance.modeling.frdm.configuration_frdm import FrdmConfig
+from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
 from infinitedance.motion.features import CONTACTS, NUM_FEATURES
-from infinitedance.motion.normalisation import fit_feature_statistics
-from infinitedance.training import frdm_data, train_frdm
-from infinitedance.training.frdm_data import (
+from infinitedance.motion.normalization import fit_feature_statistics
+from infinitedance.restoration.pipeline_frdm import FrdmPipeline
+from infinitedance.training import data_frdm as frdm_data
+from infinitedance.training import train_frdm
+from infinitedance.training.data_frdm import (
     RestorationSampler,
     cut_windows,
     evaluation_windows,
@@ -45,18 +47,18 @@ CLIPS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, write_built):
     """Seven dances of three sources with clean feet and one without, each with a mirrored copy."""
-    folder = tmp_path_factory.mktemp("frdm")
-    entries = []
-    for number, (name, (source, num_frames)) in enumerate(CLIPS.items()):
-        for suffix in ("", "_mirror"):
-            clip_id = name + suffix
-            np.save(folder / f"{clip_id}.npy", walking_features(num_frames, number + len(suffix)))
-            entry = {"clip_id": clip_id, "source": source, "genre": "any", "split": "train", "song_id": name}
-            entries.append(entry | {"file": f"{clip_id}.npy", "num_frames": num_frames, "music_file": None})
-    (folder / "index.json").write_text(json.dumps(entries))
-    return folder
+    copies = [
+        (name + suffix, source, walking_features(num_frames, number + len(suffix)))
+        for number, (name, (source, num_frames)) in enumerate(CLIPS.items())
+        for suffix in ("", "_mirror")
+    ]
+    return write_built(
+        tmp_path_factory.mktemp("frdm"),
+        {clip_id: features for clip_id, _, features in copies},
+        {clip_id: {"source": source} for clip_id, source, _ in copies},
+    )
 
 
 @pytest.fixture
@@ -73,8 +75,8 @@ def command_line(data_dir, output_dir, *options: str) -> list[str]:
 def tiny_model(folder) -> FrdmModel:
     torch.manual_seed(0)
     model = FrdmModel(FrdmConfig(**TINY_MODEL)).eval()
-    data = PreparedClips(folder)
-    clips = [torch.from_numpy(np.array(data.features(clip))) for clip in data.clips]
+    data = BuiltDataset(folder)
+    clips = [torch.from_numpy(np.array(data.motion_features(clip))) for clip in data.clips]
     model.set_feature_statistics(*fit_feature_statistics(clips))
     return model
 
@@ -123,9 +125,9 @@ def test_an_interrupted_and_resumed_run_equals_a_straight_one(folder, tmp_path, 
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
 
 
-def test_who_dances_is_read_from_the_name_where_the_source_says_it():
-    def clip(name: str, source: str) -> PreparedClip:
-        return PreparedClip(name, source, "any", "train", "x.npy", 9, name, None)
+def test_who_dances_is_read_from_the_name_where_the_source_says_it(built_clip):
+    def clip(name: str, source: str) -> BuiltClip:
+        return built_clip(name, source=source)
 
     assert performer_of(clip("cmu_05_01", "CMU")) == "CMU 05"
     assert performer_of(clip("kpop_sFM_d03_x_mirror", "Motorica/LDA")) == "Motorica/LDA d03"
@@ -133,7 +135,7 @@ def test_who_dances_is_read_from_the_name_where_the_source_says_it():
 
 
 def test_nobody_dances_in_two_splits_and_other_sources_in_none(folder):
-    splits = split_by_performer(PreparedClips(folder), ["CMU", "Motorica/LDA"], ["CMU 05"], ["CMU 06"])
+    splits = split_by_performer(BuiltDataset(folder), ["CMU", "Motorica/LDA"], ["CMU 05"], ["CMU 06"])
     names = {split: sorted(clip.clip_id for clip in clips) for split, clips in splits.items()}
     assert names["validation"] == ["cmu_05_01", "cmu_05_02"] and names["test"] == ["cmu_06_01"]
     assert names["train"] == ["cmu_60_01", "cmu_60_01_mirror", "kpop_sFM_d03_x", "kpop_sFM_d03_x_mirror"]
@@ -150,11 +152,11 @@ def test_nobody_dances_in_two_splits_and_other_sources_in_none(folder):
 )
 def test_splits_that_hold_nobody_or_someone_twice_are_refused(folder, sources, validation, test, message):
     with pytest.raises(ValueError, match=message):
-        split_by_performer(PreparedClips(folder), sources, validation, test)
+        split_by_performer(BuiltDataset(folder), sources, validation, test)
 
 
 def sampler_of(folder, model, seed=(3, 0)) -> RestorationSampler:
-    data = PreparedClips(folder)
+    data = BuiltDataset(folder)
     clips = [clip for clip in data.clips if clip.source == "CMU"]
     return RestorationSampler(data, clips, model, batch_size=32, corruption=Corruption(), seed=seed)
 
@@ -195,7 +197,7 @@ def test_windows_are_the_same_frames_of_both_copies():
 
 
 def test_windows_for_evaluation_are_always_the_same_and_cover_their_clips(folder):
-    data = PreparedClips(folder)
+    data = BuiltDataset(folder)
     clips = [clip for clip in data.clips if clip.clip_id in ("cmu_05_01", "cmu_60_01")]
     first, again = (evaluation_windows(data, clips, 16, Corruption()) for _ in range(2))
     assert [len(clean) for clean, _ in first] == [16, 16, 12]  # what is left of a long clip is dropped
@@ -207,7 +209,7 @@ def test_windows_for_evaluation_are_always_the_same_and_cover_their_clips(folder
 
 def test_evaluation_averages_over_windows_and_counts_contacts(folder):
     model = tiny_model(folder)
-    data = PreparedClips(folder)
+    data = BuiltDataset(folder)
     clips = [clip for clip in data.clips if clip.clip_id in ("cmu_05_01", "cmu_06_01")]
     windows = evaluation_windows(data, clips, 16, Corruption())
     with torch.no_grad():

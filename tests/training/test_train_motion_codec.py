@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from infinitedance.dataset_builder.prepared import PreparedClip, PreparedClips
-from infinitedance.tokenization.motion_tokenizer import MotionTokenizer
+from infinitedance.dataset_builder.built import BuiltDataset
+from infinitedance.tokenization.tokenization_motion import MotionTokenizer
 from infinitedance.training import train_motion_codec
-from infinitedance.training.train_motion_codec import CodecArguments, WindowSampler, clip_probabilities
+from infinitedance.training.data_motion_codec import WindowSampler, clip_probabilities
+from infinitedance.training.train_motion_codec import CodecArguments
 
 TINY_MODEL = {"hidden_size": 16, "codebook_dim": 8, "codebook_size": 8, "residual_dilations": [1]}
 
@@ -29,12 +30,12 @@ def assert_same_weights(one, other):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_accelerate_launch_trains_two_steps_and_writes_all_that_belongs_to_a_run(prepared_folder, tmp_path):
+def test_accelerate_launch_trains_two_steps_and_writes_all_that_belongs_to_a_run(built_folder, tmp_path):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
     script = ["-m", "infinitedance.training.train_motion_codec"]
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("max_steps: 9\nlog_steps: 1\nlearning_rate: 8.0e-4\ntracker: tensorboard\n")
-    options = ["--config", str(recipe), *command_line(prepared_folder, tmp_path / "run", "--max_steps", "2")]
+    options = ["--config", str(recipe), *command_line(built_folder, tmp_path / "run", "--max_steps", "2")]
     completed = subprocess.run([*launch, *script, *options], capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
 
@@ -50,9 +51,9 @@ def test_accelerate_launch_trains_two_steps_and_writes_all_that_belongs_to_a_run
     assert weights(tmp_path / "run")["quantizer.initialized"]
 
 
-def test_an_interrupted_and_resumed_run_equals_a_straight_one(prepared_folder, tmp_path, monkeypatch):
+def test_an_interrupted_and_resumed_run_equals_a_straight_one(built_folder, tmp_path, monkeypatch):
     every_step = ["--checkpoint_minutes", "0", "--gradient_accumulation_steps", "2"]
-    train_motion_codec.main(command_line(prepared_folder, tmp_path / "straight", *every_step))
+    train_motion_codec.main(command_line(built_folder, tmp_path / "straight", *every_step))
 
     make_batch = WindowSampler.__call__
 
@@ -63,27 +64,27 @@ def test_an_interrupted_and_resumed_run_equals_a_straight_one(prepared_folder, t
 
     monkeypatch.setattr(WindowSampler, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_motion_codec.main(command_line(prepared_folder, tmp_path / "resumed", *every_step))
+        train_motion_codec.main(command_line(built_folder, tmp_path / "resumed", *every_step))
     monkeypatch.undo()
     assert [path.name for path in (tmp_path / "resumed").glob("checkpoint-*")] == ["checkpoint-2"]
-    train_motion_codec.main(command_line(prepared_folder, tmp_path / "resumed", *every_step, "--resume"))
+    train_motion_codec.main(command_line(built_folder, tmp_path / "resumed", *every_step, "--resume"))
     assert_same_weights(tmp_path / "straight", tmp_path / "resumed")
 
 
-def test_another_seed_trains_another_model(prepared_folder, tmp_path):
+def test_another_seed_trains_another_model(built_folder, tmp_path):
     for seed in "01":
-        train_motion_codec.main(command_line(prepared_folder, tmp_path / seed, "--seed", seed, "--max_steps", "1"))
+        train_motion_codec.main(command_line(built_folder, tmp_path / seed, "--seed", seed, "--max_steps", "1"))
     with pytest.raises(AssertionError):
         assert_same_weights(tmp_path / "0", tmp_path / "1")
 
 
-def test_resuming_without_a_checkpoint_is_refused(prepared_folder, tmp_path):
+def test_resuming_without_a_checkpoint_is_refused(built_folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint to resume from"):
-        train_motion_codec.main(command_line(prepared_folder, tmp_path, "--resume"))
+        train_motion_codec.main(command_line(built_folder, tmp_path, "--resume"))
 
 
-def test_windows_are_frames_of_training_clips_and_depend_on_the_number_of_the_batch_only(prepared_folder):
-    data = PreparedClips(prepared_folder)
+def test_windows_are_frames_of_training_clips_and_depend_on_the_number_of_the_batch_only(built_folder):
+    data = BuiltDataset(built_folder)
     clips = data.split("train")
 
     def sampler():
@@ -93,7 +94,7 @@ def test_windows_are_frames_of_training_clips_and_depend_on_the_number_of_the_ba
     second(0)
     assert torch.equal(first(7)["motion_features"], second(7)["motion_features"])
     assert not torch.equal(first(7)["motion_features"], first(8)["motion_features"])
-    frames = np.concatenate([data.features(clip) for clip in clips])
+    frames = np.concatenate([data.motion_features(clip) for clip in clips])
     batch = first(7)
     lengths = batch["frame_mask"].sum(1)
     assert set(lengths.tolist()) <= {5, 32}
@@ -102,9 +103,9 @@ def test_windows_are_frames_of_training_clips_and_depend_on_the_number_of_the_ba
         assert (window[length:] == window[length - 1]).all()
 
 
-def test_balance_makes_small_groups_heard():
+def test_balance_makes_small_groups_heard(built_clip):
     def clip(genre, num_frames):
-        return PreparedClip(f"{genre}{num_frames}", "stage", genre, "train", "x.npy", num_frames, "song", None)
+        return built_clip(f"{genre}{num_frames}", genre=genre, num_frames=num_frames)
 
     clips = [clip("waltz", 700), clip("waltz", 200), clip("tango", 100)]
     np.testing.assert_allclose(clip_probabilities(clips, 1.0), [0.7, 0.2, 0.1])
@@ -119,10 +120,10 @@ def test_model_fields_come_from_json_or_a_mapping_and_are_checked():
         CodecArguments("data", model='{"hidden": 8}').build_config()
 
 
-def test_a_run_continues_from_a_trained_codec(prepared_folder, tmp_path):
-    train_motion_codec.main(command_line(prepared_folder, tmp_path / "first"))
+def test_a_run_continues_from_a_trained_codec(built_folder, tmp_path):
+    train_motion_codec.main(command_line(built_folder, tmp_path / "first"))
     options = ["--init_from", str(tmp_path / "first"), "--learning_rate", "0", "--model", '{"ema_decay": 0.9999999}']
-    train_motion_codec.main([*command_line(prepared_folder, tmp_path / "second"), *options])
+    train_motion_codec.main([*command_line(built_folder, tmp_path / "second"), *options])
     first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
     for name in first:
         if "cluster" not in name and "codebooks" not in name:  # these follow the data, not the learning rate
@@ -130,10 +131,10 @@ def test_a_run_continues_from_a_trained_codec(prepared_folder, tmp_path):
     assert MotionTokenizer.from_pretrained(tmp_path / "second").model.config.ema_decay == 0.9999999
 
 
-def test_a_decoder_is_trained_alone(prepared_folder, tmp_path):
-    train_motion_codec.main(command_line(prepared_folder, tmp_path / "first"))
+def test_a_decoder_is_trained_alone(built_folder, tmp_path):
+    train_motion_codec.main(command_line(built_folder, tmp_path / "first"))
     options = ["--init_from", str(tmp_path / "first"), "--decoder_only", "True"]
-    train_motion_codec.main([*command_line(prepared_folder, tmp_path / "second"), *options])
+    train_motion_codec.main([*command_line(built_folder, tmp_path / "second"), *options])
     first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
     changed = {name.split(".")[0] for name in first if not torch.equal(first[name], second[name])}
     assert changed == {"decoder"}

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from infinitedance.audio.features import MusicFeatureLayout
-from infinitedance.dataset_builder.prepared import PreparedClip, PreparedClips
-from infinitedance.modeling.configuration_music_dance import MusicDanceConfig
-from infinitedance.modeling.modeling_music_dance import MusicDanceEncoder
+from infinitedance.dataset_builder.built import BuiltDataset
+from infinitedance.dataset_builder.manifest import read_manifest, write_manifest
+from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
+from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from infinitedance.training import train_retrieval
-from infinitedance.training.retrieval_data import PairedTake, PairSampler, load_paired_takes, share_of_songs
-from infinitedance.training.retrieval_evaluation import (
+from infinitedance.training.data_retrieval import PairedTake, PairSampler, load_paired_takes, share_of_songs
+from infinitedance.training.evaluation_retrieval import (
     EncodedWindows,
     encode_takes,
     evaluate_retrieval,
@@ -34,28 +35,24 @@ TINY_MODEL = {
 
 
 @pytest.fixture(scope="module")
-def paired_folder(tmp_path_factory):
+def paired_folder(tmp_path_factory, write_built):
     """Five songs with a dance and its mirrored copy, two of them held out; a sixth clip has no music."""
     folder = tmp_path_factory.mktemp("paired")
     generator = np.random.default_rng(0)
-    entries = []
+    dances, fields = {}, {}
     for number in range(6):
         music = generator.standard_normal((90, 109)).astype(np.float32)
         np.save(folder / f"song_{number}.npy", music)
         for suffix in ("", "_mirror"):
-            clip_id, num_frames = f"clip_{number}{suffix}", 90 - 10 * number
-            features = generator.standard_normal((num_frames, 269)).astype(np.float32)
-            np.save(folder / f"{clip_id}.npy", features)
-            entry = {"clip_id": clip_id, "source": "stage", "genre": ("waltz", "rumba")[number % 2]}
-            entry |= {
+            clip_id = f"clip_{number}{suffix}"
+            dances[clip_id] = generator.standard_normal((90 - 10 * number, 269)).astype(np.float32)
+            fields[clip_id] = {
+                "genre": ("waltz", "rumba")[number % 2],
                 "split": "test" if number in (3, 4) else "train",
-                "file": f"{clip_id}.npy",
-                "num_frames": num_frames,
+                "song_id": f"song_{number}",
+                "music_file": f"song_{number}.npy" if number < 5 else None,
             }
-            entry |= {"song_id": f"song_{number}", "music_file": f"song_{number}.npy" if number < 5 else None}
-            entries.append(entry)
-    (folder / "index.json").write_text(json.dumps(entries))
-    return folder
+    return write_built(folder, dances, fields)
 
 
 def command_line(data_dir, output_dir, *options: str) -> list[str]:
@@ -156,16 +153,16 @@ def test_dropped_spectra_leave_the_beat_clock():
 
 
 def test_takes_are_paired_stretched_and_without_clips_that_have_no_music(paired_folder):
-    data = PreparedClips(paired_folder)
+    data = BuiltDataset(paired_folder)
     takes = load_paired_takes(data, data.split("train"), [1.0, 1.25])
     assert {take.song_id for take in takes} == {"song_0", "song_1", "song_2"}
     assert [len(take.motion) for take in takes[:2]] == [90, 72]
     assert all(len(take.music) == len(take.motion) for take in takes)
 
 
-def test_a_share_of_the_songs_is_within_a_larger_share_and_keeps_all_genres():
+def test_a_share_of_the_songs_is_within_a_larger_share_and_keeps_all_genres(built_clip):
     clips = [
-        PreparedClip(f"{genre}_{number}_{take}", "stage", genre, "train", "f", 90, f"{genre}_{number}", "m")
+        built_clip(f"{genre}_{number}_{take}", genre=genre, song_id=f"{genre}_{number}")
         for genre, count in (("waltz", 20), ("rumba", 8), ("tango", 2))
         for number in range(count)
         for take in "ab"
@@ -260,10 +257,7 @@ def test_wrong_arguments_are_refused(options, message):
 
 
 def test_wrong_data_are_refused(paired_folder, tmp_path):
-    entries = [
-        entry for entry in json.loads((paired_folder / "index.json").read_text()) if "4" not in entry["clip_id"]
-    ]
-    (tmp_path / "index.json").write_text(json.dumps(entries))
+    write_manifest([clip for clip in read_manifest(paired_folder) if "4" not in clip.clip_id], tmp_path)
     for path in paired_folder.glob("*.npy"):
         (tmp_path / path.name).symlink_to(path)
     with pytest.raises(ValueError, match="`test` must have paired dances to at least two songs, got 1"):

@@ -11,7 +11,7 @@ import pytest
 import roma
 import soundfile
 
-from infinitedance.dataset_builder.procedural_dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesise_dance
 from infinitedance.dataset_builder.sources import MotionSource, open_source
 from infinitedance.dataset_builder.sources.dance_with_melody import POINTS
 from infinitedance.motion.files import save_motion, write_bvh

@@ -5,7 +5,7 @@ import pytest
 
 from infinitedance.dataset_builder.genres import OTHER, coarse_genre
 from infinitedance.dataset_builder.sources import SOURCES, open_source
-from infinitedance.motion.contacts import fit_floor_height
+from infinitedance.motion.feet.contacts import fit_floor_height
 from infinitedance.motion.skeleton import neutral_skeleton
 
 GOOD = {

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.metrics`."""
+
+from .report import main
+
+main()

@@ -1,0 +1,184 @@
+"""The floor and the chance of the metrics, measured on real dances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from infinitedance.dataset_builder.manifest import BuiltClip
+from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE, Dance
+from infinitedance.evaluation.metrics import beats, pulse
+from infinitedance.evaluation.metrics.distribution import frechet_floor, normalize_by_reference
+from infinitedance.evaluation.report.record import summarise
+from infinitedance.evaluation.report.tables import Cell, Table
+from infinitedance.evaluation.sets import FEATURE_KEYS, ClipSet, clip_set
+from infinitedance.motion.features import features_to_motion
+from infinitedance.motion.motion import FRAME_RATE
+
+from .baselines import Baselines, known_song, smooth_noise
+
+WINDOW_SECONDS = 10.0
+FLOOR_SIZES = (10, 20, 40)
+NUM_SPLITS = 100
+DIRECTIONS: tuple[beats.Direction, ...] = ("music", "motion")
+
+
+def floor_tables(baselines: Baselines) -> list[Table]:
+    """Measure FID of real dances against real dances, at several numbers of clips."""
+    dances = with_music(baselines)
+    clips = clip_set([baselines.positions(clip) for clip in dances], [clip.song_id for clip in dances], WINDOW_SECONDS)
+    columns = ["clips", *(f"FID_{kind}, {mode}" for kind, mode in FEATURE_KEYS)]
+    seconds = f"{WINDOW_SECONDS:g} s"
+    note = (
+        f"{len(clips)} windows of {seconds} of {len(dances)} real dances. A sample of so many is compared with "
+        f"windows of other songs: no song is on both sides. Mean and 95 % range over {NUM_SPLITS} draws. A model as "
+        "good as real dances scores this, on average; a smaller difference between two models says nothing. Features "
+        "are scaled by the mean and deviation of all windows."
+    )
+    dependent_note = (
+        "The same with windows drawn at random, so that windows of one dance fall on both sides. They are not "
+        "independent, and this floor is too low: it is here to show by how much."
+    )
+    return [
+        Table(
+            f"FID of real against real, windows of {seconds}, songs kept apart",
+            columns,
+            floor_rows(clips, clips.groups),
+            note,
+        ),
+        Table(
+            f"FID of real against real, windows of {seconds}, drawn at random",
+            columns,
+            floor_rows(clips, None),
+            dependent_note,
+        ),
+    ]
+
+
+def floor_rows(clips: ClipSet, groups: np.ndarray | None) -> list[list[Cell]]:
+    """Return a row for each size, with the floor and its range for each kind of features."""
+    rows: list[list[Cell]] = []
+    for size in FLOOR_SIZES:
+        row: list[Cell] = [size]
+        for key in FEATURE_KEYS:
+            values = clips.features[key]
+            varies = values[:, values.std(axis=0) > 0]
+            normal = normalize_by_reference(varies, varies)[1]
+            floor = frechet_floor(normal, size, NUM_SPLITS, groups=groups)
+            row.append([floor.value, *floor.interval])
+        rows.append(row)
+    return rows
+
+
+def with_music(baselines: Baselines) -> list[BuiltClip]:
+    """Return all real dances of any split with aligned music of known tempo, without mirrored copies."""
+    return [
+        clip
+        for clip in baselines.data.clips.clips
+        if clip.music_file is not None and not clip.is_mirrored and clip.clip_id in baselines.bpm
+    ]
+
+
+def chance_tables(baselines: Baselines) -> list[Table]:
+    """Measure what real dances and smooth noise score with their own song, shifted, and with another song."""
+    clips = with_music(baselines)
+    bpm = {clip.clip_id: baselines.bpm[clip.clip_id] for clip in clips}
+    measured = [_chance_of(baselines, clip, bpm, index) for index, clip in enumerate(clips)]
+    genres = [clip.genre for clip in clips]
+    tables = []
+    for over in DIRECTIONS:
+        names = ["density", "own", "shifted", "other", "noise", "noise shifted"]
+        rows = _by_genre(measured, genres, [f"{over} {name}" for name in names])
+        dance_beats = "motion beats" if over == "music" else "music beats"
+        columns = ["genre", "dances", f"{dance_beats} a second", "real dance, own song", "own song, shifted"]
+        columns += ["another song", "smooth noise, same song", "noise, song shifted"]
+        note = (
+            "Mean nearness of each music beat to a motion beat, sigma 0.1 s (InfiniteDance, Bailando). Chance is 0.25 "
+            "times the motion beats a second: the number mostly says how many beats a dance has."
+            if over == "music"
+            else "Mean nearness of each motion beat to a music beat, sigma 0.1 s (FACT, POPDG). Chance grows with the "
+            "tempo of the music: the number mostly says how fast the song is."
+        )
+        tables.append(Table(f"Beat alignment over {over} beats", columns, rows, note + " " + CHANCE_NOTE))
+    rows = _by_genre(measured, genres, [f"f1 {name}" for name in ("own", "shifted", "other", "noise")])
+    columns = ["genre", "dances", "real dance, own song", "own song, shifted", "another song", "smooth noise"]
+    tables.append(Table("Beat F1 within 70 ms", columns, rows, CHANCE_NOTE))
+    names = ["lock own", "lock other", "lock noise", "tempo own", "tempo other", "tempo noise"]
+    columns = ["genre", "dances", "lock, own song", "lock, another song", "lock, smooth noise"]
+    columns += ["tempo agrees, own song", "tempo agrees, another song", "tempo agrees, smooth noise"]
+    note = (
+        "Pulse lock: power of the speed at the song's pulse over the power around it. Tempo agrees: share of dances "
+        "whose strongest frequency is 1/4, 1/3, 1/2, 1 or 2 times the song's tempo, within 4 %. Shifting a song in "
+        "time changes neither. Wanted: the own song far above the other two."
+    )
+    tables.append(Table("Pulse lock and tempo", columns, _by_genre(measured, genres, names), note))
+    return tables
+
+
+CHANCE_NOTE = (
+    "Shifted: mean over 30 shifts of the song's beats. Another song: mean over all songs whose tempo differs by 10 % "
+    "or more. Smooth noise: a body that moves at random, as fast as the real dance. Songs have their true tempo, and "
+    "dances are whole; 95 % intervals over dances."
+)
+
+
+def _chance_of(baselines: Baselines, clip: BuiltClip, bpm: Mapping[str, float], seed: int) -> dict[str, float]:
+    """Measure one real dance, and noise of its length, against its song and others."""
+    motion = features_to_motion(torch.from_numpy(np.array(baselines.data.clips.motion_features(clip))))
+    song = known_song(clip.clip_id, bpm[clip.clip_id], clip.genre, motion.num_frames)
+    others = [
+        known_song(name, other, clip.genre, motion.num_frames)
+        for name, other in bpm.items()
+        if abs(other / song.bpm - 1) >= MIN_TEMPO_DIFFERENCE
+    ]
+    real = Dance(clip.clip_id, motion.joint_positions().astype(np.float64), song)
+    noise = Dance(clip.clip_id, smooth_noise(motion, seed).joint_positions().astype(np.float64), song)
+    own = song.beats_within(real.duration_seconds)
+    shifted = beats.unrelated_beats(own, real.duration_seconds, seed=seed)
+    other_beats = [other.beats_within(real.duration_seconds) for other in others]
+    values = {
+        "music density": len(real.motion_beats) / real.duration_seconds,
+        "motion density": len(own) / real.duration_seconds,
+    }
+    for over in DIRECTIONS:
+        for name, dance, songs in (
+            ("own", real, [own]),
+            ("shifted", real, shifted),
+            ("other", real, other_beats),
+            ("noise", noise, [own]),
+            ("noise shifted", noise, shifted),
+        ):
+            scores = [beats.alignment(dance.motion_beats, each, over=over) for each in songs]
+            values[f"{over} {name}"] = float(np.mean(scores))
+    for name, dance, songs in (
+        ("own", real, [own]),
+        ("shifted", real, shifted),
+        ("other", real, other_beats),
+        ("noise", noise, [own]),
+    ):
+        values[f"f1 {name}"] = float(np.mean([beats.beat_matches(dance.motion_beats, each)["f1"] for each in songs]))
+    for name, dance, songs_heard in (("own", real, [song]), ("other", real, others), ("noise", noise, [song])):
+        phases = [each.clock.phase(np.arange(len(dance.speed)) / FRAME_RATE) for each in songs_heard]
+        locks = [pulse.pulse_lock(dance.speed, phase, song.cycles_per_beat) for phase in phases]
+        tempo = beats.dance_tempo_bpm(dance.speed, FRAME_RATE)
+        values[f"lock {name}"] = float(np.mean(locks))
+        agrees = [beats.tempo_relation(tempo, each.bpm) is not None for each in songs_heard]
+        values[f"tempo {name}"] = float(np.mean(agrees))
+    return values
+
+
+def _by_genre(
+    measured: Sequence[Mapping[str, float]], genres: Sequence[str], names: Sequence[str]
+) -> list[list[Cell]]:
+    """Average over the dances of each genre, and of all."""
+    rows: list[list[Cell]] = []
+    for genre in (*sorted(set(genres)), "all"):
+        chosen = [values for values, own in zip(measured, genres, strict=True) if genre in (own, "all")]
+        row: list[Cell] = [genre, len(chosen)]
+        for name in names:
+            summary = summarise([values[name] for values in chosen], [str(index) for index in range(len(chosen))])
+            row.append([summary["mean"], summary["low"], summary["high"]])
+        rows.append(row)
+    return rows

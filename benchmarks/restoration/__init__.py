@@ -1,0 +1,1 @@
+"""Foot restoration against its baselines: writes docs/frdm.md."""

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.restoration`."""
+
+from .report import main
+
+main()

@@ -1,0 +1,1 @@
+"""The shipped models on held-out songs: writes docs/results.md."""

@@ -1,0 +1,1 @@
+"""Variations of dances for training: tempo, synthetic faults, stances."""

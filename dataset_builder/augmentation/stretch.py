@@ -1,0 +1,45 @@
+"""Faster and slower dances: motion and music stretched together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ...audio.features import MusicFeatureLayout
+from ...motion.motion import Motion
+
+
+def stretch_motion(motion: Motion, factor: float) -> Motion:
+    """Dance `factor` times as fast: the same poses in `1 / factor` of the time, at the same frame rate."""
+    return replace(motion.resample(motion.frame_rate / factor), frame_rate=motion.frame_rate)
+
+
+def stretch_music_features(features: np.ndarray, factor: float, num_frames: int) -> np.ndarray:
+    """Play music `factor` times as fast, on the level of its features.
+
+    Spectra keep their pitch; the beat clock stays exact: its angles are unwrapped before they are interpolated.
+
+    Args:
+        features: `(frames, 109)`, see `MusicFeatureLayout`.
+        factor: More than 1 is faster.
+        num_frames: Frames of the result.
+
+    Returns:
+        `(num_frames, 109)` float32.
+    """
+    source_frames = np.arange(num_frames) * factor
+    frames = np.arange(len(features))
+
+    def interpolate(columns: np.ndarray) -> np.ndarray:
+        return np.stack([np.interp(source_frames, frames, column) for column in columns.T], axis=-1)
+
+    clock = features[:, MusicFeatureLayout.beat_clock]
+    waves = clock[:, :-1].reshape(len(clock), -1, 2)  # sine and cosine of each counter
+    angles = interpolate(np.unwrap(np.arctan2(waves[..., 0], waves[..., 1]), axis=0))
+    result = np.empty((num_frames, features.shape[1]), dtype=np.float32)
+    result[:, : MusicFeatureLayout.beat_clock.start] = interpolate(features[:, : MusicFeatureLayout.beat_clock.start])
+    stretched_waves = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(num_frames, -1)
+    tempo = interpolate(clock[:, -1:]) + np.log2(factor)
+    result[:, MusicFeatureLayout.beat_clock] = np.concatenate([stretched_waves, tempo], axis=-1)
+    return result

@@ -1,0 +1,192 @@
+"""`InfiniteDanceBuilder`: a built data set in the `datasets` library, and its form on the Hub.
+
+The library refuses data set scripts, so the builder is a class of this package.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..motion.files import atomic_path
+from ..utils.atomic import check_new_folder
+from .data_card import CARD_FILE, render_data_card
+from .manifest import BuiltClip, manifest_sha256, read_manifest
+from .schema import CONFIG_DESCRIPTIONS, clip_table, clips_of_config, config_features, datasets, pa
+from .splits import SPLITS
+
+MAX_SHARD_BYTES = 500_000_000
+VERSION = datasets.Version("1.0.0")
+"""Of the columns; another one reads no old cache."""
+
+
+@dataclass
+class InfiniteDanceConfig(datasets.BuilderConfig):
+    """Configuration of the builder.
+
+    Args:
+        manifest_sha256: Hash of the manifest of the built folder; a part of the cache's name, so that another build
+            is never read from an old cache.
+    """
+
+    manifest_sha256: str = ""
+
+
+class InfiniteDanceBuilder(datasets.ArrowBasedBuilder):
+    """Load a data set that `infinitedance build` made.
+
+    Configurations: `motion`, `codes`, `music` and `paired` (the default). Every clip is a shard, so that streams can
+    be shuffled and divided by clip.
+
+    Args:
+        data_dir: The built folder.
+        config_name: Name of the configuration.
+        **kwargs: Of `datasets.DatasetBuilder`, as `cache_dir`.
+
+    Raises:
+        FileNotFoundError: If `data_dir` holds no finished build.
+        ValueError: If the configuration does not exist, or no clip has what it holds.
+
+    Example:
+        ```python
+        builder = InfiniteDanceBuilder(config_name="paired", data_dir="built")
+        builder.download_and_prepare(num_proc=2)
+        train = builder.as_dataset("train").with_format("numpy")
+        stream = builder.as_streaming_dataset("train")       # needs no preparation
+        ```
+    """
+
+    VERSION = VERSION
+    BUILDER_CONFIG_CLASS = InfiniteDanceConfig
+    BUILDER_CONFIGS = [
+        InfiniteDanceConfig(name=name, version=VERSION, description=description)
+        for name, description in CONFIG_DESCRIPTIONS.items()
+    ]
+    DEFAULT_CONFIG_NAME = "paired"
+
+    def __init__(self, *, data_dir: str | os.PathLike, config_name: str | None = None, **kwargs: Any):
+        if config_name is not None and config_name not in CONFIG_DESCRIPTIONS:
+            raise ValueError(f"`config_name` must be one of {', '.join(CONFIG_DESCRIPTIONS)}, got {config_name!r}.")
+        super().__init__(
+            dataset_name="infinitedance",
+            config_name=config_name,
+            data_dir=str(Path(data_dir).resolve()),
+            manifest_sha256=manifest_sha256(data_dir),
+            **kwargs,
+        )
+
+    @property
+    def built_dir(self) -> Path:
+        """The built folder."""
+        return Path(self.config.data_dir)
+
+    def _info(self) -> datasets.DatasetInfo:
+        clips = read_manifest(self.built_dir)
+        if not clips_of_config(clips, self.config.name):
+            raise ValueError(
+                f"{self.built_dir} has no clip for the configuration {self.config.name!r}: "
+                f"{CONFIG_DESCRIPTIONS[self.config.name]}"
+            )
+        return datasets.DatasetInfo(
+            description=self.config.description,
+            features=config_features(self.config.name, clips),
+            license="; ".join(sorted({clip.licence or "not stated" for clip in clips})),
+        )
+
+    def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
+        clips = clips_of_config(read_manifest(self.built_dir), self.config.name)
+        parts = {split: [clip for clip in clips if clip.split == split] for split in SPLITS}
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"clips": members})
+            for split, members in parts.items()
+            if members
+        ]
+
+    def _generate_tables(self, clips: Sequence[BuiltClip]) -> Iterator[tuple[int, pa.Table]]:
+        for index, clip in enumerate(clips):
+            yield index, clip_table(clip, self.built_dir, self.info.features)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> None:
+        """Upload this configuration, as Parquet, with its data card.
+
+        Args:
+            repo_id: Name of the data set on the Hub.
+            **kwargs: Of `DatasetDict.push_to_hub`, as `private` and `token`.
+
+        Raises:
+            ConnectionError: If the Hub is switched off by `HF_HUB_OFFLINE`.
+        """
+        from huggingface_hub import DatasetCard, constants
+
+        if constants.is_offline_mode():
+            raise ConnectionError(
+                f"Cannot upload to {repo_id}: HF_HUB_OFFLINE is set. Unset it, or write the same files to a folder "
+                "with `export_parquet`."
+            )
+        self.download_and_prepare()
+        card = DatasetCard(render_data_card(read_manifest(self.built_dir), {}))
+        parts = self.as_dataset()
+        parts.push_to_hub(repo_id, config_name=self.config.name, **kwargs)
+        # The library has described the configurations in the front matter by now; the text is ours.
+        written = DatasetCard.load(repo_id, token=kwargs.get("token"))
+        for name in ("configs", "dataset_info"):
+            setattr(card.data, name, getattr(written.data, name, None))
+        card.push_to_hub(repo_id, token=kwargs.get("token"))
+
+
+def export_parquet(
+    built_dir: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    *,
+    configs: Sequence[str] | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    num_proc: int | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> Path:
+    """Write a built data set as the Hub lays it out: a folder of Parquet files a configuration, and a data card.
+
+    `datasets.load_dataset(output_dir, "paired")` reads it, as does a repository that holds the same files.
+
+    Args:
+        built_dir: The built folder.
+        output_dir: A folder that does not exist or is empty.
+        configs: Configurations to write; all that have clips by default.
+        cache_dir: Cache of the `datasets` library.
+        num_proc: Processes that prepare the tables.
+        max_shard_bytes: A split larger than this, before compression, is divided.
+
+    Returns:
+        `output_dir`.
+
+    Raises:
+        FileExistsError: If the folder holds anything.
+        ValueError: If a configuration does not exist or has no clip.
+    """
+    output = Path(output_dir)
+    check_new_folder(output)
+    clips = read_manifest(built_dir)
+    names = configs or [name for name in CONFIG_DESCRIPTIONS if clips_of_config(clips, name)]
+    builders = [InfiniteDanceBuilder(config_name=name, data_dir=built_dir, cache_dir=cache_dir) for name in names]
+    splits: dict[str, list[str]] = {}
+    for builder in builders:
+        builder.download_and_prepare(num_proc=num_proc)
+        parts = builder.as_dataset()
+        folder = output / builder.config.name
+        folder.mkdir(parents=True)
+        for split, part in parts.items():
+            _write_shards(part, folder, split, max_shard_bytes)
+        splits[builder.config.name] = list(parts)
+    with atomic_path(output / CARD_FILE) as partial:
+        partial.write_text(render_data_card(clips, splits), encoding="utf-8")
+    return output
+
+
+def _write_shards(part: datasets.Dataset, folder: Path, split: str, max_shard_bytes: int) -> None:
+    num_shards = min(len(part), max(1, math.ceil(part.data.nbytes / max_shard_bytes)))
+    for index in range(num_shards):
+        shard = part.shard(num_shards, index, contiguous=True)
+        shard.to_parquet(folder / f"{split}-{index:05d}-of-{num_shards:05d}.parquet")

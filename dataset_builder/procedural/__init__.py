@@ -1,0 +1,1 @@
+"""Synthesized songs with dances to them, for tests and a first run."""

@@ -1,0 +1,1 @@
+"""Metrics, a file for each family: arrays in, numbers out."""

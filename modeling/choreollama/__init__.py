@@ -1,0 +1,1 @@
+"""ChoreoLLaMA: music features and references to motion codes."""

@@ -1,0 +1,462 @@
+"""Generation of motion codes: logits processors, guidance, and songs of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
+from transformers.generation import BaseStreamer
+
+from .configuration_choreollama import ChoreoLlamaConfig
+from .input_ids import prefix_inputs, prepend_start
+from .step_decoder import StepDecoder, projection
+
+_SINGLE_THREAD_HIDDEN_SIZE = 512
+
+
+class ConditionGuidanceLogitsProcessor(LogitsProcessor):
+    """Classifier-free guidance: move the scores away from those without any condition.
+
+    The model runs on twice the rows, first with and then without conditions; this joins the two halves:
+    `without + guidance_scale * (with - without)`. It must come first.
+
+    Args:
+        guidance_scale: 0 = without conditions, 1 = no guidance, more = stronger.
+    """
+
+    def __init__(self, guidance_scale: float):
+        self.guidance_scale = guidance_scale
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Join scores `(2 * batch, ids)` to `(batch, ids)`."""
+        if scores.shape[0] != 2 * input_ids.shape[0]:
+            raise ValueError(
+                f"Guidance needs scores of {2 * input_ids.shape[0]} rows, with and without conditions, got "
+                f"{scores.shape[0]}. Make the condition with the same guidance scale."
+            )
+        with_conditions, without_conditions = scores.chunk(2)
+        return torch.lerp(without_conditions, with_conditions, self.guidance_scale)
+
+
+class CodeSlotLogitsProcessor(LogitsProcessor):
+    """Allow only codes of the level whose turn it is, and normalise over them.
+
+    Beam search compares sums of log probabilities, so what other levels would have had must not count.
+
+    Args:
+        num_quantizers: Levels.
+        codebook_size: Codes of a level.
+    """
+
+    def __init__(self, num_quantizers: int, codebook_size: int):
+        self.num_quantizers, self.codebook_size = num_quantizers, codebook_size
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Turn scores `(batch, ids)` into log probabilities of that level; minus infinity for all other ids."""
+        # The start id lies one past the last code, so that it counts as level `num_quantizers`; next is level 0.
+        previous_level = input_ids[:, -1:] // self.codebook_size
+        level = torch.where(previous_level >= self.num_quantizers - 1, 0, previous_level + 1)
+        levels = torch.arange(scores.shape[1], device=scores.device) // self.codebook_size
+        return scores.masked_fill(levels != level, float("-inf")).log_softmax(dim=-1)
+
+
+class AntiCollapseLogitsProcessor(LogitsProcessor):
+    """Forbid a level-0 code that has just filled `max_code_repeats` tokens in a row.
+
+    Standing still is dancing too, so runs are allowed, but a small model can fall into one and never leave it.
+
+    Args:
+        max_code_repeats: Longest run, in tokens.
+        num_quantizers: Levels.
+        codebook_size: Codes of a level.
+    """
+
+    def __init__(self, max_code_repeats: int, num_quantizers: int, codebook_size: int):
+        self.max_code_repeats = max_code_repeats
+        self.num_quantizers, self.codebook_size = num_quantizers, codebook_size
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Set the score of a code that would prolong a run to minus infinity; scores `(batch, ids)`."""
+        # When a level-0 code is next, these are the level-0 codes of the last tokens; else they are of a higher level.
+        recent = input_ids[:, -self.max_code_repeats * self.num_quantizers :: self.num_quantizers]
+        if recent.shape[1] < self.max_code_repeats:
+            return scores
+        repeated = recent[:, :1]
+        is_run = (recent == repeated).all(dim=1, keepdim=True) & (repeated < self.codebook_size)
+        repeated = repeated.clamp(max=scores.shape[1] - 1)
+        banned = scores.gather(1, repeated).masked_fill(is_run, float("-inf"))
+        return scores.scatter(1, repeated, banned)
+
+
+class SeededGumbelLogitsProcessor(LogitsProcessor):
+    """Sample with a random generator for each row, so that a dance depends on its seed and not on its batch.
+
+    The largest of `scores + Gumbel noise` is a sample of `softmax(scores)`; only it keeps a finite score, so that
+    greedy search and sampling both take it. It must come last. Keep one instance over consecutive windows.
+
+    Args:
+        seeds: One seed for each row.
+    """
+
+    def __init__(self, seeds: Sequence[int]):
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Choose a code for each row of the scores `(batch, ids)`."""
+        if len(self.generators) != scores.shape[0]:
+            raise ValueError(f"There must be one seed a row, got {len(self.generators)} for {scores.shape[0]} rows.")
+        uniform = torch.stack([torch.rand(scores.shape[1], generator=generator) for generator in self.generators])
+        noise = -torch.log(-torch.log(uniform.to(scores.device)))
+        chosen = (scores + noise).argmax(dim=-1, keepdim=True)
+        return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)
+
+
+@contextmanager
+def _threads_for(hidden_size: int) -> Iterator[None]:
+    """Use one thread for steps that are too small to share: with two, the small model takes a fifth more time."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1 if hidden_size <= _SINGLE_THREAD_HIDDEN_SIZE else num_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+class _Steps:
+    """What the steps of all windows of a song share.
+
+    Args:
+        model: The generator.
+    """
+
+    def __init__(self, model: Any):
+        config = model.config
+        num_given = 1 + (config.max_window_tokens if config.condition_placement == "prefix" else 0)
+        self.decoder = StepDecoder(model.model.backbone, num_given + config.max_window_tokens * config.num_quantizers)
+        self.head = projection(model.lm_head)
+        all_ids = torch.arange(config.vocab_size, device=model.device)
+        self.embeddings = model.model.embed_codes(all_ids[None])[0]
+        self.num_other_ids = config.vocab_size - config.num_codes
+
+
+def _decode_by_steps(
+    model: Any,
+    input_ids: torch.Tensor,
+    logits_processor: LogitsProcessorList,
+    generation_config: GenerationConfig,
+    steps: _Steps,
+    new_code_streamer: BaseStreamer | None,
+    **inputs: Any,
+) -> torch.Tensor:
+    """Do what transformers' decoding loop does, with less overhead, where the processors make the choice.
+
+    Arguments are those that `GenerationMixin.generate` gives a `custom_generate`, then `steps`, and
+    `new_code_streamer`: the usual streamer does not reach it.
+    """
+    condition, is_aligned = inputs["condition"], model.config.condition_placement == "aligned"
+    num_copies = condition.shape[0] // input_ids.shape[0]  # 2 with guidance
+    attention_mask = inputs.get("attention_mask")
+    if is_aligned or attention_mask is None or attention_mask.all():
+        attention_mask = None
+        position_ids = torch.arange(input_ids.shape[1], device=input_ids.device).unsqueeze(0)
+    else:
+        attention_mask = attention_mask.repeat(num_copies, 1)
+        position_ids = inputs["position_ids"].repeat(num_copies, 1)
+    decoder = steps.decoder
+    decoder.clear()
+    while input_ids.shape[1] < generation_config.max_length:
+        new_ids = input_ids[:, decoder.length :].repeat(num_copies, 1)
+        embeddings = F.embedding(new_ids, steps.embeddings)
+        embeddings = model.model.join_condition(embeddings, new_ids, condition, position_ids)
+        hidden_states = decoder(embeddings, position_ids, attention_mask)[:, -1]
+        scores = F.pad(steps.head(hidden_states).float(), (0, steps.num_other_ids))
+        for processor in logits_processor:  # the list itself inspects signatures at every call
+            scores = processor(input_ids, scores)
+        chosen = scores.argmax(dim=-1)
+        input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
+        position_ids = position_ids[:, -1:] + 1
+        if attention_mask is not None:
+            attention_mask = F.pad(attention_mask, (0, 1), value=1)
+        if not is_aligned:
+            condition = None  # from now on it lies in the cache
+        if new_code_streamer is not None:
+            new_code_streamer.put(chosen.cpu())
+    return input_ids
+
+
+class ChoreoLlamaGenerationMixin(GenerationMixin):
+    """transformers' `generate` for ChoreoLLaMA, and `generate_codes` for songs of any length.
+
+    It is mixed into [`ChoreoLlamaForConditionalGeneration`], whose attributes it uses.
+    """
+
+    config: ChoreoLlamaConfig
+    model: Any
+    codec: Any
+
+    def set_generation_defaults(self) -> None:
+        """Set the default generation configuration, saved as `generation_config.json`.
+
+        `max_code_repeats` is the longest run of one level-0 code, in tokens: 16 are 2.1 s; none turns it off.
+        """
+        self.generation_config = GenerationConfig(
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=0.95,
+            guidance_scale=2.0,
+            max_code_repeats=16,
+            bos_token_id=self.config.bos_token_id,
+        )
+
+    def _require_codebooks(self) -> None:
+        if not self.model.codebook_vectors.any():
+            raise ValueError("The model has no codebooks yet: call `set_codebooks` or `set_codec` first.")
+
+    def _guidance_scale(self, kwargs: dict[str, Any]) -> float | None:
+        """Resolve the guidance scale as transformers does: argument, given configuration, own configuration."""
+        if "guidance_scale" in kwargs:
+            return kwargs["guidance_scale"]
+        given = getattr(kwargs.get("generation_config"), "guidance_scale", None)
+        return self.generation_config.guidance_scale if given is None else given
+
+    def _get_logits_processor(self, generation_config: Any, **kwargs: Any) -> LogitsProcessorList:
+        guidance_scale, generation_config.guidance_scale = generation_config.guidance_scale, None
+        others = super()._get_logits_processor(generation_config, **kwargs)
+        generation_config.guidance_scale = guidance_scale
+        processors = LogitsProcessorList()
+        if guidance_scale is not None and guidance_scale != 1:
+            if generation_config.num_beams not in (None, 1):
+                raise ValueError("Beam search does not work with guidance: pass `guidance_scale=1` or `num_beams=1`.")
+            processors.append(ConditionGuidanceLogitsProcessor(guidance_scale))
+        levels = (self.config.num_quantizers, self.config.codebook_size)
+        processors.append(CodeSlotLogitsProcessor(*levels))
+        if generation_config.max_code_repeats is not None:
+            processors.append(AntiCollapseLogitsProcessor(generation_config.max_code_repeats, *levels))
+        samplers = [processor for processor in others if isinstance(processor, SeededGumbelLogitsProcessor)]
+        processors.extend(processor for processor in others if processor not in samplers)
+        if generation_config.do_sample:
+            processors.extend(samplers)
+        return processors
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.Tensor,
+        condition: torch.Tensor | None = None,
+        is_first_iteration: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Prepare one step: the condition beside the ids, and both halves of the rows for guidance."""
+        inputs = super().prepare_inputs_for_generation(input_ids, is_first_iteration=is_first_iteration, **kwargs)
+        is_aligned = self.config.condition_placement == "aligned"
+        if is_aligned:
+            inputs.pop("attention_mask", None)  # all ones, and without it attention takes its fast path
+        if condition is not None and condition.shape[0] == 2 * input_ids.shape[0]:
+            for name in ("input_ids", "attention_mask", "position_ids"):
+                if inputs.get(name) is not None:
+                    inputs[name] = inputs[name].repeat(2, *[1] * (inputs[name].ndim - 1))
+        if is_aligned or is_first_iteration or not kwargs.get("use_cache", True):
+            inputs["condition"] = condition
+        return inputs
+
+    @torch.no_grad()
+    def encode_guided_condition(
+        self,
+        input_features: torch.Tensor,
+        frame_mask: torch.Tensor | None = None,
+        genre_ids: torch.Tensor | None = None,
+        reference_features: torch.Tensor | None = None,
+        reference_mask: torch.Tensor | None = None,
+        *,
+        guidance_scale: float | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode songs for generation, with the rows that guidance needs.
+
+        Args:
+            input_features: As in `encode_condition`.
+            frame_mask: As in `encode_condition`.
+            genre_ids: As in `encode_condition`.
+            reference_features: As in `encode_condition`.
+            reference_mask: As in `encode_condition`.
+            guidance_scale: Guidance; 1 or none means that no further rows are needed.
+
+        Returns:
+            The condition, `(batch, num_tokens, hidden_size)`, or `(2 * batch, ...)` with the same clips without any
+            condition after the others; and the token mask `(batch, num_tokens)`.
+        """
+        encoded = self.encode_condition(input_features, frame_mask, genre_ids, reference_features, reference_mask)
+        if guidance_scale is None or guidance_scale == 1:
+            return encoded.condition, encoded.token_mask
+        no_music = torch.zeros(input_features.shape[0], dtype=torch.bool, device=input_features.device)
+        without = self.encode_condition(input_features, frame_mask, music_mask=no_music)
+        return torch.cat([encoded.condition, without.condition]), encoded.token_mask
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: torch.Tensor | None = None,
+        *,
+        input_features: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        genre_ids: torch.Tensor | None = None,
+        reference_features: torch.Tensor | None = None,
+        reference_mask: torch.Tensor | None = None,
+        condition: torch.Tensor | None = None,
+        seeds: Sequence[int] | None = None,
+        logits_processor: Sequence[LogitsProcessor] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Generate the codes of one window (at most `max_window_tokens`) with transformers' own `generate`.
+
+        For whole songs use `generate_codes`.
+
+        Args:
+            inputs: Ids to continue, made by `prepend_start`; an empty window if not given.
+            input_features: Music of the window, `(batch, frames, music_feature_size)`; or give `condition`.
+            frame_mask: As in `encode_condition`.
+            genre_ids: As in `encode_condition`.
+            reference_features: As in `encode_condition`.
+            reference_mask: As in `encode_condition`.
+            condition: From `encode_guided_condition` with the same guidance scale.
+            seeds: One seed a row; makes sampling a function of seed and song. transformers' global random state is
+                used if not given.
+            logits_processor: Further processors.
+            **kwargs: Of `GenerationMixin.generate` and the generation configuration, also `guidance_scale` and
+                `max_code_repeats`.
+
+        Returns:
+            As `GenerationMixin.generate`: ids `(batch, length)`, the given ones included.
+        """
+        self._require_codebooks()
+        config = self.config
+        if config.condition_placement == "aligned" and kwargs.get("attention_mask") is not None:
+            raise ValueError('`"aligned"` generation takes no `attention_mask`: all rows begin with the start id.')
+        given_config: Any = kwargs.get("generation_config")
+        guidance_scale = self._guidance_scale(kwargs)
+        is_guided = guidance_scale is not None and guidance_scale != 1
+        token_mask = None
+        if condition is None:
+            if input_features is None:
+                raise ValueError("Give the music as `input_features`, or a `condition` that was made from it.")
+            condition, token_mask = self.encode_guided_condition(
+                input_features,
+                frame_mask,
+                genre_ids,
+                reference_features,
+                reference_mask,
+                guidance_scale=guidance_scale,
+            )
+        batch_size, num_tokens = condition.shape[0] // (1 + is_guided), condition.shape[1]
+        if inputs is None:
+            no_codes = torch.empty(batch_size, 0, dtype=torch.long, device=condition.device)
+            inputs = prepend_start(self.config, no_codes, num_tokens)
+        num_rows = inputs.shape[0] * (1 + is_guided)
+        if num_rows != condition.shape[0]:
+            raise ValueError(
+                f"`condition` must have {num_rows} rows for {inputs.shape[0]} rows of ids and "
+                f"`guidance_scale={guidance_scale}`, got {condition.shape[0]}. See `encode_guided_condition`."
+            )
+        num_given = inputs.shape[1] - 1 - (num_tokens if config.condition_placement == "prefix" else 0)
+        room = num_tokens * config.num_quantizers - num_given
+        if given_config is None or given_config.max_new_tokens is None:
+            kwargs.setdefault("max_new_tokens", room)
+        num_new = kwargs.get("max_new_tokens") or given_config.max_new_tokens
+        if not 0 < num_new <= room or num_tokens > config.max_window_tokens:
+            raise ValueError(
+                f"A window of {num_tokens} tokens (at most {config.max_window_tokens}) with {num_given} given codes "
+                f"has room for {room} more, got max_new_tokens={num_new}. See `generate_codes`."
+            )
+        if token_mask is not None:
+            kwargs = {**prefix_inputs(self.config, token_mask, inputs.shape[1]), **kwargs}
+        processors = LogitsProcessorList(logits_processor or [])
+        if seeds is not None:
+            processors.append(SeededGumbelLogitsProcessor(seeds))
+        return super().generate(inputs, condition=condition, logits_processor=processors, **kwargs)
+
+    @torch.no_grad()
+    def generate_codes(
+        self,
+        input_features: torch.Tensor,
+        frame_mask: torch.Tensor | None = None,
+        genre_ids: torch.Tensor | None = None,
+        reference_features: torch.Tensor | None = None,
+        reference_mask: torch.Tensor | None = None,
+        *,
+        seeds: Sequence[int],
+        num_tokens: int | None = None,
+        prompt_codes: torch.Tensor | None = None,
+        streamer: BaseStreamer | None = None,
+        **sampling: Any,
+    ) -> torch.Tensor:
+        """Generate the dances of whole songs, of any length.
+
+        One autoregressive stream: when the window is full, its second half is read again as the first half of the next
+        one, so the cost of a second of dance is constant and there are no seams.
+
+        Args:
+            input_features: Music features, `(batch, frames, music_feature_size)`.
+            frame_mask: `(batch, frames)` bool, True = real frame; songs of different lengths share a batch. Codes
+                after a song's end are to be cut off by the caller.
+            genre_ids: As in `encode_condition`.
+            reference_features: As in `encode_condition`.
+            reference_mask: As in `encode_condition`.
+            seeds: One seed for each song; the same seed and song give the same dance in any batch, up to the rounding
+                of the hardware. Without effect when `do_sample=False`.
+            num_tokens: Tokens to write, `ceil(frames / frames_per_token)` if not given.
+            prompt_codes: Codes to begin with, `(batch, num_quantizers, given tokens)`; part of the result.
+            streamer: Receives the ids of the new codes, `(batch,)` at a time.
+            **sampling: `temperature`, `top_k`, `top_p`, `guidance_scale`, `max_code_repeats` and other fields of the
+                generation configuration.
+
+        Returns:
+            Codes, `(batch, num_quantizers, num_tokens)`.
+
+        Raises:
+            ValueError: If shapes, lengths or the number of seeds do not fit, or the music is not finite.
+        """
+        config = self.config
+        real = input_features if frame_mask is None else input_features[frame_mask]
+        if not torch.isfinite(real).all():
+            raise ValueError("`input_features` must be finite, got NaN or infinite values.")
+        if len(seeds) != input_features.shape[0]:
+            raise ValueError(f"There must be one seed a song, got {len(seeds)} for {input_features.shape[0]} songs.")
+        if sampling.get("num_beams") not in (None, 1):
+            raise ValueError(
+                "Whole songs are sampled, one dance a seed: beam search is for the windows of `generate`."
+            )
+        guidance_scale = self._guidance_scale(sampling)
+        condition, token_mask = self.encode_guided_condition(
+            input_features, frame_mask, genre_ids, reference_features, reference_mask, guidance_scale=guidance_scale
+        )
+        num_tokens = condition.shape[1] if num_tokens is None else num_tokens
+        if not 0 < num_tokens <= condition.shape[1]:
+            raise ValueError(f"`num_tokens` must lie in [1, {condition.shape[1]}] for this music, got {num_tokens}.")
+        ids = torch.empty(input_features.shape[0], 0, dtype=torch.long, device=input_features.device)
+        if prompt_codes is not None:
+            ids = self.codes_to_ids(prompt_codes)
+        levels, window = config.num_quantizers, config.max_window_tokens
+        sampler = SeededGumbelLogitsProcessor(seeds)
+        decode = partial(_decode_by_steps, steps=_Steps(self), new_code_streamer=streamer)
+        while (done := ids.shape[1] // levels) < num_tokens:
+            start = 0 if done < window else done - window // 2
+            end = min(start + window, num_tokens)
+            inputs = prepend_start(self.config, ids[:, start * levels :], end - start)
+            with _threads_for(config.hidden_size):
+                generated = self.generate(
+                    inputs,
+                    condition=condition[:, start:end],
+                    **prefix_inputs(self.config, token_mask[:, start:end], inputs.shape[1]),
+                    max_new_tokens=(end - done) * levels,
+                    logits_processor=[sampler],
+                    custom_generate=decode,
+                    **sampling,
+                )
+            ids = torch.cat([ids, generated[:, inputs.shape[1] :]], dim=1)
+        if streamer is not None:
+            streamer.end()
+        return self.ids_to_codes(ids[:, : num_tokens * levels])

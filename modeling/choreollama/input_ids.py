@@ -1,0 +1,42 @@
+"""What stands before the codes of a window: the start id and, for `"prefix"`, the placeholders of the condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .configuration_choreollama import ChoreoLlamaConfig
+
+
+def prepend_start(config: ChoreoLlamaConfig, code_ids: torch.Tensor, num_tokens: int) -> torch.Tensor:
+    """Put the start id and, for `"prefix"`, the placeholders of a window before its code ids.
+
+    Args:
+        config: Of the model.
+        code_ids: `(batch, codes so far)`.
+        num_tokens: Tokens of the whole window.
+
+    Returns:
+        `(batch, length)`.
+    """
+    start = code_ids.new_full((code_ids.shape[0], 1), config.bos_token_id)
+    if config.condition_placement == "aligned":
+        return torch.cat([start, code_ids], dim=1)
+    placeholders = code_ids.new_full((code_ids.shape[0], num_tokens), config.music_token_id)
+    return torch.cat([placeholders, start, code_ids], dim=1)
+
+
+def prefix_inputs(config: ChoreoLlamaConfig, token_mask: torch.Tensor, length: int) -> dict[str, Any]:
+    """Return the attention mask and positions of a window with padded conditions; empty where none is needed.
+
+    Args:
+        config: Of the model.
+        token_mask: `(batch, num_tokens)`, True = the condition is real.
+        length: Length of the input ids.
+    """
+    if config.condition_placement == "aligned" or token_mask.all():
+        return {}
+    rest = token_mask.new_ones(token_mask.shape[0], length - token_mask.shape[1])
+    attention_mask = torch.cat([token_mask, rest], dim=1).long()
+    return {"attention_mask": attention_mask, "position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0)}

@@ -1,0 +1,716 @@
+"""ChoreoLLaMA: a LLaMA that writes the motion codes of a dance for a song (paper section 3.3)."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.utils import ModelOutput
+
+from .cadence_moe import CadenceExpert, CadenceMoE, combine_references, frames_to_tokens
+from .configuration_choreollama import ChoreoLlamaConfig
+from .generation_choreollama import ChoreoLlamaGenerationMixin
+from .input_ids import prefix_inputs, prepend_start
+from .mamba import MambaLayer
+
+
+@dataclass
+class ChoreoLlamaConditionOutput(ModelOutput):
+    """What `encode_condition` returns.
+
+    Args:
+        condition: `(batch, num_tokens, hidden_size)`, one vector for each motion token.
+        token_mask: `(batch, num_tokens)`, True = a token with at least one real frame.
+        expert_weights: The gate, `(batch, num_tokens, num_bands)`; zero in clips without references, none when no
+            clip has any or the gate is off.
+        load_balance_loss: Scalar, 0 when all bands are used equally; none for a song encoded in stretches.
+    """
+
+    condition: torch.Tensor = None  # type: ignore[assignment]  # `ModelOutput` wants defaults
+    token_mask: torch.Tensor = None  # type: ignore[assignment]
+    expert_weights: torch.Tensor | None = None
+    load_balance_loss: torch.Tensor = None  # type: ignore[assignment]
+
+
+@dataclass
+class ChoreoLlamaOutput(ModelOutput):
+    """What `ChoreoLlamaForConditionalGeneration` returns.
+
+    Args:
+        loss: Mean over levels of `loss_per_level`, plus the weighted load-balance loss.
+        loss_per_level: Mean cross entropy of each level, `(num_quantizers,)`, in nats.
+        load_balance_loss: Scalar, unweighted.
+        logits: `(batch, num_quantizers, num_tokens, codebook_size)` for `motion_codes`; `(batch, length, vocab_size)`
+            for `input_ids`.
+        expert_weights: The gate, `(batch, num_tokens, num_bands)`, or none.
+        past_key_values: The cache, for `input_ids` with `use_cache=True`.
+        hidden_states: Of the backbone, if asked for.
+        attentions: Of the backbone, if asked for.
+    """
+
+    loss: torch.Tensor | None = None
+    loss_per_level: torch.Tensor | None = None
+    load_balance_loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    expert_weights: torch.Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+
+
+class ChoreoLlamaPreTrainedModel(PreTrainedModel):
+    """Base of the ChoreoLLaMA models: configuration, initialisation, capabilities."""
+
+    config: ChoreoLlamaConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["LlamaDecoderLayer", "CadenceMoE"]
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        std = self.config.initializer_range
+        if isinstance(module, MambaLayer):
+            module.init_weights()
+        elif isinstance(module, CadenceExpert):
+            init.zeros_(module.distance_bias)
+        elif isinstance(module, CadenceMoE):
+            init.normal_(module.null_music, std=std)
+            init.normal_(module.null_references, std=std)
+            init.zeros_(module.reference_mean)
+            init.ones_(module.reference_std)
+        elif isinstance(module, ChoreoLlamaModel):
+            init.zeros_(module.codebook_vectors)
+
+
+class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
+    """Condition encoder, code embedding and backbone; no head.
+
+    A code enters as its continuous codebook vector, projected (the paper's choice), plus a learned vector of its own
+    and one of its level (both ours). The codebooks are data: they are set with `set_codebooks` and saved with the
+    model.
+
+    Args:
+        config: The configuration.
+    """
+
+    codebook_vectors: torch.Tensor
+
+    def __init__(self, config: ChoreoLlamaConfig):
+        super().__init__(config)
+        hidden_size = config.hidden_size
+        self.cadence_moe = CadenceMoE(config)
+        self.code_projection = nn.Linear(config.codebook_dim, hidden_size)
+        self.level_embedding = nn.Embedding(config.num_quantizers, hidden_size)
+        self.backbone = AutoModel.from_config(config.backbone_config)
+        self.dropout = nn.Dropout(config.dropout)
+        if config.dropout > 0:
+            # LLaMA has no residual dropout; hooks keep its parameter names.
+            for layer in self.backbone.layers:
+                layer.self_attn.o_proj.register_forward_hook(self._drop_output)
+                layer.mlp.register_forward_hook(self._drop_output)
+        codebooks = torch.zeros(config.num_quantizers, config.codebook_size, config.codebook_dim)
+        self.register_buffer("codebook_vectors", codebooks)
+        self.post_init()
+
+    def _drop_output(self, module: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+        return self.dropout(output)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the learned part of the code embedding."""
+        return self.backbone.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the learned part of the code embedding."""
+        self.backbone.embed_tokens = value
+
+    @torch.no_grad()
+    def set_codebooks(self, codebooks: torch.Tensor) -> None:
+        """Store the codec's codebooks, each level scaled to unit root mean square.
+
+        Args:
+            codebooks: `(num_quantizers, codebook_size, codebook_dim)`.
+
+        Raises:
+            ValueError: If the shape is wrong or a level is all zero or not finite.
+        """
+        if codebooks.shape != self.codebook_vectors.shape:
+            raise ValueError(
+                f"`codebooks` must have shape (num_quantizers, codebook_size, codebook_dim) = "
+                f"{tuple(self.codebook_vectors.shape)}, got {tuple(codebooks.shape)}."
+            )
+        # The residual shrinks from level to level; unscaled, the last level would hardly be seen.
+        scale = codebooks.float().square().mean(dim=(1, 2), keepdim=True).sqrt()
+        if not torch.isfinite(scale).all() or not (scale > 0).all():
+            raise ValueError("`codebooks` must be finite and not all zero at any level: train the codec first.")
+        self.codebook_vectors.copy_(codebooks / scale)
+
+    @torch.no_grad()
+    def set_reference_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Store the statistics by which references are normalised inside the model.
+
+        Args:
+            mean: `(motion_feature_size,)`.
+            std: `(motion_feature_size,)`, positive.
+
+        Raises:
+            ValueError: If a shape is wrong or `std` is not positive.
+        """
+        shape = (self.config.motion_feature_size,)
+        if tuple(mean.shape) != shape or tuple(std.shape) != shape or not (std > 0).all():
+            raise ValueError(
+                f"`mean` and `std` must have shape {shape} and `std` must be positive, got {tuple(mean.shape)}, "
+                f"{tuple(std.shape)} and a least std of {std.min()}."
+            )
+        self.cadence_moe.reference_mean.copy_(mean)
+        self.cadence_moe.reference_std.copy_(std)
+
+    def embed_codes(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Embed code ids, the start id, mask ids and placeholders.
+
+        Args:
+            input_ids: `(batch, length)`.
+
+        Returns:
+            `(batch, length, hidden_size)`.
+        """
+        config = self.config
+        embeddings = self.backbone.embed_tokens(input_ids)
+        code_ids = input_ids.clamp(max=config.num_codes - 1)
+        vectors = F.embedding(code_ids, self.codebook_vectors.flatten(0, 1))
+        continuous = self.code_projection(vectors) + self.level_embedding(code_ids // config.codebook_size)
+        return embeddings + continuous * (input_ids < config.num_codes).unsqueeze(-1)
+
+    def embed_inputs(
+        self, input_ids: torch.Tensor, condition: torch.Tensor | None, position_ids: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Embed ids and join them with their conditions; arguments as in `forward`.
+
+        Returns:
+            `(batch, length, hidden_size)`.
+        """
+        return self.join_condition(self.embed_codes(input_ids), input_ids, condition, position_ids)
+
+    def join_condition(
+        self,
+        embeddings: torch.Tensor,
+        input_ids: torch.Tensor,
+        condition: torch.Tensor | None,
+        position_ids: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Join embedded ids, `(batch, length, hidden_size)`, with their conditions; arguments as in `forward`."""
+        if self.config.condition_placement == "aligned":
+            if condition is None or position_ids is None:
+                raise ValueError('`condition` is needed at every call when `condition_placement` is "aligned".')
+            return embeddings + condition[:, position_ids[0] // self.config.num_quantizers]
+        if condition is not None:
+            placeholders = (input_ids == self.config.music_token_id).unsqueeze(-1)
+            embeddings = embeddings.masked_scatter(placeholders, condition.to(embeddings.dtype))
+        return embeddings
+
+    def encode_condition(
+        self,
+        input_features: torch.Tensor,
+        frame_mask: torch.Tensor | None = None,
+        genre_ids: torch.Tensor | None = None,
+        reference_features: torch.Tensor | None = None,
+        reference_mask: torch.Tensor | None = None,
+        music_mask: torch.Tensor | None = None,
+        *,
+        split: bool = True,
+    ) -> ChoreoLlamaConditionOutput:
+        """Encode the conditions of whole songs, at a cost that is linear in their length.
+
+        A song longer than `max_window_tokens` is encoded in stretches of that length, each with `context_tokens`
+        before and `lookahead_tokens` after it. In `"aligned"` placement the condition of a token depends on no music
+        more than `lookahead_seconds` after the token's end; references are retrieved as whole windows, so their
+        frequency bands look at the whole stretch.
+
+        Args:
+            input_features: Music features, `(batch, frames, music_feature_size)`.
+            frame_mask: `(batch, frames)` bool, True = real frame; all, if not given.
+            genre_ids: `(batch,)`; `num_genres` = any genre; any, if not given.
+            reference_features: Motion features of retrieved dances on the song's time axis, best match first, not
+                normalised, `(batch, num_references, frames, motion_feature_size)`.
+            reference_mask: `(batch, num_references)` bool, True = present; all, if not given.
+            music_mask: `(batch,)` bool, False = as if there were no music; all True, if not given.
+            split: Encode a long song in stretches; off in training, where the caller cuts the window itself.
+
+        Returns:
+            A `ChoreoLlamaConditionOutput` with `num_tokens = ceil(frames / frames_per_token)`.
+
+        Raises:
+            ValueError: If shapes or ids do not fit.
+        """
+        config = self.config
+        batch_size, num_frames = self._check_condition_inputs(
+            input_features, frame_mask, genre_ids, reference_features, reference_mask, music_mask
+        )
+        device = input_features.device
+        if frame_mask is None:
+            frame_mask = torch.ones(batch_size, num_frames, dtype=torch.bool, device=device)
+        if genre_ids is None:
+            genre_ids = torch.full((batch_size,), config.num_genres, device=device)
+        if music_mask is None:
+            music_mask = torch.ones(batch_size, dtype=torch.bool, device=device)
+        references = present = None
+        if reference_features is not None:
+            if reference_mask is None:
+                reference_mask = torch.ones(reference_features.shape[:2], dtype=torch.bool, device=device)
+            references, present = combine_references(reference_features, reference_mask), reference_mask.any(dim=1)
+
+        token_mask = frames_to_tokens(frame_mask, config.frames_per_token).any(dim=-1)
+        window_frames = config.max_window_tokens * config.frames_per_token
+        if not split or num_frames <= window_frames:
+            condition, expert_weights, load_balance_loss = self.cadence_moe(
+                input_features, frame_mask, music_mask, genre_ids, references, present
+            )
+        else:
+            num_stretches = -(-num_frames // window_frames)
+            stretches = (
+                self._to_stretches(input_features),
+                self._to_stretches(frame_mask),
+                music_mask.repeat_interleave(num_stretches),
+                genre_ids.repeat_interleave(num_stretches),
+                None if references is None else self._to_stretches(references),
+                None if present is None else present.repeat_interleave(num_stretches),
+            )
+            # A few stretches at a time, so that memory hardly grows with the song.
+            encoded = [
+                self.cadence_moe(*(None if tensor is None else tensor[first : first + 32] for tensor in stretches))
+                for first in range(0, batch_size * num_stretches, 32)
+            ]
+            condition = self._from_stretches([part[0] for part in encoded], batch_size, token_mask.shape[1])
+            expert_weights, load_balance_loss = None, None
+            if encoded[0][1] is not None:
+                expert_weights = self._from_stretches([part[1] for part in encoded], batch_size, token_mask.shape[1])
+        return ChoreoLlamaConditionOutput(condition, token_mask, expert_weights, load_balance_loss)
+
+    def _check_condition_inputs(
+        self,
+        input_features: torch.Tensor,
+        frame_mask: torch.Tensor | None,
+        genre_ids: torch.Tensor | None,
+        reference_features: torch.Tensor | None,
+        reference_mask: torch.Tensor | None,
+        music_mask: torch.Tensor | None,
+    ) -> tuple[int, int]:
+        config = self.config
+        if input_features.ndim != 3 or input_features.shape[2] != config.music_feature_size:
+            raise ValueError(
+                f"`input_features` must have shape (batch, frames, {config.music_feature_size}), got "
+                f"{tuple(input_features.shape)}. The processor makes them from audio."
+            )
+        batch_size, num_frames = input_features.shape[:2]
+        if batch_size == 0 or num_frames == 0:
+            raise ValueError(f"`input_features` must not be empty, got shape {tuple(input_features.shape)}.")
+        references = None if reference_features is None else reference_features.shape[1]
+        reference_size = config.motion_feature_size
+        for name, tensor, shape in (
+            ("frame_mask", frame_mask, (batch_size, num_frames)),
+            ("genre_ids", genre_ids, (batch_size,)),
+            ("music_mask", music_mask, (batch_size,)),
+            ("reference_features", reference_features, (batch_size, references, num_frames, reference_size)),
+            ("reference_mask", reference_mask, (batch_size, references)),
+        ):
+            if tensor is not None and tuple(tensor.shape) != shape:
+                raise ValueError(f"`{name}` must have shape {shape}, got {tuple(tensor.shape)}.")
+            if tensor is not None and name.endswith("_mask") and tensor.dtype != torch.bool:
+                raise TypeError(f"`{name}` must be a bool tensor, True = keep, got {tensor.dtype}.")
+        if references is not None and not 1 <= references <= config.max_references:
+            raise ValueError(
+                f"There must be 1 to {config.max_references} (`max_references`) references, got {references}."
+            )
+        if genre_ids is not None and not ((genre_ids >= 0) & (genre_ids <= config.num_genres)).all():
+            raise ValueError(
+                f"`genre_ids` must lie in [0, {config.num_genres}] ({config.num_genres} = any), got "
+                f"{genre_ids.tolist()}. Genres: {config.genres}."
+            )
+        return batch_size, num_frames
+
+    def _to_stretches(self, features: torch.Tensor) -> torch.Tensor:
+        """Cut `(batch, frames, ...)` into overlapping stretches, `(batch * num_stretches, stretch frames, ...)`."""
+        config = self.config
+        before, stride, after = (
+            num_tokens * config.frames_per_token
+            for num_tokens in (config.context_tokens, config.max_window_tokens, config.lookahead_tokens)
+        )
+        batch_size, num_frames = features.shape[:2]
+        left = features.new_zeros(batch_size, before, *features.shape[2:])
+        right = features.new_zeros(batch_size, -num_frames % stride + after, *features.shape[2:])
+        features = torch.cat([left, features, right], dim=1)
+        return features.unfold(1, before + stride + after, stride).movedim(-1, 2).flatten(0, 1)
+
+    def _from_stretches(self, parts: list[torch.Tensor], batch_size: int, num_tokens: int) -> torch.Tensor:
+        """Put the middles of the stretches side by side, `(batch, num_tokens, ...)`."""
+        start, length = self.config.context_tokens, self.config.max_window_tokens
+        encoded = torch.cat([part[:, start : start + length] for part in parts])
+        return encoded.reshape(batch_size, -1, encoded.shape[-1])[:, :num_tokens]
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        condition: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        use_cache: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        """Run the backbone over code ids and their conditions.
+
+        Args:
+            input_ids: `(batch, length)`. `"aligned"`: the start id, then codes. `"prefix"`: placeholders, the start
+                id, codes.
+            condition: `(batch, num_tokens, hidden_size)`. `"aligned"`: of the window's tokens, first token first, at
+                every call. `"prefix"`: one for each placeholder in `input_ids`, none where there is no placeholder.
+            attention_mask: `(batch, length so far)`, 1 = keep; `"prefix"` only.
+            position_ids: `(batch or 1, length)`, places in the window, counted from 0.
+            past_key_values: The cache.
+            use_cache: Whether to fill and return a cache.
+            **kwargs: For the backbone.
+
+        Returns:
+            The backbone's output.
+        """
+        if position_ids is None and self.config.condition_placement == "aligned":
+            past = past_key_values.get_seq_length() if past_key_values is not None else 0
+            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device).unsqueeze(0) + past
+        embeddings = self.embed_inputs(input_ids, condition, position_ids)
+        return self.backbone(
+            inputs_embeds=self.dropout(embeddings),
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **kwargs,
+        )
+
+
+class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlamaGenerationMixin):
+    """ChoreoLLaMA with its heads and, optionally, the frozen motion codec that turns its codes into motion.
+
+    Args:
+        config: The configuration.
+
+    Example:
+        ```python
+        model = ChoreoLlamaForConditionalGeneration.from_pretrained("choreollama-tiny").eval()
+        codes = model.generate_codes(input_features, genre_ids=torch.tensor([0]), seeds=[0])
+        motion_features = model.decode_motion(codes)
+        ```
+    """
+
+    def __init__(self, config: ChoreoLlamaConfig):
+        super().__init__(config)
+        self.model = ChoreoLlamaModel(config)
+        # The rows of one level are that level's head; `generate` needs one table of scores.
+        self.lm_head = nn.Linear(config.hidden_size, config.num_codes, bias=False)
+        self.codec = None
+        if config.codec_config is not None:
+            self.codec = AutoModel.from_config(config.codec_config).requires_grad_(False).eval()
+        self.post_init()
+        self.set_generation_defaults()
+
+    @classmethod
+    def from_backbone_pretrained(
+        cls, backbone_path: str | os.PathLike, config: ChoreoLlamaConfig, **kwargs: Any
+    ) -> "ChoreoLlamaForConditionalGeneration":
+        """Build a model around the weights of a pretrained LLaMA.
+
+        Everything of the backbone is kept but its text embedding, whose place the code embedding takes.
+
+        Args:
+            backbone_path: Folder or name of a checkpoint that `AutoModel` can load.
+            config: The configuration; its `backbone_config` is replaced by the checkpoint's.
+            **kwargs: For `AutoModel.from_pretrained`.
+
+        Returns:
+            The model, in float32.
+        """
+        backbone = AutoModel.from_pretrained(backbone_path, **kwargs)
+        fields = config.to_dict()
+        fields["backbone_config"] = {**backbone.config.to_dict(), "dtype": None}
+        model = cls(ChoreoLlamaConfig(**fields))
+        weights = {name: weight for name, weight in backbone.state_dict().items() if name != "embed_tokens.weight"}
+        result = model.model.backbone.load_state_dict(weights, strict=False)
+        if result.missing_keys != ["embed_tokens.weight"] or result.unexpected_keys:
+            raise ValueError(
+                f"The checkpoint {os.fspath(backbone_path)!r} does not fit its own configuration: missing "
+                f"{result.missing_keys}, unexpected {result.unexpected_keys}."
+            )
+        return model
+
+    def set_codec(self, codec: PreTrainedModel) -> None:
+        """Carry a trained codec inside the model, frozen, and take over its codebooks and feature statistics.
+
+        Args:
+            codec: A `MotionCodecModel`.
+        """
+        self.set_codebooks(codec.codebooks)
+        self.model.set_reference_statistics(codec.feature_mean, codec.feature_std)
+        self.codec = codec.requires_grad_(False).eval()
+        self.config.codec_config = codec.config
+
+    def set_codebooks(self, codebooks: torch.Tensor) -> None:
+        """Store the codec's codebooks; see `ChoreoLlamaModel.set_codebooks`."""
+        self.model.set_codebooks(codebooks)
+
+    def encode_condition(self, *args: Any, **kwargs: Any) -> ChoreoLlamaConditionOutput:
+        """Encode the conditions of whole songs; see `ChoreoLlamaModel.encode_condition`."""
+        return self.model.encode_condition(*args, **kwargs)
+
+    def decode_motion(self, motion_codes: torch.Tensor) -> torch.Tensor:
+        """Turn codes into motion features with the codec inside.
+
+        Args:
+            motion_codes: `(batch, num_quantizers, num_tokens)`.
+
+        Returns:
+            `(batch, frames_per_token * num_tokens, motion_feature_size)`.
+        """
+        if self.codec is None:
+            raise ValueError("This model carries no codec: give it one with `set_codec`.")
+        return self.codec.decode(motion_codes)
+
+    def train(self, mode: bool = True) -> "ChoreoLlamaForConditionalGeneration":
+        """Set the training mode; the codec stays frozen and in evaluation mode."""
+        super().train(mode)
+        if self.codec is not None:
+            # Loading makes new parameters, which require gradients; `from_pretrained` ends with a call of this.
+            self.codec.eval().requires_grad_(False)
+        return self
+
+    def codes_to_ids(self, motion_codes: torch.Tensor) -> torch.Tensor:
+        """Interleave codes to ids: token by token, level 0 first.
+
+        Args:
+            motion_codes: `(batch, num_quantizers, num_tokens)`.
+
+        Returns:
+            `(batch, num_tokens * num_quantizers)`.
+
+        Raises:
+            ValueError: If the shape or a code is out of range.
+        """
+        config = self.config
+        if motion_codes.ndim != 3 or motion_codes.shape[1] != config.num_quantizers:
+            raise ValueError(
+                f"`motion_codes` must have shape (batch, {config.num_quantizers}, num_tokens), got "
+                f"{tuple(motion_codes.shape)}."
+            )
+        if motion_codes.numel() and (motion_codes.min() < 0 or motion_codes.max() >= config.codebook_size):
+            raise ValueError(
+                f"`motion_codes` must lie in [0, {config.codebook_size}), got [{motion_codes.min()}, "
+                f"{motion_codes.max()}]. Padding needs a valid code too; mark it with -100 in `labels`."
+            )
+        offsets = torch.arange(config.num_quantizers, device=motion_codes.device) * config.codebook_size
+        return (motion_codes + offsets[:, None]).transpose(1, 2).flatten(1)
+
+    def ids_to_codes(self, ids: torch.Tensor) -> torch.Tensor:
+        """Undo `codes_to_ids`.
+
+        Args:
+            ids: `(batch, num_tokens * num_quantizers)`.
+
+        Returns:
+            `(batch, num_quantizers, num_tokens)`.
+        """
+        codes = ids.unflatten(1, (-1, self.config.num_quantizers)).transpose(1, 2)
+        return codes % self.config.codebook_size
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        condition: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        input_features: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        genre_ids: torch.Tensor | None = None,
+        reference_features: torch.Tensor | None = None,
+        reference_mask: torch.Tensor | None = None,
+        music_mask: torch.Tensor | None = None,
+        motion_codes: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        num_context_tokens: int = 0,
+        **kwargs: Any,
+    ) -> ChoreoLlamaOutput:
+        """Score codes: a whole window of `motion_codes` (training), or the next of `input_ids` (generation).
+
+        Args:
+            input_ids: As in `ChoreoLlamaModel.forward`; exclusive with `motion_codes`.
+            condition: As in `ChoreoLlamaModel.forward`.
+            attention_mask: As in `ChoreoLlamaModel.forward`.
+            position_ids: As in `ChoreoLlamaModel.forward`.
+            past_key_values: The cache.
+            use_cache: Whether to fill and return a cache.
+            logits_to_keep: With `input_ids`, score only that many last positions; 0 for all.
+            input_features: Music features, `(batch, frames, music_feature_size)`. They begin `num_context_tokens`
+                before the first code and reach at least to the last; frames after it serve as look-ahead.
+            frame_mask: `(batch, frames)` bool, True = real frame.
+            genre_ids: `(batch,)`.
+            reference_features: `(batch, num_references, frames, motion_feature_size)`, on the frames of the music.
+            reference_mask: `(batch, num_references)` bool.
+            music_mask: `(batch,)` bool, False = as if there were no music.
+            motion_codes: `(batch, num_quantizers, num_tokens)`, at most `max_window_tokens` long.
+            labels: Like `motion_codes`, -100 = not scored.
+            num_context_tokens: Tokens of music before the first code.
+            **kwargs: For the backbone.
+
+        Returns:
+            A `ChoreoLlamaOutput`.
+
+        Raises:
+            ValueError: If inputs are missing or do not fit.
+        """
+        if (input_ids is None) == (motion_codes is None):
+            raise ValueError("Give exactly one of `motion_codes` (training) and `input_ids` (generation).")
+        if input_ids is not None:
+            outputs = self.model(
+                input_ids, condition, attention_mask, position_ids, past_key_values, use_cache, **kwargs
+            )
+            logits = self.lm_head(outputs.last_hidden_state[:, -logits_to_keep:])
+            # The ids that are no codes can never be chosen.
+            num_others = self.config.vocab_size - self.config.num_codes
+            logits = F.pad(logits, (0, num_others), value=torch.finfo(logits.dtype).min)
+            return ChoreoLlamaOutput(
+                logits=logits,
+                past_key_values=outputs.past_key_values,
+                hidden_states=outputs.hidden_states,
+                attentions=outputs.attentions,
+            )
+        if motion_codes is None or input_features is None:
+            raise ValueError("`motion_codes` need the `input_features` of their music.")
+        return self._forward_window(
+            motion_codes,
+            labels,
+            num_context_tokens,
+            input_features=input_features,
+            frame_mask=frame_mask,
+            genre_ids=genre_ids,
+            reference_features=reference_features,
+            reference_mask=reference_mask,
+            music_mask=music_mask,
+            **kwargs,
+        )
+
+    def _forward_window(
+        self,
+        motion_codes: torch.Tensor,
+        labels: torch.Tensor | None,
+        num_context_tokens: int,
+        *,
+        input_features: torch.Tensor,
+        frame_mask: torch.Tensor | None,
+        genre_ids: torch.Tensor | None,
+        reference_features: torch.Tensor | None,
+        reference_mask: torch.Tensor | None,
+        music_mask: torch.Tensor | None,
+        **kwargs: Any,
+    ) -> ChoreoLlamaOutput:
+        config = self.config
+        code_ids = self.codes_to_ids(motion_codes)
+        batch_size, num_tokens = motion_codes.shape[0], motion_codes.shape[2]
+        self._require_codebooks()
+        if num_tokens > config.max_window_tokens:
+            raise ValueError(f"A window has at most {config.max_window_tokens} tokens, got {num_tokens}.")
+        if self.training:
+            genre_ids, reference_features, reference_mask, music_mask = self._drop_conditions(
+                batch_size, input_features.device, genre_ids, reference_features, reference_mask, music_mask
+            )
+        encoded = self.encode_condition(
+            input_features, frame_mask, genre_ids, reference_features, reference_mask, music_mask, split=False
+        )
+        num_music_tokens = num_context_tokens + num_tokens
+        window = slice(num_context_tokens, num_music_tokens)
+        condition, token_mask = encoded.condition[:, window], encoded.token_mask[:, window]
+        if condition.shape[:2] != (batch_size, num_tokens):
+            raise ValueError(
+                f"`input_features` must hold {(num_music_tokens - 1) * config.frames_per_token + 1} frames or more of "
+                f"{batch_size} clips for {num_tokens} tokens after {num_context_tokens} of context, got shape "
+                f"{tuple(input_features.shape)}."
+            )
+        input_ids = prepend_start(self.config, self._mask_history(code_ids[:, :-1]), num_tokens)
+        outputs = self.model(
+            input_ids,
+            condition,
+            **prefix_inputs(self.config, token_mask, input_ids.shape[1]),
+            use_cache=False,
+            **kwargs,
+        )
+        hidden_states = outputs.last_hidden_state[:, -code_ids.shape[1] :]
+        hidden_states = hidden_states.unflatten(1, (num_tokens, config.num_quantizers))
+        heads = self.lm_head.weight.unflatten(0, (config.num_quantizers, config.codebook_size))
+        logits = torch.einsum("bnqh,qkh->bqnk", hidden_states, heads)
+        loss = loss_per_level = None
+        if labels is not None:
+            loss_per_level = self._loss_per_level(logits, labels)
+            loss = loss_per_level.mean() + config.load_balance_weight * encoded.load_balance_loss
+        return ChoreoLlamaOutput(
+            loss=loss,
+            loss_per_level=loss_per_level,
+            load_balance_loss=encoded.load_balance_loss,
+            logits=logits,
+            expert_weights=None if encoded.expert_weights is None else encoded.expert_weights[:, window],
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def _loss_per_level(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if labels.shape != logits.shape[:3]:
+            raise ValueError(f"`labels` must have shape {tuple(logits.shape[:3])}, got {tuple(labels.shape)}.")
+        losses = F.cross_entropy(logits.float().flatten(0, 2), labels.flatten(), ignore_index=-100, reduction="none")
+        scored = (labels != -100).sum(dim=(0, 2)).clamp(min=1)
+        return losses.view(labels.shape).sum(dim=(0, 2)) / scored
+
+    def _drop_conditions(
+        self,
+        batch_size: int,
+        device: torch.device,
+        genre_ids: torch.Tensor | None,
+        reference_features: torch.Tensor | None,
+        reference_mask: torch.Tensor | None,
+        music_mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor | None, ...]:
+        """Drop all conditions of a clip together, and each on its own, with the configured probabilities."""
+        config = self.config
+        keep_all, keep_music, keep_genre, keep_references = (
+            torch.rand(batch_size, device=device) >= probability
+            for probability in (
+                config.condition_dropout,
+                config.music_dropout,
+                config.genre_dropout,
+                config.reference_dropout,
+            )
+        )
+        keep_music = keep_music & keep_all
+        music_mask = keep_music if music_mask is None else music_mask & keep_music
+        if genre_ids is not None:
+            genre_ids = torch.where(keep_genre & keep_all, genre_ids, config.num_genres)
+        if reference_features is not None:
+            keep_references = (keep_references & keep_all)[:, None].expand(reference_features.shape[:2])
+            reference_mask = keep_references if reference_mask is None else reference_mask & keep_references
+        return genre_ids, reference_features, reference_mask, music_mask
+
+    def _mask_history(self, code_ids: torch.Tensor) -> torch.Tensor:
+        """In training, replace a random share of the past codes of each clip by the mask id of their level."""
+        config = self.config
+        if not self.training or config.history_mask_prob == 0:
+            return code_ids
+        share = torch.rand(code_ids.shape[0], 1, device=code_ids.device) * 2 * config.history_mask_prob
+        is_masked = torch.rand(code_ids.shape, device=code_ids.device) < share
+        return torch.where(is_masked, config.mask_token_id + code_ids // config.codebook_size, code_ids)

@@ -1,0 +1,1 @@
+"""The Foot Restoration Diffusion Model."""

@@ -1,0 +1,248 @@
+"""The denoiser of foot restoration: root and legs of a dance from the rest of the body and what was observed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from ...motion.features import NUM_FEATURES
+from ..music_dance.modeling_music_dance import sinusoidal_positions
+from .configuration_frdm import FrdmConfig
+from .losses_frdm import frdm_losses
+
+NUM_CONTACTS = 4
+_TIME_FREQUENCY_BASE = 10_000.0
+
+
+@dataclass
+class FrdmOutput(ModelOutput):
+    """Store what a [`FrdmModel`] computes.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`):
+            Weighted sum of `loss_terms`, where labels were given.
+        loss_terms (`dict[str, torch.FloatTensor]`):
+            The losses of `losses_frdm`, unweighted.
+        clean_sample (`torch.FloatTensor` of shape `(batch, frames, num_restored_channels)`):
+            The estimate of x0, normalised.
+        contact_logits (`torch.FloatTensor` of shape `(batch, frames, 4)`):
+            Of left ankle, right ankle, left foot, right foot on the floor.
+    """
+
+    loss: torch.Tensor | None = None
+    loss_terms: dict[str, torch.Tensor] | None = None
+    clean_sample: torch.Tensor | None = None
+    contact_logits: torch.Tensor | None = None
+
+
+class FrdmLayer(nn.Module):
+    """Attention and feed-forward, pre-normalised, modulated by the timestep (adaLN).
+
+    A quarter of the channels is first shifted by a frame, half of these forwards and half backwards: a convolution in
+    time at no cost, which tells the attention about velocities.
+    """
+
+    def __init__(self, config: FrdmConfig):
+        super().__init__()
+        size = config.hidden_size
+        self.num_heads = config.num_attention_heads
+        self.modulation = nn.Linear(size, 6 * size)
+        self.attention_norm = nn.LayerNorm(size, elementwise_affine=False)
+        self.query_key_value = nn.Linear(size, 3 * size)
+        self.output = nn.Linear(size, size)
+        self.feed_forward_norm = nn.LayerNorm(size, elementwise_affine=False)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(size, config.intermediate_size), nn.GELU(), nn.Linear(config.intermediate_size, size)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, hidden_states: torch.Tensor, time_embedding: torch.Tensor, frame_mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Map `(batch, frames, hidden_size)`, with `frame_mask` `(batch, frames)`, to the same shape."""
+        is_real = frame_mask.unsqueeze(-1)
+        modulation = self.modulation(F.silu(time_embedding)).unsqueeze(1).chunk(6, dim=-1)
+        shift, scale, gate, shift_forward, scale_forward, gate_forward = modulation
+        mixed = shift_frames((self.attention_norm(hidden_states) * (1 + scale) + shift) * is_real)
+        query, key, value = (
+            states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for states in self.query_key_value(mixed).chunk(3, dim=-1)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=frame_mask[:, None, None, :])
+        hidden_states = hidden_states + gate * self.dropout(self.output(attended.transpose(1, 2).flatten(2)))
+        mixed = shift_frames((self.feed_forward_norm(hidden_states) * (1 + scale_forward) + shift_forward) * is_real)
+        return hidden_states + gate_forward * self.dropout(self.feed_forward(mixed))
+
+
+def shift_frames(hidden_states: torch.Tensor) -> torch.Tensor:
+    """Move an eighth of the channels one frame later and an eighth one frame earlier; zeros enter at the ends."""
+    eighth = hidden_states.shape[-1] // 8
+    later, earlier, rest = hidden_states.split([eighth, eighth, hidden_states.shape[-1] - 2 * eighth], dim=-1)
+    return torch.cat([F.pad(later[:, :-1], (0, 0, 1, 0)), F.pad(earlier[:, 1:], (0, 0, 0, 1)), rest], dim=-1)
+
+
+class FrdmModel(PreTrainedModel):
+    """Predict clean root, knees and feet (x0) of a window of dance (paper section "FRDM").
+
+    As in the paper, the features of root, knees and feet are replaced by noisy ones (`Merge`) and predicted from the
+    rest of the body. Beyond the paper, a window may also come with its observed legs; then the model corrects what was
+    observed, and one network serves both samplers. It also says which parts of the feet touch the floor.
+
+    Features are those of `motion_to_features`, not normalised; mean and standard deviation are part of the model.
+    """
+
+    config_class = FrdmConfig
+    base_model_prefix = "frdm"
+    main_input_name = "noisy_sample"
+    _supports_sdpa = True
+    feature_mean: torch.Tensor
+    feature_std: torch.Tensor
+
+    def __init__(self, config: FrdmConfig):
+        super().__init__(config)
+        size, restored = config.hidden_size, config.num_restored_channels
+        self.input = nn.Linear(config.num_given_channels + restored, size)
+        self.time_embedding = nn.Sequential(nn.Linear(size, size), nn.SiLU(), nn.Linear(size, size))
+        self.observed_embedding = nn.Embedding(2, size)
+        self.layers = nn.ModuleList(FrdmLayer(config) for _ in range(config.num_hidden_layers))
+        self.norm = nn.LayerNorm(size)
+        self.head = nn.Linear(size, restored + NUM_CONTACTS)
+        self.register_buffer("feature_mean", torch.zeros(NUM_FEATURES))
+        self.register_buffer("feature_std", torch.ones(NUM_FEATURES))
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        std = self.config.initializer_range
+        if isinstance(module, nn.Linear):
+            init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, std=std)
+        elif isinstance(module, FrdmLayer):
+            init.normal_(module.modulation.weight, std=std)
+            init.constant_(module.modulation.bias, 0.0)
+            third = self.config.hidden_size
+            for gate in (2, 5):  # layers start as a half of themselves
+                init.constant_(module.modulation.bias[gate * third : (gate + 1) * third], 0.5)
+        elif isinstance(module, nn.LayerNorm) and module.elementwise_affine:
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, FrdmModel):
+            init.normal_(module.head.weight, std=std)
+            init.zeros_(module.feature_mean)
+            init.ones_(module.feature_std)
+
+    @torch.no_grad()
+    def set_feature_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Store mean and standard deviation, each `(269,)`, by which features are normalised inside.
+
+        Raises:
+            ValueError: If a shape is wrong or `std` is not positive.
+        """
+        if tuple(mean.shape) != (NUM_FEATURES,) or tuple(std.shape) != (NUM_FEATURES,) or not (std > 0).all():
+            raise ValueError(
+                f"`mean` and `std` must have shape ({NUM_FEATURES},) and `std` must be positive, got "
+                f"{tuple(mean.shape)} and {tuple(std.shape)}."
+            )
+        self.feature_mean.copy_(mean)
+        self.feature_std.copy_(std)
+
+    def normalized_legs(self, features: torch.Tensor) -> torch.Tensor:
+        """Pick the restored channels of `(..., 269)` features and normalise them."""
+        channels = self.config.restored_channels
+        return (features[..., channels] - self.feature_mean[channels]) / self.feature_std[channels]
+
+    def merge(self, features: torch.Tensor, clean_sample: torch.Tensor) -> torch.Tensor:
+        """Return `(..., 269)` features whose restored channels are those of a normalised sample."""
+        channels = self.config.restored_channels
+        merged = features.clone()
+        merged[..., channels] = clean_sample * self.feature_std[channels] + self.feature_mean[channels]
+        return merged
+
+    def forward(
+        self,
+        noisy_sample: torch.Tensor,
+        timesteps: torch.Tensor,
+        context_features: torch.Tensor,
+        observed: torch.Tensor,
+        frame_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> FrdmOutput:
+        """Estimate the clean legs.
+
+        Args:
+            noisy_sample: x_t, `(batch, frames, num_restored_channels)`, normalised.
+            timesteps: t, `(batch,)`.
+            context_features: `(batch, frames, 269)`, not normalised: the rest of the body, and, in rows that are
+                `observed`, legs and root as they were captured.
+            observed: `(batch,)` bool; False is the paper's model, which never sees the captured legs.
+            frame_mask: `(batch, frames)`, True = real frame; all by default.
+            labels: Clean features with contacts, `(batch, frames, 269)`, for the losses.
+
+        Returns:
+            The estimate, and the losses where there are labels.
+
+        Raises:
+            ValueError: If shapes do not fit.
+        """
+        self._check(noisy_sample, timesteps, context_features)
+        config = self.config
+        if frame_mask is None:
+            frame_mask = torch.ones(noisy_sample.shape[:2], dtype=torch.bool, device=noisy_sample.device)
+        body = (context_features - self.feature_mean) / self.feature_std
+        legs = body[..., config.restored_channels] * observed[:, None, None].to(body.dtype)
+        body = body[..., : config.num_given_channels].clone()
+        body[..., config.restored_channels] = noisy_sample
+        hidden_states = self.input(torch.cat([body, legs], dim=-1) * frame_mask.unsqueeze(-1))
+        positions = sinusoidal_positions(config.window_frames, config.hidden_size).to(hidden_states)
+        hidden_states = hidden_states + positions[: hidden_states.shape[1]]
+        time_embedding = self.time_embedding(self._embed_timesteps(timesteps).to(hidden_states))
+        time_embedding = time_embedding + self.observed_embedding(observed.long())
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, time_embedding, frame_mask)
+        change, contact_logits = self.head(self.norm(hidden_states)).split(
+            [config.num_restored_channels, NUM_CONTACTS], dim=-1
+        )
+        clean_sample = legs + change
+        if labels is None:
+            return FrdmOutput(clean_sample=clean_sample, contact_logits=contact_logits)
+        terms = frdm_losses(
+            config, self.feature_mean, self.feature_std, clean_sample, contact_logits, labels, frame_mask
+        )
+        loss = sum(config.all_loss_weights[name] * term for name, term in terms.items())
+        return FrdmOutput(loss, terms, clean_sample, contact_logits)
+
+    def _embed_timesteps(self, timesteps: torch.Tensor) -> torch.Tensor:
+        half = self.config.hidden_size // 2
+        exponents = -math.log(_TIME_FREQUENCY_BASE) * torch.arange(half, device=timesteps.device) / half
+        scaled = timesteps[:, None] * (1000 / self.config.num_train_timesteps)
+        angles = scaled * exponents.exp()
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+    def _check(self, noisy_sample: torch.Tensor, timesteps: torch.Tensor, context_features: torch.Tensor) -> None:
+        config = self.config
+        batch, frames = noisy_sample.shape[:2]
+        if noisy_sample.ndim != 3 or noisy_sample.shape[2] != config.num_restored_channels:
+            raise ValueError(
+                f"`noisy_sample` must have shape (batch, frames, {config.num_restored_channels}), got "
+                f"{tuple(noisy_sample.shape)}."
+            )
+        if not 1 <= frames <= config.window_frames:
+            raise ValueError(
+                f"A window must have 1 to {config.window_frames} frames, got {frames}. `FrdmPipeline` cuts longer "
+                "clips into windows."
+            )
+        if tuple(context_features.shape) != (batch, frames, NUM_FEATURES) or tuple(timesteps.shape) != (batch,):
+            raise ValueError(
+                f"`context_features` must have shape ({batch}, {frames}, {NUM_FEATURES}) and `timesteps` ({batch},), "
+                f"got {tuple(context_features.shape)} and {tuple(timesteps.shape)}."
+            )

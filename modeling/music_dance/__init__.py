@@ -1,0 +1,1 @@
+"""The two towers of retrieval: music and dance in one space."""

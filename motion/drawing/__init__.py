@@ -1,0 +1,1 @@
+"""Pictures of dances: stills, video, the data of the viewer."""

@@ -1,0 +1,1 @@
+"""Feet and floor: contacts, grounding, planting, leg IK."""

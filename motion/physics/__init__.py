@@ -1,0 +1,1 @@
+"""A simulated body that imitates a dance."""

@@ -1,0 +1,1 @@
+"""Any skeleton to ours: names of joints, rotations, fits to positions."""

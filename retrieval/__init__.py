@@ -1,0 +1,1 @@
+"""Reference dances: windows, index, search, and how near a dance comes to its references."""

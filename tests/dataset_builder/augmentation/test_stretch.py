@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from infinitedance.audio.beats import BeatClock
+from infinitedance.audio.features import MusicFeatureLayout
+from infinitedance.dataset_builder.augmentation.stretch import stretch_motion, stretch_music_features
+from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.25])
+def test_a_stretched_beat_clock_is_the_clock_of_the_stretched_tempo(factor):
+    features = np.zeros((300, MusicFeatureLayout.size), np.float32)
+    features[:, MusicFeatureLayout.beat_clock] = BeatClock.steady(100, 10.0).to_features(300)
+    num_frames = round(300 / factor)
+    stretched = stretch_music_features(features, factor, num_frames)
+    expected = BeatClock.steady(100 * factor, 10.0 / factor).to_features(num_frames)
+    np.testing.assert_allclose(stretched[:-2, MusicFeatureLayout.beat_clock], expected[:-2], atol=1e-3)
+
+
+def test_spectra_are_read_at_the_stretched_times():
+    features = np.zeros((100, MusicFeatureLayout.size), np.float32)
+    features[:, 5] = np.arange(100)
+    features[:, MusicFeatureLayout.beat_clock] = BeatClock.steady(100, 4.0).to_features(100)
+    np.testing.assert_allclose(stretch_music_features(features, 2.0, 50)[:, 5], np.arange(0, 100, 2))
+
+
+def test_a_faster_dance_goes_through_the_same_poses():
+    dance = synthesise_dance("waltz", 90, 4.0, seed=0)
+    fast = stretch_motion(dance, 2.0)
+    assert fast.num_frames == dance.num_frames // 2 and fast.frame_rate == dance.frame_rate
+    np.testing.assert_allclose(fast.joint_positions(), dance.joint_positions()[::2], atol=1e-5)

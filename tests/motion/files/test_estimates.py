@@ -1,0 +1,217 @@
+"""Result files of video estimators, written here as their code writes them."""
+
+import pickle
+from dataclasses import replace
+
+import joblib
+import numpy as np
+import pytest
+import roma
+import torch
+
+from infinitedance.motion.files.estimates import Estimate, read_estimates, split_at_gaps
+from infinitedance.motion.motion import Motion
+from infinitedance.motion.retargeting.retargeting import put_on_floor
+from infinitedance.motion.skeleton import JOINT_INDEX
+
+TO_CAMERA = np.diag([1.0, -1.0, -1.0])
+
+
+@pytest.fixture
+def dance(make_moving) -> Motion:
+    moving = make_moving(num_frames=40, strength=0.2)
+    bent = moving.joint_rotations.copy()
+    bent[:, [JOINT_INDEX["left_knee"], JOINT_INDEX["right_knee"]]] = [np.cos(0.3), np.sin(0.3), 0, 0]
+    return put_on_floor(replace(moving, joint_rotations=bent))
+
+
+def matrices(motion, turn=None):
+    rotations = motion.joint_rotations_matrix().numpy().copy()
+    if turn is not None:
+        rotations[:, 0] = turn @ rotations[:, 0]
+    hands = np.tile(np.eye(3), (len(rotations), 2, 1, 1))
+    return np.concatenate([rotations, hands], axis=1)
+
+
+def vectors(motion, turn=None, joints=24):
+    rotations = torch.from_numpy(matrices(motion, turn)[:, :joints])
+    return roma.rotmat_to_rotvec(rotations).numpy().reshape(motion.num_frames, -1)
+
+
+def smplx(motion, turn=None):
+    poses = vectors(motion, turn, 22).astype(np.float32)
+    path = motion.root_positions if turn is None else motion.root_positions @ turn.T
+    return {"global_orient": poses[:, :3], "body_pose": poses[:, 3:], "transl": path.astype(np.float32)}
+
+
+def gvhmr(motion, folder):
+    tensors = {name: torch.from_numpy(array) for name, array in smplx(motion).items()}
+    tensors["betas"] = torch.zeros(motion.num_frames, 10)
+    content = {"smpl_params_global": tensors, "smpl_params_incam": tensors, "K_fullimg": torch.eye(3).repeat(40, 1, 1)}
+    torch.save(content | {"net_outputs": {"model_output": {"pred_cam": torch.zeros(1, 40, 3)}}}, folder / "hmr4d.pt")
+    return folder / "hmr4d.pt"
+
+
+def genmo(motion, folder):
+    tensors = {name: torch.from_numpy(array) for name, array in smplx(motion).items()}
+    torch.save({"body_params_incam": tensors, "body_params_global": tensors}, folder / "smpl_params.pt")
+    return folder / "smpl_params.pt"
+
+
+def wham(motion, folder):
+    frames = np.arange(motion.num_frames)
+    person = {
+        "pose": vectors(motion, TO_CAMERA),
+        "trans": motion.root_positions @ TO_CAMERA,
+        "pose_world": vectors(motion),
+        "trans_world": motion.root_positions,
+        "betas": np.zeros((motion.num_frames, 10)),
+        "frame_ids": frames,
+    }
+    joblib.dump({0: person}, folder / "wham_output.pkl")
+    return folder / "wham_output.pkl"
+
+
+def tram(motion, folder, camera_turn=TO_CAMERA, with_camera=False):
+    track = folder / "hps" / "hps_track_0.npy"
+    track.parent.mkdir()
+    shift = np.array([0.5, -1.0, 3.0])
+    content = {
+        "pred_rotmat": torch.from_numpy(matrices(motion, camera_turn)),
+        "pred_trans": torch.from_numpy(motion.root_positions @ camera_turn.T + shift)[:, None],
+        "frame": torch.arange(motion.num_frames),
+    }
+    np.save(track, np.array(content, dtype=object), allow_pickle=True)
+    if with_camera:
+        camera = {
+            "world_cam_R": torch.from_numpy(np.tile(camera_turn.T, (motion.num_frames, 1, 1))),
+            "world_cam_T": torch.from_numpy(np.tile(-camera_turn.T @ shift, (motion.num_frames, 1))),
+        }
+        np.save(folder / "camera.npy", np.array(camera, dtype=object), allow_pickle=True)
+    return track
+
+
+def tram_with_camera(motion, folder):
+    tilt = roma.rotvec_to_rotmat(torch.tensor([0.4, 0.0, 0.0], dtype=torch.float64)).numpy()
+    return tram(motion, folder, tilt @ TO_CAMERA, True)
+
+
+def phalp(motion, folder):
+    rotations, path = matrices(motion, TO_CAMERA), motion.root_positions @ TO_CAMERA
+    content = {}
+    for frame in range(motion.num_frames):
+        smpl = {"global_orient": rotations[frame, :1], "body_pose": rotations[frame, 1:], "betas": np.zeros(10)}
+        content[f"frames/{frame:06d}.jpg"] = {"tid": [7], "smpl": [smpl], "camera": [path[frame]], "time": frame}
+    joblib.dump(content, folder / "demo_video.pkl")
+    return folder / "demo_video.pkl"
+
+
+def smplerx(motion, folder):
+    arrays = smplx(motion, TO_CAMERA)
+    (folder / "result" / "smplx").mkdir(parents=True)
+    for frame in range(motion.num_frames):
+        shapes = {"global_orient": (1, 3), "body_pose": (21, 3), "transl": (1, 3)}
+        one = {name: arrays[name][frame].reshape(shape) for name, shape in shapes.items()}
+        np.savez(folder / "result" / "smplx" / f"{frame:05d}_0.npz", **one, betas=np.zeros((1, 10)))
+    return folder / "result"
+
+
+@pytest.mark.parametrize(
+    ("write", "tool"),
+    [
+        (gvhmr, "GVHMR"),
+        (genmo, "GENMO"),
+        (wham, "WHAM"),
+        (tram, "TRAM"),
+        (tram_with_camera, "TRAM"),
+        (phalp, "4D-Humans"),
+        (smplerx, "SMPLer-X"),
+    ],
+)
+def test_a_result_becomes_the_dance_that_was_estimated(write, tool, dance, tmp_path):
+    (motion,) = read_estimates(write(dance, tmp_path), trust_pickle=True, frame_rate=30.0)
+    assert motion.provenance["tool"] == tool
+    np.testing.assert_allclose(motion.joint_rotations[:, 1:], dance.joint_rotations[:, 1:], atol=2e-3)
+    steps = np.diff(motion.root_positions, axis=0) - np.diff(dance.root_positions, axis=0)
+    assert np.abs(steps).max() < 1e-3
+    np.testing.assert_allclose(motion.joint_positions()[..., 1], dance.joint_positions()[..., 1], atol=2e-3)
+
+
+@pytest.mark.parametrize("write", [gvhmr, genmo])
+def test_tools_of_a_fixed_rate_need_none(write, dance, tmp_path):
+    (motion,) = read_estimates(write(dance, tmp_path))
+    assert motion.frame_rate == 30
+
+
+@pytest.mark.parametrize("write", [wham, phalp, tram])
+def test_pickles_need_trust_and_videos_a_frame_rate(write, dance, tmp_path):
+    path = write(dance, tmp_path)
+    with pytest.raises(ValueError, match="can run code when it is opened"):
+        read_estimates(path)
+    with pytest.raises(ValueError, match="does not say the frame rate of its video"):
+        read_estimates(path, trust_pickle=True)
+
+
+def test_several_people_are_dances_of_their_own(dance, make_moving, tmp_path):
+    people = {}
+    for name, motion in (("3", dance), ("5", dance.mirror())):
+        path = wham(motion, tmp_path)
+        people[name] = joblib.load(path)[0]
+    joblib.dump(people, tmp_path / "wham_output.pkl")
+    first, second = read_estimates(tmp_path / "wham_output.pkl", trust_pickle=True, frame_rate=30.0)
+    assert (first.provenance["person"], second.provenance["person"]) == ("3", "5")
+    assert np.abs(first.joint_positions() - second.joint_positions()).max() > 0.1
+
+
+def estimate_at(frames):
+    angles = torch.tensor(frames, dtype=torch.float64)[:, None, None] * torch.tensor([0.01, 0.0, 0.0]).double()
+    rotations = roma.rotvec_to_rotmat(angles.expand(-1, 22, 3)).numpy()
+    path = np.array(frames, dtype=float)[:, None] * np.array([0.1, 0.0, 0.0])
+    return Estimate("WHAM", "0", rotations, path, np.array(frames))
+
+
+def test_short_gaps_are_filled_and_long_ones_end_a_clip():
+    first, second = split_at_gaps(estimate_at([3, 4, 15, 16, 28, 29]))
+    assert first.frame_indices.tolist() == list(range(3, 17)) and second.frame_indices.tolist() == [28, 29]
+    np.testing.assert_allclose(first.translations[:, 0], 0.1 * np.arange(3, 17))
+    angles = roma.rotmat_to_rotvec(torch.from_numpy(first.rotations))[..., 0].numpy()
+    np.testing.assert_allclose(angles, np.repeat(0.01 * np.arange(3, 17)[:, None], 22, axis=1), atol=1e-9)
+
+
+def test_frames_out_of_order_are_refused():
+    with pytest.raises(ValueError, match="person 0 must rise"):
+        split_at_gaps(estimate_at([3, 2]))
+
+
+class Harmful:
+    def __reduce__(self):
+        return print, ("harm",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"other": torch.zeros(3)}, "must hold `smpl_params_global`.*got other"),
+        ({"smpl_params_global": {"body_pose": torch.zeros(4, 63)}}, "a result of GVHMR must hold `global_orient`"),
+        (
+            {name: {"global_orient": torch.zeros(4, 3), "body_pose": torch.zeros(4, 60), "transl": torch.zeros(4, 3)}
+             for name in ("smpl_params_global",)},
+            "`body_pose` must have 63 numbers a frame, got 60",
+        ),
+        ({"smpl_params_global": Harmful()}, "not a torch file of tensors only"),
+    ],
+)  # fmt: skip
+def test_a_wrong_torch_file_is_refused_and_runs_no_code(content, message, tmp_path, capsys):
+    torch.save(content, tmp_path / "result.pt")
+    with pytest.raises(ValueError, match=message):
+        read_estimates(tmp_path / "result.pt")
+    assert "harm" not in capsys.readouterr().out
+
+
+def test_other_files_are_left_to_other_readers(tmp_path):
+    np.save(tmp_path / "joints.npy", np.zeros((3, 22, 3)))
+    (tmp_path / "edge.pkl").write_bytes(pickle.dumps({"smpl_poses": np.zeros((3, 72))}))
+    for name in ("joints.npy", "edge.pkl"):
+        assert read_estimates(tmp_path / name, trust_pickle=True) == []
+    with pytest.raises(FileNotFoundError):
+        read_estimates(tmp_path / "missing.pt")

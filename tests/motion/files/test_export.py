@@ -1,0 +1,369 @@
+"""Exported dances, read back by others: pygltflib, pxr, bvhio, SciPy; what is asked for wrongly is told."""
+
+import csv
+import importlib.util
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import roma
+import torch
+from scipy.spatial.transform import Rotation
+
+from infinitedance.motion.drawing.body_mesh import capsule_body, human_body, rest_positions, skin
+from infinitedance.motion.files import BONE_NAMES, EXPORT_FORMATS, check_export_path, export_motion, load_motion
+from infinitedance.motion.kinematics import forward_kinematics
+from infinitedance.motion.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
+
+MILLIMETRE = 1e-3
+NOTES = {
+    "model": "choreollama-tiny",
+    "seed": 7,
+    "licence": "research only",
+    "beat_times_seconds": [0.5, 1.0, 1.5],
+    "downbeat_times_seconds": [0.5],
+    "references": [{"hits": [{"clip_id": "waltz_3", "licence": "CC BY 4.0"}]}],
+}
+
+
+@pytest.fixture
+def dance(make_moving):
+    return replace(make_moving(num_frames=60), provenance=NOTES)
+
+
+def quaternions_to_matrices(xyzw):
+    return roma.unitquat_to_rotmat(torch.from_numpy(np.array(xyzw, dtype=np.float64))).numpy()
+
+
+class Glb:
+    """A GLB as pygltflib reads it, posed by the rules of the glTF specification."""
+
+    def __init__(self, path):
+        pygltflib = pytest.importorskip("pygltflib")
+        self.gltf = pygltflib.GLTF2().load_binary(str(path))
+        self.blob = self.gltf.binary_blob()
+        self.names = [node.name for node in self.gltf.nodes]
+        self.parents = {child: node for node, value in enumerate(self.gltf.nodes) for child in value.children or []}
+
+    def array(self, accessor):
+        entry = self.gltf.accessors[accessor]
+        view = self.gltf.bufferViews[entry.bufferView]
+        dtype = {5121: "<u1", 5123: "<u2", 5126: "<f4"}[entry.componentType]
+        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[entry.type]
+        return np.frombuffer(self.blob, dtype, entry.count * width, view.byteOffset).reshape(entry.count, width)
+
+    def node_matrices(self):
+        """Global matrices of the nodes at the keys, `(frames, nodes, 4, 4)`."""
+        animation = self.gltf.animations[0]
+        times = self.array(animation.samplers[0].input)[:, 0]
+        local = np.tile(np.eye(4), (len(times), len(self.gltf.nodes), 1, 1))
+        for index, node in enumerate(self.gltf.nodes):
+            local[:, index, :3, 3] = node.translation or 0
+        for channel in animation.channels:
+            keys = self.array(animation.samplers[channel.sampler].output)
+            if channel.target.path == "translation":
+                local[:, channel.target.node, :3, 3] = keys
+            else:
+                local[:, channel.target.node, :3, :3] = quaternions_to_matrices(keys)
+        placed = {}
+
+        def place(node):
+            if node not in placed:
+                parent = self.parents.get(node)
+                placed[node] = local[:, node] if parent is None else place(parent) @ local[:, node]
+            return placed[node]
+
+        return times, np.stack([place(node) for node in range(len(self.gltf.nodes))], axis=1)
+
+    def positions(self, names):
+        return self.node_matrices()[1][..., :3, 3][:, [self.names.index(name) for name in names]]
+
+    def skinned_vertices(self, frame):
+        """The body in a frame, `(vertices, 3)`: the weighted `joint matrix @ inverse bind matrix` of each vertex."""
+        matrices = self.node_matrices()[1][frame]
+        skin = self.gltf.skins[0]
+        inverse_bind = self.array(skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
+        moves = matrices[skin.joints] @ inverse_bind
+        attributes = self.gltf.meshes[0].primitives[0].attributes
+        vertices, joints, weights = (
+            self.array(getattr(attributes, name)) for name in ("POSITION", "JOINTS_0", "WEIGHTS_0")
+        )
+        blended = (moves[joints] * (weights / 255)[..., None, None]).sum(axis=1)
+        return np.einsum("vab,vb->va", blended[:, :3, :3], vertices) + blended[:, :3, 3]
+
+
+def expected_vertices(motion, body, frame):
+    """The body in a frame by our own kinematics."""
+    positions, rotations = forward_kinematics(
+        motion.joint_rotations_matrix()[frame],
+        torch.from_numpy(motion.root_positions[frame]).double(),
+        torch.from_numpy(motion.skeleton.offsets),
+        PARENTS,
+    )
+    turns = rotations.numpy()
+    shifts = positions.numpy() - np.einsum("jab,jb->ja", turns, rest_positions(motion.skeleton))
+    return skin(body.vertices, body.joints, body.weights, turns, shifts)
+
+
+@pytest.mark.parametrize("body", ["human", "capsules", "none"])
+@pytest.mark.parametrize("names", BONE_NAMES)
+def test_pygltflib_finds_the_joints_and_the_body_of_a_glb_where_they_are(dance, body, names, tmp_path):
+    export_motion(dance, tmp_path / "dance.glb", names=names, body=body)
+    glb = Glb(tmp_path / "dance.glb")
+    times, _ = glb.node_matrices()
+    np.testing.assert_allclose(times, np.arange(60) / 30, atol=1e-6)
+    np.testing.assert_allclose(glb.positions(BONE_NAMES[names]), dance.joint_positions(), atol=MILLIMETRE / 10)
+    assert len(glb.gltf.skins) == 1  # by which Blender and others make bones of the nodes
+    if body == "none":
+        assert not glb.gltf.meshes
+        return
+    mesh = {"human": human_body, "capsules": capsule_body}[body](dance.skeleton)
+    for frame in (0, 37):
+        np.testing.assert_allclose(
+            glb.skinned_vertices(frame), expected_vertices(dance, mesh, frame), atol=MILLIMETRE / 10
+        )
+
+
+def test_a_dancer_of_another_size_keeps_its_bones_and_gets_a_body_that_fits(dance, tmp_path):
+    stretched = dance.skeleton.offsets * np.array([1.3, 0.9, 1.1])
+    other = replace(dance, skeleton=replace(dance.skeleton.scaled(1.2), offsets=stretched))
+    export_motion(other, tmp_path / "other.glb")
+    glb = Glb(tmp_path / "other.glb")
+    np.testing.assert_allclose(glb.positions(JOINT_NAMES), other.joint_positions(), atol=MILLIMETRE / 10)
+    rest = human_body(other.skeleton).vertices
+    reach = np.abs(rest_positions(other.skeleton)[:, 0]).max()
+    assert reach < np.abs(rest[:, 0]).max() < reach + 0.25  # hands are where the wrists are
+
+
+def test_the_rest_pose_stands_on_the_floor_with_straight_arms(dance, tmp_path):
+    export_motion(dance, tmp_path / "dance.glb")
+    nodes = Glb(tmp_path / "dance.glb").gltf.nodes
+    assert all(node.rotation is None and node.scale is None for node in nodes)
+    mesh = human_body(dance.skeleton)
+    pelvis = nodes[0].translation[1]
+    heights = mesh.vertices[:, 1] + pelvis
+    assert abs(heights.min()) < MILLIMETRE
+    assert 1.65 < heights.max() < 1.80
+    assert pelvis == pytest.approx(dance.skeleton.toe_rest_height - rest_positions(dance.skeleton)[10, 1])
+    arms = rest_positions(dance.skeleton)[[JOINT_NAMES.index(f"left_{name}") for name in ("shoulder", "wrist")]]
+    assert arms[0, 1] == arms[1, 1] and arms[0, 2] == arms[1, 2] and arms[1, 0] > arms[0, 0] > 0
+
+
+def test_names_follow_the_schemes_of_other_tools():
+    assert BONE_NAMES["mixamo"][:3] == ("mixamorig:Hips", "mixamorig:LeftUpLeg", "mixamorig:RightUpLeg")
+    assert BONE_NAMES["unreal"][-2:] == ("hand_l", "hand_r")
+    required = "hips spine head leftUpperLeg leftLowerLeg leftFoot leftUpperArm leftLowerArm leftHand".split()
+    required += [name.replace("left", "right") for name in required if name.startswith("left")]
+    assert set(required) <= set(BONE_NAMES["vrm"])  # those that a VRM humanoid must have
+    for names in BONE_NAMES.values():
+        assert len(set(names)) == NUM_JOINTS
+
+
+def test_the_unreal_preset_has_a_root_on_the_floor_that_carries_the_path(dance, tmp_path):
+    export_motion(dance, tmp_path / "dance.glb", names="unreal")
+    glb = Glb(tmp_path / "dance.glb")
+    assert glb.parents[glb.names.index("pelvis")] == glb.names.index("root") == 0
+    root, pelvis = glb.positions(["root", "pelvis"]).swapaxes(0, 1)
+    np.testing.assert_allclose(root, dance.root_positions * [1, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(pelvis - root, dance.root_positions * [0, 1, 0], atol=1e-6)
+
+
+def test_quaternions_of_neighbouring_keys_are_near(dance, tmp_path):
+    signs = np.where(np.arange(60) % 2, 1, -1)[:, None, None].astype(np.float32)
+    export_motion(replace(dance, joint_rotations=dance.joint_rotations * signs), tmp_path / "dance.glb")
+    glb = Glb(tmp_path / "dance.glb")
+    animation = glb.gltf.animations[0]
+    for channel in animation.channels[1:]:
+        keys = glb.array(animation.samplers[channel.sampler].output)
+        assert (np.sum(keys[1:] * keys[:-1], axis=-1) > 0.5).all()
+
+
+def test_glb_and_vrma_say_what_they_are(dance, tmp_path):
+    for name in ("dance.glb", "dance.vrma"):
+        export_motion(dance, tmp_path / name)
+        gltf = Glb(tmp_path / name).gltf
+        notes = gltf.scenes[0].extras
+        assert (notes["frame_rate"], notes["unit"], notes["up_axis"]) == (30.0, "metre", "Y")
+        assert notes["beat_times_seconds"] == [0.5, 1.0, 1.5] and notes["downbeat_times_seconds"] == [0.5]
+        assert notes["provenance"]["seed"] == 7
+        assert gltf.asset.copyright.startswith("research only; reference waltz_3: CC BY 4.0")
+        assert ("MakeHuman" in gltf.asset.copyright) == (name == "dance.glb")
+
+
+def test_a_vrm_animation_names_the_nodes_of_a_humanoid(dance, tmp_path):
+    export_motion(dance, tmp_path / "dance.vrma")
+    glb = Glb(tmp_path / "dance.vrma")
+    extension = glb.gltf.extensions["VRMC_vrm_animation"]
+    assert extension["specVersion"] == "1.0" and glb.gltf.extensionsUsed == ["VRMC_vrm_animation"]
+    bones = {name: entry["node"] for name, entry in extension["humanoid"]["humanBones"].items()}
+    assert [glb.names[node] for node in bones.values()] == list(bones) == list(BONE_NAMES["vrm"])
+    np.testing.assert_allclose(glb.positions(bones), dance.joint_positions(), atol=MILLIMETRE / 10)
+
+
+@pytest.mark.parametrize("suffix", [".usda", ".usdc", ".usd"])
+@pytest.mark.parametrize(("names", "body"), [("smpl", "human"), ("mixamo", "none"), ("unreal", "capsules")])
+def test_pxr_finds_joints_and_body_of_a_usd_where_they_are(dance, suffix, names, body, tmp_path):
+    pytest.importorskip("pxr")
+    from pxr import Gf, Usd, UsdGeom, UsdSkel
+
+    path = tmp_path / f"dance{suffix}"
+    for _ in range(2):  # a file that is there is replaced
+        export_motion(dance, path, names=names, body=body)
+    assert path.read_bytes()[:5] == (b"#usda" if suffix == ".usda" else b"PXR-U")
+    stage = Usd.Stage.Open(str(path))
+    assert UsdGeom.GetStageUpAxis(stage) == "Y" and UsdGeom.GetStageMetersPerUnit(stage) == 1.0
+    assert (stage.GetTimeCodesPerSecond(), stage.GetStartTimeCode(), stage.GetEndTimeCode()) == (30.0, 0.0, 59.0)
+    layer = stage.GetRootLayer()
+    assert json.loads(layer.customLayerData["infinitedance"])["downbeat_times_seconds"] == [0.5]
+    assert "reference waltz_3: CC BY 4.0" in layer.comment
+    root = UsdSkel.Root(stage.GetDefaultPrim())
+    cache = UsdSkel.Cache()
+    cache.Populate(root, Usd.PrimDefaultPredicate)
+    query = cache.GetSkelQuery(UsdSkel.Skeleton(stage.GetPrimAtPath("/dance/skeleton")))
+    order = [str(joint).split("/")[-1] for joint in query.GetJointOrder()]
+    joints = [order.index(name.replace(":", "_")) for name in BONE_NAMES[names]]
+    for frame in (0, 37, 59):
+        matrices = query.ComputeJointSkelTransforms(frame)
+        positions = [matrices[joint].ExtractTranslation() for joint in joints]
+        np.testing.assert_allclose(np.array(positions), dance.joint_positions()[frame], atol=MILLIMETRE / 10)
+    if body == "none":
+        assert not stage.GetPrimAtPath("/dance/body")
+        return
+    prim = stage.GetPrimAtPath("/dance/body")
+    points = UsdGeom.Mesh(prim).GetPointsAttr().Get()
+    assert cache.GetSkinningQuery(prim).ComputeSkinnedPoints(query.ComputeSkinningTransforms(37), points, 37)
+    mesh = {"human": human_body, "capsules": capsule_body}[body](dance.skeleton)
+    np.testing.assert_allclose(np.array(points), expected_vertices(dance, mesh, 37), atol=MILLIMETRE / 10)
+    assert UsdSkel.BindingAPI(prim).GetGeomBindTransformAttr().Get() == Gf.Matrix4d(1)
+
+
+def test_bvhio_finds_the_joints_of_a_bvh_under_the_names_of_a_preset(dance, tmp_path):
+    bvhio = pytest.importorskip("bvhio")
+    export_motion(dance, tmp_path / "dance.bvh", names="mixamo")
+    root = bvhio.readAsHierarchy(str(tmp_path / "dance.bvh"))
+    root.loadPose(37)
+    for name, position in zip(BONE_NAMES["mixamo"], dance.joint_positions()[37], strict=True):
+        joint = root if root.Name == name else root.filter(name, isEqual=True)[0]
+        np.testing.assert_allclose(np.array(joint.PositionWorld) / 100, position, atol=MILLIMETRE / 10)
+
+
+def test_scipy_poses_an_smplx_file_as_the_dance(dance, tmp_path):
+    export_motion(dance, tmp_path / "dance.smplx.npz")
+    with np.load(tmp_path / "dance.smplx.npz") as file:
+        arrays = dict(file)
+    assert arrays["poses"].shape == (60, 165) and not arrays["poses"][:, 66:].any()
+    assert (str(arrays["surface_model_type"]), float(arrays["mocap_frame_rate"])) == ("smplx", 30.0)
+    assert [arrays[name].shape[1] for name in ("root_orient", "pose_body", "pose_jaw", "pose_eye", "pose_hand")] == [
+        3,
+        63,
+        3,
+        6,
+        90,
+    ]
+    notes = json.loads(str(arrays["infinitedance"]))
+    assert notes["up_axis"] == "Z" and notes["provenance"]["seed"] == 7
+    placed = [Rotation.from_rotvec(arrays["root_orient"])]
+    positions = [arrays["trans"]]
+    for joint in range(1, NUM_JOINTS):
+        parent = PARENTS[joint]
+        positions.append(positions[parent] + placed[parent].apply(dance.skeleton.offsets[joint]))
+        placed.append(placed[parent] * Rotation.from_rotvec(arrays["poses"][:, 3 * joint : 3 * joint + 3]))
+    expected = dance.joint_positions()[..., [0, 2, 1]] * [1, -1, 1]  # Z up: what looked along +Z looks along -Y
+    np.testing.assert_allclose(np.stack(positions, axis=1), expected, atol=MILLIMETRE / 10)
+
+
+def test_a_csv_holds_places_times_and_beats(dance, tmp_path):
+    export_motion(dance, tmp_path / "dance.csv", names="vrm")
+    with (tmp_path / "dance.csv").open(newline="") as file:
+        assert json.loads(file.readline().removeprefix("# "))["provenance"]["model"] == "choreollama-tiny"
+        rows = list(csv.DictReader(file))
+    columns = [f"{name}_{axis}" for name in BONE_NAMES["vrm"] for axis in "xyz"]
+    positions = np.array([[float(row[column]) for column in columns] for row in rows]).reshape(60, 22, 3)
+    np.testing.assert_allclose(positions, dance.joint_positions(), atol=2e-6)
+    np.testing.assert_allclose([float(row["time_seconds"]) for row in rows], np.arange(60) / 30, atol=1e-6)
+    beats = {index: row["beat"] for index, row in enumerate(rows) if row["beat"] != "0"}
+    assert beats == {15: "2", 30: "1", 45: "1"}
+
+
+def test_our_own_file_comes_back_as_it_was(dance, tmp_path):
+    export_motion(dance, tmp_path / "dance.npz")
+    again = load_motion(tmp_path / "dance.npz")
+    assert again.provenance == NOTES
+    np.testing.assert_allclose(again.joint_rotations, dance.joint_rotations, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", sorted(set(EXPORT_FORMATS) - {".fbx"}))
+def test_one_frame_and_a_dance_of_unknown_origin_are_enough(suffix, make_moving, tmp_path):
+    export_motion(make_moving(num_frames=1), tmp_path / f"pose{suffix}")
+    assert [file.name for file in tmp_path.iterdir()] == [f"pose{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", sorted(set(EXPORT_FORMATS) - {".fbx"}))
+def test_equal_dances_give_equal_bytes(suffix, dance, tmp_path):
+    first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
+    export_motion(dance, first)
+    export_motion(dance, second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "message"),
+    [
+        ("dance.mp5", {}, ValueError, "must end in one of .bvh .*, .glb"),
+        ("dance", {}, ValueError, "must end in one of"),
+        ("dance.glb", {"names": "maya"}, ValueError, "must be one of smpl, mixamo, vrm, unreal, got 'maya'"),
+        ("dance.glb", {"body": "robot"}, ValueError, "`body` must be one of human, capsules, none, got 'robot'"),
+        ("dance.bvh", {"names": "maya"}, ValueError, "must be one of smpl"),
+        ("dance.bvh", {"body": "human"}, ValueError, "`body` must be given for .glb, .usd.* only"),
+        ("dance.vrma", {"names": "mixamo"}, ValueError, "names of their own, got mixamo"),
+        ("dance.npz", {"names": "smpl"}, ValueError, "names of their own"),
+        ("none/dance.glb", {}, FileNotFoundError, "the folder .*none does not exist"),
+        ("folder.glb", {}, IsADirectoryError, "is a folder"),
+        ("folder.usda", {}, IsADirectoryError, "is a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_told_and_leaves_nothing(name, options, error, message, dance, tmp_path):
+    folders = {tmp_path / "folder.glb", tmp_path / "folder.usda"}
+    for folder in folders:
+        folder.mkdir()
+    with pytest.raises(error, match=message):
+        export_motion(dance, tmp_path / name, **options)
+    assert set(tmp_path.rglob("*")) == folders
+
+
+def test_the_longer_of_two_endings_counts():
+    assert check_export_path("dance.smplx.npz") == ".smplx.npz"
+    assert check_export_path("DANCE.GLB") == ".glb"
+
+
+def without(monkeypatch, *packages):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in packages else found(name))
+
+
+def test_usd_without_its_package_says_what_to_install(dance, tmp_path, monkeypatch):
+    without(monkeypatch, "pxr")
+    with pytest.raises(ImportError, match=r"`pxr`: install it with `pip install 'infinitedance\[usd\]'`"):
+        export_motion(dance, tmp_path / "dance.usd")
+    assert not list(tmp_path.iterdir())
+
+
+def test_fbx_without_blender_says_what_to_install(dance, tmp_path, monkeypatch):
+    without(monkeypatch, "bpy")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ImportError, match=r"`blender` is not found needs .*'infinitedance\[fbx\]'"):
+        export_motion(dance, tmp_path / "dance.fbx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_blender_that_fails_is_quoted_and_leaves_nothing(dance, tmp_path, monkeypatch):
+    without(monkeypatch, "bpy")
+    broken = tmp_path / "bin" / "blender"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho 'Error: no graphics today' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:/usr/bin:/bin")
+    with pytest.raises(OSError, match="no graphics today"):
+        export_motion(dance, tmp_path / "dance.fbx")
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]

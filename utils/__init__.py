@@ -1,0 +1,1 @@
+"""Optional packages, atomic files, checks of checkpoints: nothing of the domain."""
