@@ -44,7 +44,7 @@ class Dance:
     Args:
         motion: The dance; frame k is danced at k / 30 seconds of the song.
         motion_codes: The codes it was decoded from, `(num_quantizers, num_tokens)`.
-        references: For each window of the song which windows of which dances were its references, with their licences;
+        references: For each window of the song which windows of which dances were its references, with their licenses;
             empty if there were none.
         copy_report: How near the dance comes to its references; `None` if there were none.
     """
@@ -111,7 +111,7 @@ class MusicToDancePipeline:
         self.retriever = retriever
         self.restorer = restorer
         self.tokenizer = MotionTokenizer(model.codec)
-        self.licence: str | None = None  # of the weights, as their card states it; every dance's provenance names it
+        self.license: str | None = None  # of the weights, as their card states it; every dance's provenance names it
 
     @classmethod
     def from_pretrained(
@@ -139,7 +139,7 @@ class MusicToDancePipeline:
         feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer)
         pipeline = cls(model, ChoreoLlamaProcessor.from_pretrained(path), retriever, feet)
         model.name_or_path = Path(path).name
-        pipeline.licence = _licence_of(Path(path) / "README.md")
+        pipeline.license = _license_of(Path(path) / "README.md")
         return pipeline
 
     def save_pretrained(self, path: str | os.PathLike) -> None:
@@ -304,11 +304,11 @@ class MusicToDancePipeline:
         motion = put_on_floor(smooth_motion(self.tokenizer.decode(motion_codes, num_frames), _JITTER_SECONDS))
         if plants_feet:
             motion = plant_feet(motion) if self.restorer is None else self.restorer(motion).motion
-        licence = {} if self.licence is None else {"licence": self.licence}
-        return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated", **licence})
+        license = {} if self.license is None else {"license": self.license}
+        return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated", **license})
 
 
-def _licence_of(card: Path) -> str | None:
-    """Return the licence that a model's card states; `None` if there is no card or it states none."""
+def _license_of(card: Path) -> str | None:
+    """Return the license that a model's card states; `None` if there is no card or it states none."""
     metadata = (metadata_load(card) if card.is_file() else None) or {}
     return metadata.get("license_name") or metadata.get("license")

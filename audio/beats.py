@@ -210,6 +210,6 @@ def _meter(accents: np.ndarray, genre: str | None) -> int:
         return 3 if genre in TRIPLE_METER_GENRES else 4
     if len(accents) < 13:
         return 4
-    centred = accents - accents.mean()
-    alike = {lag: float((centred[lag:] * centred[:-lag]).mean()) for lag in (2, 3, 4)}
+    centered = accents - accents.mean()
+    alike = {lag: float((centered[lag:] * centered[:-lag]).mean()) for lag in (2, 3, 4)}
     return 3 if alike[3] > max(alike[4], alike[2]) else 4

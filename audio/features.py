@@ -14,7 +14,7 @@ FRAME_RATE = 30
 HOP_SAMPLES = SAMPLING_RATE // FRAME_RATE
 WINDOW_SAMPLES = 2048
 
-# Fixed scales, about zero mean and unit spread over 55 songs: floor, centre and spread in dB.
+# Fixed scales, about zero mean and unit spread over 55 songs: floor, center and spread in dB.
 LOG_MEL_SCALE = (-80.0, -40.0, 20.0)
 LOUDNESS_SCALE = (-50.0, -10.0, 10.0)
 CHROMA_FLOOR = 1e-6  # power under which a frame has no pitch
@@ -35,7 +35,7 @@ class MusicFeatureLayout:
 class MusicFeatureExtractor(SequenceFeatureExtractor):
     """Turn songs into music features: log-mel, chroma, MFCC, onset strength, loudness and the beat clock.
 
-    Frame k is centred on `k / 30` seconds, where frame k of the motion begins. Nothing is normalised by the song, so
+    Frame k is centered on `k / 30` seconds, where frame k of the motion begins. Nothing is normalized by the song, so
     a frame's spectral channels depend only on the 43 ms of sound to either side of it, and a song may be cut anywhere.
     The beat clock belongs to the whole song.
 
@@ -158,15 +158,15 @@ def spectral_features(waveform: np.ndarray, start_frame: int, stop_frame: int) -
 
 
 def _frame_onsets(waveform: np.ndarray, start_frame: int, stop_frame: int) -> np.ndarray:
-    """Return the strongest onset that is nearer to a frame than to its neighbours, log-scaled: `(frames,)`."""
+    """Return the strongest onset that is nearer to a frame than to its neighbors, log-scaled: `(frames,)`."""
     onsets, _ = onset_envelopes(waveform, 4 * start_frame - 2, 4 * stop_frame - 1)
     windows = np.lib.stride_tricks.sliding_window_view(onsets, 5)[::4]  # a frame has four values, its edges are shared
     return np.log1p((windows * np.array([0.5, 1, 1, 1, 0.5], np.float32)).max(axis=1)) - 1
 
 
-def _decibels(power: np.ndarray, floor: float, centre: float, spread: float) -> np.ndarray:
+def _decibels(power: np.ndarray, floor: float, center: float, spread: float) -> np.ndarray:
     """Scale power to decibels above `floor`, shifted and divided to about unit range."""
-    return (10 * np.log10(np.maximum(power, 10 ** (floor / 10))) - centre) / spread
+    return (10 * np.log10(np.maximum(power, 10 ** (floor / 10))) - center) / spread
 
 
 @lru_cache

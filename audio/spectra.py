@@ -52,7 +52,7 @@ def power_spectra(
 
     Args:
         waveform: `(samples,)` of the whole song.
-        window_samples: Length of the Hann window; frame k is centred on sample `k * hop_samples`.
+        window_samples: Length of the Hann window; frame k is centered on sample `k * hop_samples`.
         hop_samples: Distance of frames.
         start_frame: First frame.
         stop_frame: Frame after the last.
@@ -105,7 +105,7 @@ def onset_envelopes(waveform: np.ndarray, start: int, stop: int) -> tuple[np.nda
     """Return how strongly sounds begin, 120 times a second.
 
     The envelope is the rise of the log-mel spectrum over two hops (spectral flux, Böck and Widmer 2013), averaged over
-    all bands and over the low ones alone. The rise is read one hop after its centre, so that an impulse peaks at its
+    all bands and over the low ones alone. The rise is read one hop after its center, so that an impulse peaks at its
     own time.
 
     Args:

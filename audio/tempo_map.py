@@ -67,17 +67,17 @@ def _tempo_prior(genre: str | None) -> np.ndarray:
 def _tempo_salience(onsets: np.ndarray) -> np.ndarray:
     """Score every tempo of the grid in windows of 15 s, one every 3 s: `(windows, tempos)`, at most about 1.
 
-    The autocorrelation at one beat and at one, two and four beats, or one and three, favours multiples of the period;
-    the spectrum at one cycle per beat favours its fractions; their product keeps the period (Peeters 2007).
+    The autocorrelation at one beat and at one, two and four beats, or one and three, favors multiples of the period;
+    the spectrum at one cycle per beat favors its fractions; their product keeps the period (Peeters 2007).
     """
     from scipy.fft import irfft, rfft
     from scipy.ndimage import uniform_filter1d
 
     hop = round(CHUNK_SECONDS * ONSET_RATE)
     length = WINDOW_CHUNKS * hop
-    centred = onsets - uniform_filter1d(onsets, ONSET_RATE)
-    centred = np.pad(centred, (0, max(0, length - len(centred))))
-    windows = np.lib.stride_tricks.sliding_window_view(centred, length)[::hop]
+    centered = onsets - uniform_filter1d(onsets, ONSET_RATE)
+    centered = np.pad(centered, (0, max(0, length - len(centered))))
+    windows = np.lib.stride_tricks.sliding_window_view(centered, length)[::hop]
     size = 4096
     spectrum = np.abs(rfft(windows * np.hanning(length).astype(np.float32), size, axis=1))
     autocorrelation = irfft(spectrum**2, axis=1)
@@ -148,7 +148,7 @@ def _fit_grid(onsets: np.ndarray, start: float, bpm: np.ndarray) -> tuple[np.nda
         drifting, drifting_agreement = _refine_tempo(piece, bpm)
         if drifting_agreement > 1.5 * agreement:
             carrier = drifting
-    harmonics, centres = _chunk_harmonics(piece, carrier)
+    harmonics, centers = _chunk_harmonics(piece, carrier)
     weighted = harmonics * np.exp(-((np.arange(NUM_HARMONICS) / 5) ** 2))
     # Where in the beat the onsets of each chunk lie; a drift must pay for itself, so that a steady song stays steady.
     smooth = convolve1d(weighted, [0.25, 0.5, 0.25], axis=0, mode="nearest")
@@ -166,13 +166,13 @@ def _fit_grid(onsets: np.ndarray, start: float, bpm: np.ndarray) -> tuple[np.nda
     whole = irfft(np.pad((weighted * turns).sum(axis=0), (1, 0)), 2048)
     nearby = np.roll(whole, 128)[:257]  # an eighth of a beat to either side
     offsets = offsets + (int(nearby.argmax()) - 128) / 2048
-    knot_times = np.concatenate([[0.0], centres, [(len(piece) - 1) / ONSET_RATE]])
+    knot_times = np.concatenate([[0.0], centers, [(len(piece) - 1) / ONSET_RATE]])
     knot_offsets = np.concatenate([offsets[:1], offsets, offsets[-1:]])
     return start + knot_times, np.interp(knot_times, np.arange(len(piece)) / ONSET_RATE, carrier) - knot_offsets
 
 
 def _chunk_harmonics(piece: np.ndarray, carrier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Fourier sums of 3 s chunks at multiples of the beat, `(chunks, 8)`, and their centres in seconds.
+    """Return Fourier sums of 3 s chunks at multiples of the beat, `(chunks, 8)`, and their centers in seconds.
 
     `carrier` is the phase in beats at every onset value.
     """
@@ -190,12 +190,12 @@ def _refine_tempo(piece: np.ndarray, bpm: np.ndarray) -> tuple[np.ndarray, float
     Returns the phase in beats at every onset value, and the agreement.
     """
     carrier = (np.cumsum(bpm) - bpm[0]) / (60 * ONSET_RATE)
-    harmonics, centres = _chunk_harmonics(piece, carrier)
+    harmonics, centers = _chunk_harmonics(piece, carrier)
     seconds = len(piece) / ONSET_RATE
     beats_hz = carrier[-1] / seconds
     half = max(1, int(0.02 * beats_hz * seconds * 8))
     shifts = 0.02 * beats_hz * np.arange(-half, half + 1) / half
-    turn = np.exp(-2j * np.pi * np.outer(shifts, centres))
+    turn = np.exp(-2j * np.pi * np.outer(shifts, centers))
     agreement = sum(np.abs(turn**multiple @ harmonics[:, multiple - 1]) ** 2 for multiple in (1, 2, 3, 4))
     best = int(agreement[1:-1].argmax()) + 1
     before, here, after = agreement[best - 1 : best + 2]

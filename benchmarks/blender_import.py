@@ -48,13 +48,13 @@ def main() -> None:
     """Export a dance, let Blender read it, print the largest distance of a joint from where it is."""
     import numpy as np
 
-    from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+    from infinitedance.dataset_builder.procedural.dance import synthesize_dance
     from infinitedance.motion.files import BONE_NAMES, export_motion
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bpy", type=Path, help="folder that bpy was installed to")
     arguments = parser.parse_args()
-    dance = synthesise_dance("waltz", 90, 2.0, seed=0)
+    dance = synthesize_dance("waltz", 90, 2.0, seed=0)
     environment = os.environ | ({"PYTHONPATH": str(arguments.bpy)} if arguments.bpy else {})
     command = [sys.executable] if arguments.bpy else ["blender", "--background", "--factory-startup", "--python"]
     for names in BONE_NAMES:

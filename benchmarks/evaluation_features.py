@@ -218,8 +218,8 @@ def main() -> None:
     pairs = {"kinetic": (kinetic_features, kinetic_by_loop), "geometric": (geometric_features, geometric_by_loop)}
     for mode in ("compat", "corrected"):
         totals = np.zeros(2)
-        for name, (vectorised, loop) in pairs.items():
-            features, ours_seconds = timed(vectorised, clips, FRAME_RATE, mode=mode)
+        for name, (vectorized, loop) in pairs.items():
+            features, ours_seconds = timed(vectorized, clips, FRAME_RATE, mode=mode)
             expected, loop_seconds = timed(loop, loop_clips, mode)
             np.testing.assert_allclose(features[: len(loop_clips)], expected, rtol=1e-9, atol=1e-12)
             report(f"{mode} {name}", ours_seconds, loop_seconds * scale)

@@ -53,12 +53,12 @@ index.save("prepared/retrieval_index")
 index = DanceRetrievalIndex.load("prepared/retrieval_index", encoder)  # refuses another encoder or changed files
 windows = index.query(music_features, k=10, genre="waltz", exclude_song_id="dance_w_5")
 references = index.open_library(data).reference_features(windows, num_frames)  # (10, num_frames, 269)
-record = [window.to_dict() for window in windows]  # which clips, where, with the licence that a built data set states
+record = [window.to_dict() for window in windows]  # which clips, where, with the license that a built data set states
 ```
 
 `infinitedance index BUILT --output LIBRARY` makes such a library, with its encoder and dances, of a data set that
 `infinitedance build` wrote, and `infinitedance dance SONG --references LIBRARY` lets it lead; which windows led, with
-their licences, and how near the dance came to them stand in the provenance of the `.npz`.
+their licenses, and how near the dance came to them stand in the provenance of the `.npz`.
 
 - **Windows.** 384 frames every 192, in exact fractions of a second whatever the rate of the music features. A window
   of the song takes its references for the moments in its middle: between two windows the border lies in the middle of
@@ -67,7 +67,7 @@ their licences, and how near the dance came to them stand in the provenance of t
 - **Never itself.** `exclude_song_id` takes away all dances to a song, and with it all that resemble one of them more
   than `max_similarity`. In training it is always given. Among the references of a window no two are more alike than
   `max_similarity`, and no two are to one song (`windows_per_song`).
-- **Choice.** Filters by `genre`, `licence` and `source`; `diversity` is the share of maximal marginal relevance;
+- **Choice.** Filters by `genre`, `license` and `source`; `diversity` is the share of maximal marginal relevance;
   `pinned` clips come first in every window. The weights are the paper's, 10/55 ... 1/55.
 - **Filters at scale.** A filter is a bitmap that FAISS consults during the search; of a large index more lists are
   searched the rarer the allowed windows are, and fewer than 20,000 allowed windows are compared one by one. Near
@@ -211,13 +211,13 @@ def scale_section(measured: list[dict[str, Any]]) -> list[Table]:
     built = Table("Size", list(columns.values()), [[row[name] for name in columns] for row in measured])
     cells: list[list[Cell]] = []
     for row in measured:
-        for name in ("all", "genre", "rare_licence"):
+        for name in ("all", "genre", "rare_license"):
             cells.append([row["windows"], name, row[f"search_ms_{name}"], row[f"recall_{name}"]])
     searched = Table(
         "Search, one query",
         ["windows", "filter", "median, ms", "recall@10 against exact"],
         cells,
-        "`genre` leaves an eighth of the windows, `rare_licence` a hundredth.",
+        "`genre` leaves an eighth of the windows, `rare_license` a hundredth.",
     )
     queries = {"query": "plain", "query_genre": "genre", "query_diverse": "diversity 0.3"}
     rows = [[row["windows"], *(row[f"{name}_ms"] for name in queries)] for row in measured]

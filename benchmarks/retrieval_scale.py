@@ -1,7 +1,7 @@
 """Measure the retrieval index at 1k, 30k and 1M windows: `python benchmarks/retrieval_scale.py`.
 
 The vectors are synthetic: as many clusters as songs would make (one song has 35 windows), of vectors of length 1 that
-stand around a centre, the centres around those of 8 genres. Queries are new vectors of the same clusters. Of each
+stand around a center, the centers around those of 8 genres. Queries are new vectors of the same clusters. Of each
 size: time to build, memory of the process at its peak, time of a query (median over queries of the best of three
 runs), and the share of the 10 nearest windows of an exact search that the index finds. A search with filters is
 compared with an exact search under the same filters; most queries have another genre than the filter, which is the
@@ -31,7 +31,7 @@ SIZES = (1_000, 30_000, 1_000_000)
 
 
 def synthetic_library(num_windows: int, size: int, seed: int = 0) -> tuple[dict, np.ndarray, np.ndarray]:
-    """Return the columns of a library, its embeddings and the centre of each song."""
+    """Return the columns of a library, its embeddings and the center of each song."""
     generator = np.random.default_rng(seed)
     num_songs = -(-num_windows // WINDOWS_PER_SONG)
     genre_of_song = np.arange(num_songs) % NUM_GENRES
@@ -46,7 +46,7 @@ def synthetic_library(num_windows: int, size: int, seed: int = 0) -> tuple[dict,
         "song_id": names,
         "genre": np.char.add("genre_", np.arange(NUM_GENRES).astype(str))[genre_of_song[song]],
         "source": np.where(song % 2, "studio", "street"),
-        "licence": np.where(song % 100, "CC-BY-4.0", "CC0-1.0"),
+        "license": np.where(song % 100, "CC-BY-4.0", "CC0-1.0"),
         "clip_digest": np.full(num_windows, ""),
         "start_frame": start,
         "start_seconds": start / 30,
@@ -89,7 +89,7 @@ def measure(num_windows: int, size: int, num_queries: int) -> dict[str, float | 
 
     searcher = index.searcher
     filters = {"all": None, "genre": index.columns["genre"].matches("genre_7")}
-    filters["rare_licence"] = index.columns["licence"].matches("CC0-1.0")
+    filters["rare_license"] = index.columns["license"].matches("CC0-1.0")
     for name, allowed in filters.items():
         times, found = [], 0
         for query in queries:

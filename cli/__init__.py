@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     index.set_defaults(run=_index)
 
-    procedural = commands.add_parser("procedural", help="write a small data set of synthesised music and dances")
+    procedural = commands.add_parser("procedural", help="write a small data set of synthesized music and dances")
     procedural.add_argument("output", type=Path, help="the clip folder; must not exist or be empty")
     procedural.add_argument("--clips", type=int, default=16, help="number of clips (default: 16)")
     procedural.add_argument("--seconds", type=float, default=20.0, help="length of a clip (default: 20)")

@@ -30,7 +30,7 @@ class ClipRecord:
         song_id: Names the song; all takes and mirrored copies of one song share it.
         genre: Genre of the dance.
         source: Where the clip comes from, empty if not stated.
-        licence: Terms of the clip, empty if not stated.
+        license: Terms of the clip, empty if not stated.
         bpm: Tempo of the song in beats per minute, `None` if not known.
         aligned: Whether the first frame of the motion and the first sample of the audio are the same instant.
         duration_seconds: Length of the motion, `None` if not stated.
@@ -43,7 +43,7 @@ class ClipRecord:
     song_id: str
     genre: str
     source: str
-    licence: str
+    license: str
     bpm: float | None
     aligned: bool
     duration_seconds: float | None
@@ -178,7 +178,7 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
         song_id=song_id,
         genre=row["genre"],
         source=row.get("source", ""),
-        licence=row.get("licence", ""),
+        license=row.get("license") or row.get("licence", ""),
         bpm=_positive_number(row, "bpm"),
         aligned=aligned == "1",
         duration_seconds=_positive_number(row, "seconds"),

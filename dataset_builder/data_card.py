@@ -38,8 +38,8 @@ and columns add up.
 
 No song, and no performer where the source names them, stands in two splits.
 
-{licence_table}
-Each clip carries the terms of its source in the column `licence`; this collection gives no further rights. Weights
+{license_table}
+Each clip carries the terms of its source in the column `license`; this collection gives no further rights. Weights
 that are trained on it are bound by the strictest of them.
 
 Cite, and read the terms at:
@@ -94,7 +94,7 @@ def render_data_card(
         config=next(iter(splits), "paired"),
         split_table=table_markdown(asdict(split_table(clips))),
         genre_table=table_markdown(asdict(hours_by_genre(clips))),
-        licence_table=table_markdown(asdict(licence_table(clips))),
+        license_table=table_markdown(asdict(license_table(clips))),
         citations="\n".join(f"- {name}: {citation}" for name, citation in citations(clips).items()),
         contact=contact,
     )
@@ -121,22 +121,22 @@ def split_table(clips: Sequence[BuiltClip]) -> Table:
     return Table("Splits", columns, [*rows, ["all", *totals]])
 
 
-def licence_table(clips: Sequence[BuiltClip]) -> Table:
-    """List the licences of each source, with clips and hours."""
+def license_table(clips: Sequence[BuiltClip]) -> Table:
+    """List the licenses of each source, with clips and hours."""
     frames: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for clip in clips:
         if not clip.is_mirrored:
-            frames[clip.source or "not stated", clip.licence or NOT_STATED].append(clip.num_frames)
+            frames[clip.source or "not stated", clip.license or NOT_STATED].append(clip.num_frames)
     rows = {names: [lengths] for names, lengths in sorted(frames.items())}
-    return hour_table("Licences", ["source", "licence"], ["hours"], rows)
+    return hour_table("Licenses", ["source", "license"], ["hours"], rows)
 
 
 def _front_matter(clips: Sequence[BuiltClip], splits: Mapping[str, Sequence[str]], title: str) -> dict[str, Any]:
-    licences = Counter(clip.licence for clip in clips)
+    licenses = Counter(clip.license for clip in clips)
     values: dict[str, Any] = {
         "pretty_name": title,
         "license": "other",
-        "license_name": "mixed" if len(licences) > 1 else next(iter(licences)) or "not-stated",
+        "license_name": "mixed" if len(licenses) > 1 else next(iter(licenses)) or "not-stated",
         "task_categories": ["other"],
         "tags": ["dance", "motion", "music", "3d", "music-to-dance"],
         "size_categories": [

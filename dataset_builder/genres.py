@@ -5,7 +5,7 @@ from __future__ import annotations
 OTHER = "other"
 COARSE_GENRES = ("ballet", "popular", "latin", "modern", "folk", "classic", "ballroom", "swing", OTHER)
 """The first six in the order of the release, then ballroom, swing (charleston, tap, vernacular jazz), and `other`."""
-NOT_LABELLED = "not labelled"
+NOT_LABELED = "not labeled"
 """Fine genre of a clip whose source has no label for it."""
 
 # Fine genres, as the sources spell them. The first six rows are those of the paper's table 6.
@@ -25,7 +25,7 @@ _FINE_GENRES: dict[str, tuple[str, ...]] = {
     "classic": ("classic", "classic mix", "Dunhuang", "Shenyun", "Han-Tang", "Kun"),
     "ballroom": ("ballroom", "waltz", "tango", "foxtrot", "quickstep"),
     "swing": ("swing", "charleston", "tap", "vernacular jazz", "lindy hop"),
-    OTHER: (OTHER, NOT_LABELLED, "free dance", "freestyle", "dance", "general", "casual"),
+    OTHER: (OTHER, NOT_LABELED, "free dance", "freestyle", "dance", "general", "casual"),
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def is_known_genre(fine_genre: str) -> bool:
 def coarse_genre(fine_genre: str, *, unknown: str | None = None) -> str:
     """Return the coarse genre of a fine label.
 
-    Only labels that say nothing (`not labelled`, `free dance` ...) are `other` of themselves: an unknown one is an
+    Only labels that say nothing (`not labeled`, `free dance` ...) are `other` of themselves: an unknown one is an
     error unless the caller says what it counts as.
 
     Args:

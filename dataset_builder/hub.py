@@ -94,7 +94,7 @@ class InfiniteDanceBuilder(datasets.ArrowBasedBuilder):
         return datasets.DatasetInfo(
             description=self.config.description,
             features=config_features(self.config.name, clips),
-            license="; ".join(sorted({clip.licence or "not stated" for clip in clips})),
+            license="; ".join(sorted({clip.license or "not stated" for clip in clips})),
         )
 
     def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:

@@ -29,7 +29,7 @@ def built_clips(data: BuiltDataset) -> Iterator[LibraryClip]:
                 song_id=clip.song_id,
                 genre=clip.genre,
                 source=clip.source,
-                licence=clip.licence,
+                license=clip.license,
                 motion_features=data.motion_features(clip),
             )
 

@@ -26,7 +26,7 @@ class BuiltClip:
         song_id: The song, in the same form; all takes and mirrored copies share it.
         performer_id: The dancer, in the same form, empty if the source does not say.
         source: Data set that the clip comes from.
-        licence: Terms of the clip.
+        license: Terms of the clip.
         genre: The source's own label.
         coarse_genre: One of the few labels that all sources share.
         bpm: Tempo of the song, `None` if the source does not say.
@@ -46,7 +46,7 @@ class BuiltClip:
     song_id: str
     performer_id: str
     source: str
-    licence: str
+    license: str
     genre: str
     coarse_genre: str
     bpm: float | None

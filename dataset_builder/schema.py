@@ -49,7 +49,7 @@ def config_features(config_name: str, clips: Iterable[BuiltClip]) -> datasets.Fe
     """
     clips = list(clips)
     text, present = datasets.Value("string"), clips_of_config(clips, config_name)
-    columns: dict[str, Any] = {name: text for name in ("clip_id", "song_id", "performer_id", "source", "licence")}
+    columns: dict[str, Any] = {name: text for name in ("clip_id", "song_id", "performer_id", "source", "license")}
     columns |= {
         "genre": datasets.ClassLabel(names=sorted({clip.genre for clip in clips})),
         "coarse_genre": datasets.ClassLabel(names=sorted({clip.coarse_genre for clip in clips})),

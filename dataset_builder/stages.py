@@ -293,7 +293,7 @@ def make_clips(
                 song_id=record.song_id,
                 performer_id=record.performer_id,
                 source=record.source,
-                licence=record.licence,
+                license=record.license,
                 genre=record.genre,
                 coarse_genre=coarse_genre(record.genre, unknown=OTHER),
                 bpm=record.bpm,

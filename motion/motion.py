@@ -28,7 +28,7 @@ class Motion:
         joint_rotations: `(frames, 22, 4)`, unit quaternions wxyz, local to the parent.
         skeleton: The body that dances.
         foot_contacts: `(frames, 4)` bool, left ankle, right ankle, left foot, right foot; `None` if not known.
-        provenance: Where the motion comes from (source, model, seed, licence ...), of values that JSON can hold.
+        provenance: Where the motion comes from (source, model, seed, license ...), of values that JSON can hold.
 
     Raises:
         ValueError: If shapes do not fit each other, a value is not finite, or a quaternion is not of unit length.

@@ -1,4 +1,4 @@
-"""Normalisation of motion features: one mean a channel, one standard deviation a group of channels."""
+"""Normalization of motion features: one mean a channel, one standard deviation a group of channels."""
 
 from __future__ import annotations
 

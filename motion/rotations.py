@@ -23,12 +23,12 @@ def matrix_to_rotation_6d(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def rotation_6d_to_matrix(rotation_6d: torch.Tensor) -> torch.Tensor:
-    """Orthonormalise two columns by Gram-Schmidt: `(..., 6)` to `(..., 3, 3)`; inverse of `matrix_to_rotation_6d`."""
+    """Orthonormalize two columns by Gram-Schmidt: `(..., 6)` to `(..., 3, 3)`; inverse of `matrix_to_rotation_6d`."""
     return roma.special_gramschmidt(rotation_6d.unflatten(-1, (2, 3)).transpose(-1, -2))
 
 
 def yaw_to_matrix(yaw: torch.Tensor) -> torch.Tensor:
-    """Rotate about +Y by `yaw`, `(...)` in radians: +Z turns towards +X. Returns `(..., 3, 3)`."""
+    """Rotate about +Y by `yaw`, `(...)` in radians: +Z turns toward +X. Returns `(..., 3, 3)`."""
     cosine, sine = torch.cos(yaw), torch.sin(yaw)
     zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
     rows = [cosine, zero, sine, zero, one, zero, -sine, zero, cosine]

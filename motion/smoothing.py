@@ -13,8 +13,8 @@ from .motion import Motion
 def smooth_motion(motion: Motion, deviation_seconds: float) -> Motion:
     """Filter the root's path and all rotations with a Gaussian in time.
 
-    Quaternions are averaged as vectors of one hemisphere and normalised: for rotations as near to each other as those
-    of neighbouring frames that is the mean rotation.
+    Quaternions are averaged as vectors of one hemisphere and normalized: for rotations as near to each other as those
+    of neighboring frames that is the mean rotation.
 
     Args:
         motion: Any motion.

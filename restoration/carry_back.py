@@ -330,7 +330,7 @@ def runs(flags: np.ndarray) -> list[tuple[int, int]]:
 
 
 def fade_corrections(corrections: np.ndarray, known: np.ndarray, fade_frames: float) -> None:
-    """Fill `(frames, 3)` where it is not known, in place: from both neighbours down to 0 within `fade_frames`."""
+    """Fill `(frames, 3)` where it is not known, in place: from both neighbors down to 0 within `fade_frames`."""
     for start, end in runs(~known):
         radius = min(fade_frames, end - start + 1)
         frames = np.arange(start, end)

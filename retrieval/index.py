@@ -41,7 +41,7 @@ class DanceRetrievalIndex:
     """Find, for each window of a song, dances that would go with it (paper section "MD-Retrieval").
 
     A row is a window of 384 frames (12.8 s) of a dance, every 192 frames; the columns are clip, song, genre, source,
-    licence and the start. Below 100,000 rows the search is exact, above it looks into inverted lists. Made by
+    license and the start. Below 100,000 rows the search is exact, above it looks into inverted lists. Made by
     [`~DanceRetrievalIndex.build`] or [`~DanceRetrievalIndex.load`].
 
     Args:
@@ -100,7 +100,7 @@ class DanceRetrievalIndex:
             embeddings.append(encode_windows(encoder, np.asarray(clip.motion_features), starts, "motion"))
             digest = features_digest(clip.motion_features)
             for start in starts:
-                values = (clip.clip_id, clip.song_id, clip.genre, clip.source, clip.licence, digest, start)
+                values = (clip.clip_id, clip.song_id, clip.genre, clip.source, clip.license, digest, start)
                 for name, value in zip(COLUMNS, (*values, start / layout.frame_rate), strict=True):
                     rows[name].append(value)
         if not embeddings:
@@ -119,7 +119,7 @@ class DanceRetrievalIndex:
         """Build the index over finished embeddings.
 
         Args:
-            rows: The columns `clip_id`, `song_id`, `genre`, `source`, `licence`, `clip_digest`, `start_frame` and
+            rows: The columns `clip_id`, `song_id`, `genre`, `source`, `license`, `clip_digest`, `start_frame` and
                 `start_seconds`.
             embeddings: `(rows, embedding_size)` float32, of length 1.
             layout: Length and stride of the windows.
@@ -140,7 +140,7 @@ class DanceRetrievalIndex:
 
     @property
     def data_fingerprint(self) -> str:
-        """Digest of the dances that the index was built from: their ids, songs, licences and features."""
+        """Digest of the dances that the index was built from: their ids, songs, licenses and features."""
         rows = {tuple(self.columns[name][row] for name in TEXT_COLUMNS) for row in self._first_rows()}
         return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
 
@@ -257,7 +257,7 @@ class DanceRetrievalIndex:
         k: int = 10,
         *,
         genre: str | Collection[str] | None = None,
-        licence: str | Collection[str] | None = None,
+        license: str | Collection[str] | None = None,
         source: str | Collection[str] | None = None,
         exclude_song_id: str | None = None,
         max_similarity: float = MAX_SIMILARITY,
@@ -271,7 +271,7 @@ class DanceRetrievalIndex:
             embeddings: `(windows, embedding_size)`, one every stride from the start of the song.
             k: References a window.
             genre: Only dances of this genre, or of these.
-            licence: Only dances with these terms.
+            license: Only dances with these terms.
             source: Only dances from this source.
             exclude_song_id: No dance to this song (in training its own), nor any more like one than `max_similarity`.
             max_similarity: Of dances more alike than this only the best is taken.
@@ -294,7 +294,7 @@ class DanceRetrievalIndex:
                 f"`k` must be at least 1 and the number of `pinned` clips, `diversity` must lie in [0, 1), got "
                 f"{k}, {len(pinned)} pinned and {diversity}."
             )
-        allowed = self._allowed(genre=genre, licence=licence, source=source)
+        allowed = self._allowed(genre=genre, license=license, source=source)
         songs = self.columns["song_id"]
         excluded = np.zeros(0, np.int64) if exclude_song_id is None else songs.rows_of(exclude_song_id)
         pinned_rows = self._pinned_rows(embeddings, pinned, exclude_song_id)

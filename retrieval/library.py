@@ -60,7 +60,7 @@ class ReferenceLibrary:
             start_frame: The first one, on the song's axis.
 
         Returns:
-            `(num_references, num_frames, 269)` float32, best match first, not normalised.
+            `(num_references, num_frames, 269)` float32, best match first, not normalized.
 
         Raises:
             KeyError: If the library lacks a clip.

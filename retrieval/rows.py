@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 EMBEDDING = "embedding"
-TEXT_COLUMNS = ("clip_id", "song_id", "genre", "source", "licence", "clip_digest")
+TEXT_COLUMNS = ("clip_id", "song_id", "genre", "source", "license", "clip_digest")
 COLUMNS = (*TEXT_COLUMNS, "start_frame", "start_seconds")
 MAX_KEPT_MASKS = 32
 

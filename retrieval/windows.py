@@ -67,7 +67,7 @@ class WindowLayout:
     def used_frames(self, window_index: int, num_windows: int) -> tuple[int, int | None]:
         """Return from which frame of motion to which a query window's references are used.
 
-        Two neighbouring windows share the time that both cover at its middle, so that a moment of the song has the
+        Two neighboring windows share the time that both cover at its middle, so that a moment of the song has the
         references of the window in whose middle it lies. The last window is used to the end of the song: None.
         """
         border = (self.window_frames + self.stride_frames) // 2
@@ -99,7 +99,7 @@ class LibraryClip:
         song_id: The song that it is danced to; all takes of a song share it.
         genre: Genre of the dance.
         source: Where it comes from, empty if not stated.
-        licence: Its terms, empty if not stated.
+        license: Its terms, empty if not stated.
         motion_features: `(frames, 269)`, 30 per second.
     """
 
@@ -107,7 +107,7 @@ class LibraryClip:
     song_id: str
     genre: str
     source: str
-    licence: str
+    license: str
     motion_features: np.ndarray
 
 
@@ -120,7 +120,7 @@ class RetrievalHit:
         song_id: Its song.
         genre: Its genre.
         source: Where it comes from.
-        licence: Its terms.
+        license: Its terms.
         start_frame: First frame of the window in the dance.
         start_seconds: The same as a time.
         score: Cosine of its embedding and that of the query.
@@ -132,7 +132,7 @@ class RetrievalHit:
     song_id: str
     genre: str
     source: str
-    licence: str
+    license: str
     start_frame: int
     start_seconds: float
     score: float
@@ -159,5 +159,5 @@ class RetrievedWindow:
     hits: tuple[RetrievalHit, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record of the window, with the licence of each reference, as JSON can hold it."""
+        """Return the record of the window, with the license of each reference, as JSON can hold it."""
         return asdict(self)

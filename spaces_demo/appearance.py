@@ -88,7 +88,7 @@ def notes(limits: SpaceLimits) -> str:
 
 
 def make_theme() -> Any:
-    """Return the Gradio theme: the viewer's colours, and fonts of the visitor's system, so that none is fetched."""
+    """Return the Gradio theme: the viewer's colors, and fonts of the visitor's system, so that none is fetched."""
     import gradio as gr
 
     return gr.themes.Soft(

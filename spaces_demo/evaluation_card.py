@@ -61,7 +61,7 @@ def evaluation_card(dance: Dance) -> dict[str, Any]:
     card["copy_report"] = None if dance.copy_report is None else dance.copy_report.to_dict()
     hits = {hit.clip_id: hit for window in dance.references for hit in window.hits}
     card["references"] = [
-        {"clip_id": hit.clip_id, "genre": hit.genre, "source": hit.source, "licence": hit.licence}
+        {"clip_id": hit.clip_id, "genre": hit.genre, "source": hit.source, "license": hit.license}
         for hit in hits.values()
     ]
     return card
@@ -101,7 +101,7 @@ def _references_text(card: dict[str, Any]) -> str:
     if not card["references"]:
         return "No reference dance led it."
     names = "; ".join(
-        f"<b>{escape(reference['clip_id'])}</b> ({escape(reference['genre'])}, {escape(str(reference['licence']))})"
+        f"<b>{escape(reference['clip_id'])}</b> ({escape(reference['genre'])}, {escape(str(reference['license']))})"
         for reference in card["references"]
     )
     return f"Led by {names}."

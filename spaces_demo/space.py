@@ -114,7 +114,7 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
             2,
             step=0.1,
             label="Guidance",
-            info="How strongly music and genre lead: 1 as learnt, more is stricter.",
+            info="How strongly music and genre lead: 1 as learned, more is stricter.",
         )
         num_variants = gr.Slider(
             1, limits.max_variants, 1, step=1, label="Variants", info="Dances to compare, with one seed after another."

@@ -17,7 +17,7 @@ import infinitedance
 from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.manifest import BuiltClip, write_manifest
-from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 from infinitedance.dataset_builder.stages import SourceFolder
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
@@ -95,7 +95,7 @@ def built_clip() -> Callable[..., BuiltClip]:
 
     def make(clip_id: str, **fields: Any) -> BuiltClip:
         name = clip_id.removesuffix("_mirror")
-        defaults = {"song_id": name, "performer_id": "", "source": "stage", "licence": "", "genre": "waltz"}
+        defaults = {"song_id": name, "performer_id": "", "source": "stage", "license": "", "genre": "waltz"}
         defaults |= {"coarse_genre": "waltz", "bpm": None, "is_mirrored": name != clip_id, "num_frames": 1}
         defaults |= {"motion_file": f"{clip_id}.npy", "music_file": None, "codes_file": None, "audio_file": None}
         defaults |= {"flags": (), "sha256": "", "split": "train"}
@@ -218,7 +218,7 @@ def make_model():
 @pytest.fixture(scope="session")
 def dance() -> Motion:
     """Return a rumba of 4 seconds with true contacts, on our body at 30 Hz."""
-    return synthesise_dance("rumba", 96, 4.0, seed=0)
+    return synthesize_dance("rumba", 96, 4.0, seed=0)
 
 
 @pytest.fixture(scope="session")

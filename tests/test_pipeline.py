@@ -58,18 +58,18 @@ def test_the_dance_says_where_it_comes_from_and_stands_on_the_floor(pipeline, cl
 
 
 @pytest.mark.parametrize(
-    ("card", "licence"),
+    ("card", "license"),
     [
         ("---\nlicense: other\nlicense_name: research-only\n---\n# A model", "research-only"),
         ("---\nlicense: cc-by-4.0\n---\n", "cc-by-4.0"),
         ("# A model without front matter", None),
     ],
 )
-def test_the_dance_carries_the_licence_of_the_card_of_its_model(card, licence, tiny_pipeline_dir, clicks, tmp_path):
+def test_the_dance_carries_the_license_of_the_card_of_its_model(card, license, tiny_pipeline_dir, clicks, tmp_path):
     folder = shutil.copytree(tiny_pipeline_dir, tmp_path / "model")
     (folder / "README.md").write_text(card)
     provenance = MusicToDancePipeline.from_pretrained(folder)(clicks[:24_000], bpm=120).motion.provenance
-    assert provenance.get("licence") == licence
+    assert provenance.get("license") == license
 
 
 def test_another_process_loads_the_model_by_its_auto_classes_and_makes_the_same_dance(
@@ -156,7 +156,7 @@ def test_references_reach_the_dance_and_are_recorded(pipeline, retriever, clicks
     assert without.references == () and without.copy_report is None
     recorded = json.loads(json.dumps(dance.motion.provenance))
     assert [window["hits"][0]["clip_id"] for window in recorded["references"]] == ["clip_2"] * len(dance.references)
-    assert recorded["references"][0]["hits"][0]["licence"] == "CC0-1.0"
+    assert recorded["references"][0]["hits"][0]["license"] == "CC0-1.0"
     assert recorded["copy_report"]["copied_share"] == 0
 
 
@@ -165,7 +165,7 @@ def test_the_shipped_references_are_dances_of_the_model_and_lead(clicks):
     pipeline = MusicToDancePipeline.from_pretrained(DEFAULT_MODEL, DEFAULT_REFERENCES)
     columns = pipeline.retriever.index.columns
     assert columns["source"].values == [DEFAULT_MODEL.name]
-    assert all(licence.startswith("research, non-commercial") for licence in columns["licence"].values)
+    assert all(license.startswith("research, non-commercial") for license in columns["license"].values)
     assert set(columns["genre"].values) == set(pipeline.genres)
     dance = pipeline(clicks, genre="rumba", bpm=120, num_references=2)
     assert {hit.genre for window in dance.references for hit in window.hits} == {"rumba"}

@@ -13,7 +13,7 @@ from ..motion.motion import FRAME_RATE
 class MotionCodecConfig(PreTrainedConfig):
     """Store the sizes and loss weights of a [`MotionCodecModel`].
 
-    The paper gives 3 codebooks of 512 codes and a width of 1024; its released code adds downsampling by 4, quantiser
+    The paper gives 3 codebooks of 512 codes and a width of 1024; its released code adds downsampling by 4, quantizer
     dropout 0.2 and EMA decay 0.99. All work is done at the token rate ("patch stem"), which for equal time on a CPU
     beats the paper's stack of strided convolutions (docs/paper_map.md).
 
@@ -35,17 +35,17 @@ class MotionCodecConfig(PreTrainedConfig):
         num_quantizers (`int`, *optional*, defaults to 3):
             Residual levels.
         search_width (`int`, *optional*, defaults to 8):
-            Combinations of codes kept from level to level when latents are quantised; 1 takes the nearest code of each
+            Combinations of codes kept from level to level when latents are quantized; 1 takes the nearest code of each
             level.
         quantizer_dropout (`float`, *optional*, defaults to 0.0):
-            Probability that a training clip is quantised by its first levels only.
+            Probability that a training clip is quantized by its first levels only.
         ema_decay (`float`, *optional*, defaults to 0.99):
             Decay of the moving averages from which the codebooks are computed. With 0.95 a code averages some 20
             tokens, and its noise costs some 7 % of the joint error (docs/model.md).
         dead_code_threshold (`float`, *optional*, defaults to 0.25):
             A code used less than this share of the mean use is re-seeded.
         feature_loss_weight (`float`, *optional*, defaults to 1.0):
-            Smooth L1 of the normalised features, above all of the root's.
+            Smooth L1 of the normalized features, above all of the root's.
         position_loss_weight (`float`, *optional*, defaults to 15.0):
             Distance of hip-aligned joints posed by the rotations, metres.
         velocity_loss_weight (`float`, *optional*, defaults to 0.3):

@@ -26,7 +26,7 @@ def hip_aligned_joint_positions(motion_features: torch.Tensor) -> torch.Tensor:
     """Pose the neutral body by the features' rotations, the pelvis at the origin, looking along the heading.
 
     Args:
-        motion_features: `(..., frames, 269)`, not normalised.
+        motion_features: `(..., frames, 269)`, not normalized.
 
     Returns:
         `(..., frames, 22, 3)`, metres.
@@ -60,8 +60,8 @@ def reconstruction_losses(
     """Compare decoded features with the true ones, as features and as the moving body that they pose.
 
     Args:
-        reconstruction: `(batch, frames, 269)`, not normalised.
-        motion_features: `(batch, frames, 269)`, not normalised.
+        reconstruction: `(batch, frames, 269)`, not normalized.
+        motion_features: `(batch, frames, 269)`, not normalized.
         feature_std: `(269,)`; differences are divided by it in the feature loss.
         frame_mask: `(batch, frames)` bool, true for real frames.
         frame_rate: Hz.

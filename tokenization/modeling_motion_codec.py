@@ -1,4 +1,4 @@
-"""The motion codec: a convolutional autoencoder whose latents are quantised by residual codebooks."""
+"""The motion codec: a convolutional autoencoder whose latents are quantized by residual codebooks."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class MotionCodecOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `()`):
             Weighted sum of `loss_terms` and `commitment_loss`.
         reconstruction (`torch.FloatTensor` of shape `(batch, frames, motion_feature_size)`):
-            Decoded motion features, not normalised.
+            Decoded motion features, not normalized.
         codes (`torch.LongTensor` of shape `(batch, num_quantizers, num_tokens)`):
             Codes of each level; 0 for padded tokens.
         commitment_loss (`torch.FloatTensor` of shape `()`):
@@ -74,7 +74,7 @@ class MotionCodecResidualBlock(nn.Module):
 
 
 class MotionCodecEncoder(nn.Module):
-    """Map normalised features to latents, `frames_per_token` frames to one.
+    """Map normalized features to latents, `frames_per_token` frames to one.
 
     The stem is a convolution whose kernel spans two tokens: each token sees half a token beyond its own frames.
     """
@@ -99,7 +99,7 @@ class MotionCodecEncoder(nn.Module):
 
 
 class MotionCodecDecoder(nn.Module):
-    """Map latents back to normalised features; the last layer is the transpose of the encoder's stem."""
+    """Map latents back to normalized features; the last layer is the transpose of the encoder's stem."""
 
     def __init__(self, config: MotionCodecConfig):
         super().__init__()
@@ -123,7 +123,7 @@ class MotionCodecDecoder(nn.Module):
 
 
 class MotionCodecResidualQuantizer(nn.Module):
-    """Quantise latents by a sum of one code from each level's codebook.
+    """Quantize latents by a sum of one code from each level's codebook.
 
     Codebooks are moving averages of the residuals assigned to them (van den Oord et al., 2017, appendix A.1), not
     parameters. They are seeded by k-means, from the first training batch at the latest. In training they follow the
@@ -153,14 +153,14 @@ class MotionCodecResidualQuantizer(nn.Module):
     def forward(
         self, latents: torch.Tensor, token_mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Quantise latents and, in training, update the codebooks.
+        """Quantize latents and, in training, update the codebooks.
 
         Args:
             latents: `(batch, num_tokens, codebook_dim)`, float32.
             token_mask: `(batch, num_tokens)` bool, true for real tokens.
 
         Returns:
-            The quantised latents `(batch, num_tokens, codebook_dim)`, whose gradient goes straight to `latents`; the
+            The quantized latents `(batch, num_tokens, codebook_dim)`, whose gradient goes straight to `latents`; the
             codes `(batch, num_quantizers, num_tokens)`; the commitment loss and the perplexities `(num_quantizers,)`.
         """
         if self.training and not self.initialized:
@@ -223,7 +223,7 @@ class MotionCodecResidualQuantizer(nn.Module):
         return torch.stack(vectors).sum(0)
 
     def _draw_num_levels(self, batch_size: int, device: torch.device) -> torch.Tensor:
-        """Draw how many levels each clip is quantised by, `(batch,)`: all, or fewer with `quantizer_dropout`."""
+        """Draw how many levels each clip is quantized by, `(batch,)`: all, or fewer with `quantizer_dropout`."""
         num_quantizers = len(self.codebooks)
         num_levels = torch.full((batch_size,), num_quantizers, device=device)
         if self.training and num_quantizers > 1 and self.quantizer_dropout > 0:
@@ -254,7 +254,7 @@ class MotionCodecResidualQuantizer(nn.Module):
 
     @torch.no_grad()
     def _update_codebook(self, level: int, residual: torch.Tensor, codes: torch.Tensor, usage: torch.Tensor) -> None:
-        """Move each code towards the mean of the residuals `(num_tokens, codebook_dim)` that chose it."""
+        """Move each code toward the mean of the residuals `(num_tokens, codebook_dim)` that chose it."""
         sums = torch.zeros_like(self.cluster_sums[level]).index_add_(0, codes, residual)
         sizes = self.cluster_sizes[level].lerp_(usage, 1 - self.ema_decay)
         sums = self.cluster_sums[level].lerp_(sums, 1 - self.ema_decay)
@@ -307,7 +307,7 @@ class MotionCodecModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        # The base class draws from a normal of 0.02, too small for a stack without normalisation.
+        # The base class draws from a normal of 0.02, too small for a stack without normalization.
         if isinstance(module, nn.Linear):
             init.kaiming_uniform_(module.weight, a=math.sqrt(5))
             init.zeros_(module.bias)
@@ -326,7 +326,7 @@ class MotionCodecModel(PreTrainedModel):
     @property
     def decoder_receptive_field(self) -> tuple[int, int]:
         """How many tokens before and after a token its frames depend on."""
-        reach = 1 + sum(self.config.residual_dilations) + 1  # projection, blocks, overlap of neighbouring patches
+        reach = 1 + sum(self.config.residual_dilations) + 1  # projection, blocks, overlap of neighboring patches
         return reach, reach
 
     def num_tokens(self, num_frames: int) -> int:
@@ -335,7 +335,7 @@ class MotionCodecModel(PreTrainedModel):
 
     @torch.no_grad()
     def set_feature_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Store the statistics by which features are normalised inside the model.
+        """Store the statistics by which features are normalized inside the model.
 
         Args:
             mean: `(motion_feature_size,)`.
@@ -360,7 +360,7 @@ class MotionCodecModel(PreTrainedModel):
         steps of training reach a joint error of 114 mm; from here 100 steps reach 60 mm.
 
         Args:
-            motion_features: Windows of the training data, `(windows, frames, motion_feature_size)`, not normalised,
+            motion_features: Windows of the training data, `(windows, frames, motion_feature_size)`, not normalized,
                 with at least `codebook_dim` whole tokens in all.
 
         Raises:
@@ -418,7 +418,7 @@ class MotionCodecModel(PreTrainedModel):
     def encode_latents(
         self, motion_features: torch.Tensor, frame_mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is quantised, `(batch, num_tokens, codebook_dim)`, float32, and its mask `(batch, num_tokens)`.
+        """Return what is quantized, `(batch, num_tokens, codebook_dim)`, float32, and its mask `(batch, num_tokens)`.
 
         Args:
             motion_features: As in [`~MotionCodecModel.encode`].
@@ -444,7 +444,7 @@ class MotionCodecModel(PreTrainedModel):
             token_mask: `(batch, num_tokens)` bool, true for real tokens; all by default.
 
         Returns:
-            `(batch, num_tokens * frames_per_token, motion_feature_size)`, not normalised; zero for padded tokens.
+            `(batch, num_tokens * frames_per_token, motion_feature_size)`, not normalized; zero for padded tokens.
 
         Raises:
             ValueError: If the shape is wrong or a code is out of range.
@@ -470,7 +470,7 @@ class MotionCodecModel(PreTrainedModel):
         return (normalized * self.feature_std.float() + self.feature_mean.float()) * frame_mask
 
     def forward(self, motion_features: torch.Tensor, frame_mask: torch.Tensor | None = None) -> MotionCodecOutput:
-        """Encode, quantise and decode features, and compare them with the input.
+        """Encode, quantize and decode features, and compare them with the input.
 
         Args:
             motion_features: `(batch, frames, motion_feature_size)`.

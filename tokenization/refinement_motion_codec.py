@@ -24,15 +24,15 @@ def refine_codes(
 ) -> torch.Tensor:
     """Improve the codes of one clip by gradient descent through the decoder.
 
-    The encoder sees each token from the motion; what its code does to the decoded body, together with its neighbours,
-    is only known after decoding. Here the latents themselves are the variables: each step quantises them, decodes,
-    and moves them against the gradient of the training losses, which passes the quantiser unchanged, and a little
-    towards their codes. The codes with the least loss are kept, the given ones among them.
+    The encoder sees each token from the motion; what its code does to the decoded body, together with its neighbors,
+    is only known after decoding. Here the latents themselves are the variables: each step quantizes them, decodes,
+    and moves them against the gradient of the training losses, which passes the quantizer unchanged, and a little
+    toward their codes. The codes with the least loss are kept, the given ones among them.
     Speech coders choose their excitation in this way (CELP, Schroeder and Atal 1985).
 
     Args:
         model: The codec, in evaluation mode; its parameters stay as they are.
-        motion_features: `(frames, 269)`, not normalised.
+        motion_features: `(frames, 269)`, not normalized.
         codes: Where to begin, `(num_quantizers, num_tokens)`, from `model.encode`.
         num_steps: Steps of descent; some 60 have most of the gain.
 
@@ -66,7 +66,7 @@ def _refine_chunk(
     latents: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     num_steps: int,
 ) -> torch.Tensor:
-    """Refine the codes of a chunk, `(num_quantizers, tokens)`, between fixed neighbours, `(1, tokens, channels)`."""
+    """Refine the codes of a chunk, `(num_quantizers, tokens)`, between fixed neighbors, `(1, tokens, channels)`."""
     left, variables, right = latents
     variables = variables.clone().requires_grad_()
     learning_rate = _LEARNING_RATE * float(variables.detach().std(correction=0))
@@ -101,8 +101,8 @@ def synthesis_loss(model: MotionCodecModel, decoded: torch.Tensor, motion_featur
 
     Args:
         model: The codec.
-        decoded: `(frames, 269)`, not normalised.
-        motion_features: `(frames, 269)`, not normalised.
+        decoded: `(frames, 269)`, not normalized.
+        motion_features: `(frames, 269)`, not normalized.
     """
     num_frames = min(_WINDOW_FRAMES, len(motion_features))
     # The last window ends with the clip and overlaps the one before it.

@@ -100,7 +100,7 @@ class RestorationSampler:
     Args:
         data: The folder.
         clips: Those to draw from.
-        model: Normalises and configures.
+        model: Normalizes and configures.
         batch_size: Windows in a batch.
         corruption: Sizes of the faults.
         seed: Of the draws; processes that train together need different ones.

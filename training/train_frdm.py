@@ -65,7 +65,7 @@ def evaluate_windows(
     scheduler = FrdmScheduler(model.config.num_train_timesteps)
     timestep = round(EVAL_TIMESTEP_SHARE * scheduler.num_train_timesteps)
     sums: dict[str, float] = {}
-    hits = positives = labelled = 0.0
+    hits = positives = labeled = 0.0
     for start in range(0, len(windows), batch_size):
         generator = np.random.default_rng(start)
         clean, corrupted, frame_mask = cut_windows(
@@ -86,8 +86,8 @@ def evaluate_windows(
                 true = (clean[..., CONTACTS] > 0.5) & frame_mask[..., None]
                 hits += float((predicted & true).sum())
                 positives += float(predicted.sum())
-                labelled += float(true.sum())
-    return sums | {"observed/contact_f1": 2 * hits / max(1.0, positives + labelled)}
+                labeled += float(true.sum())
+    return sums | {"observed/contact_f1": 2 * hits / max(1.0, positives + labeled)}
 
 
 def main(command_line: list[str] | None = None) -> None:

@@ -24,7 +24,7 @@ from .evaluation_motion_codec import evaluate_codec
 from .loop import build_accelerator, train, write_run_record
 
 INITIALIZATION_BATCHES = 40
-"""Training batches from whose windows the model is initialised."""
+"""Training batches from whose windows the model is initialized."""
 
 LATE_EMA_DECAY = 0.996
 """Decay of the codebooks' averages in the second half of a run."""

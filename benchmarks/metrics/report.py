@@ -32,7 +32,7 @@ from infinitedance.evaluation.metrics.distribution import (
     normalize_by_reference,
 )
 from infinitedance.evaluation.metrics.physics import mean_joint_speed
-from infinitedance.evaluation.report.record import FAMILIES, interval_cell, summarise
+from infinitedance.evaluation.report.record import FAMILIES, interval_cell, summarize
 from infinitedance.evaluation.report.tables import Cell, Table, format_cell
 from infinitedance.evaluation.sets import FEATURE_KEYS, ClipSet, FeatureKey, clip_set
 from infinitedance.motion.motion import FRAME_RATE
@@ -143,7 +143,7 @@ def _family_table(title: str, family: str, by_song: dict[str, Any], genres: Coun
     rows: list[list[Cell]] = []
     for metric in metrics:
         cells = [
-            interval_cell(summarise(list(values[metric.key].values()), list(values[metric.key])))
+            interval_cell(summarize(list(values[metric.key].values()), list(values[metric.key])))
             for values in by_song.values()
         ]
         wanted = "as real" if metric.better == "real" else metric.better

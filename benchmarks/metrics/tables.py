@@ -11,7 +11,7 @@ from infinitedance.dataset_builder.manifest import BuiltClip
 from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE, Dance
 from infinitedance.evaluation.metrics import beats, pulse
 from infinitedance.evaluation.metrics.distribution import frechet_floor, normalize_by_reference
-from infinitedance.evaluation.report.record import summarise
+from infinitedance.evaluation.report.record import summarize
 from infinitedance.evaluation.report.tables import Cell, Table
 from infinitedance.evaluation.sets import FEATURE_KEYS, ClipSet, clip_set
 from infinitedance.motion.features import features_to_motion
@@ -178,7 +178,7 @@ def _by_genre(
         chosen = [values for values, own in zip(measured, genres, strict=True) if genre in (own, "all")]
         row: list[Cell] = [genre, len(chosen)]
         for name in names:
-            summary = summarise([values[name] for values in chosen], [str(index) for index in range(len(chosen))])
+            summary = summarize([values[name] for values in chosen], [str(index) for index in range(len(chosen))])
             row.append([summary["mean"], summary["low"], summary["high"]])
         rows.append(row)
     return rows

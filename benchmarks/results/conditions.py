@@ -57,7 +57,7 @@ def motion_statistics(positions: np.ndarray) -> np.ndarray:
 
 
 class NearestCentroid:
-    """Tell a genre by the nearest mean of standardised statistics.
+    """Tell a genre by the nearest mean of standardized statistics.
 
     Args:
         statistics: For each genre its windows, `(windows, statistics)`.
@@ -67,15 +67,15 @@ class NearestCentroid:
         everything = np.concatenate(list(statistics.values()))
         self.mean, self.deviation = everything.mean(axis=0), everything.std(axis=0) + 1e-9
         self.genres = list(statistics)
-        self.centroids = np.stack([self.standardise(rows).mean(axis=0) for rows in statistics.values()])
+        self.centroids = np.stack([self.standardize(rows).mean(axis=0) for rows in statistics.values()])
 
-    def standardise(self, statistics: np.ndarray) -> np.ndarray:
+    def standardize(self, statistics: np.ndarray) -> np.ndarray:
         """Return `(windows, statistics)` in units of the training windows' deviation."""
         return (statistics - self.mean) / self.deviation
 
     def share(self, statistics: np.ndarray, genre: str) -> float:
         """Return the share of windows `(windows, statistics)` that are told to be of a genre."""
-        distances = np.linalg.norm(self.standardise(statistics)[:, None] - self.centroids, axis=-1)
+        distances = np.linalg.norm(self.standardize(statistics)[:, None] - self.centroids, axis=-1)
         return float((distances.argmin(axis=1) == self.genres.index(genre)).mean())
 
 
@@ -118,7 +118,7 @@ def _genre_tables(data: ReportData) -> list[Table]:
         other.append(float(np.mean([share for genre, share in told.items() if genre != song.clip.genre])))
         real.append(classifier.share(motion_statistics(song.real.positions), song.clip.genre))
         points = {
-            genre: [classifier.standardise(rows).mean(axis=0) for rows in dances] for genre, dances in by_genre.items()
+            genre: [classifier.standardize(rows).mean(axis=0) for rows in dances] for genre, dances in by_genre.items()
         }
         pairs = [
             (points[first][seed], points[second][seed])

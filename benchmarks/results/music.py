@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from infinitedance.audio.features import MusicFeatureExtractor
-from infinitedance.dataset_builder.procedural.music import SAMPLING_RATE, synthesise_music
+from infinitedance.dataset_builder.procedural.music import SAMPLING_RATE, synthesize_music
 from infinitedance.evaluation.metrics.pulse import (
     beat_alignment_excess,
     phase_difference_beats,
@@ -76,7 +76,7 @@ def tempo_change_song(genre: str) -> np.ndarray:
     """Play 40 s at 90 bpm and 40 s at 120 bpm in the meter of a genre, `(samples,)`; the change is on a bar."""
     pattern = CHANGE_PATTERNS[cycles_per_beat(genre)]
     parts = zip(CHANGE_TEMPOS_BPM, CHANGE_BEATS, strict=True)
-    return np.concatenate([synthesise_music(pattern, bpm, beats * 60 / bpm, seed=0) for bpm, beats in parts])
+    return np.concatenate([synthesize_music(pattern, bpm, beats * 60 / bpm, seed=0) for bpm, beats in parts])
 
 
 def _loss_table(data: ReportData, windows: ChoreoWindows) -> Table:
@@ -174,7 +174,7 @@ def _tempo_change_table(data: ReportData) -> Table:
     locks_by_genre = np.array([row[3:] for row in rows], dtype=float).reshape(len(songs), len(parts), 2).mean(axis=1)
     rows.append(["mean", None, None, *(mean_with_interval(column) for column in locks_by_genre.T)])
     note = (
-        "A synthesised song (a waltz for a genre in three, else a rumba) of 40 s at 90 bpm and 40 s at 120 bpm; tempo "
+        "A synthesized song (a waltz for a genre in three, else a rumba) of 40 s at 90 bpm and 40 s at 120 bpm; tempo "
         "estimated from the audio without the genre. Lock of the dance in each "
         "half to the tempo of that half and to that of the other."
     )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from infinitedance.dataset_builder.procedural.music import MUSIC_PATTERNS, SAMPLING_RATE, synthesise_music
+from infinitedance.dataset_builder.procedural.music import MUSIC_PATTERNS, SAMPLING_RATE, synthesize_music
 from infinitedance.evaluation.report.tables import Cell, Table
 from infinitedance.motion.files import read_motion
 
@@ -96,5 +96,5 @@ def _write_song(folder: Path, genre: str, seconds: float) -> Path:
 
     path = folder / f"song_{seconds:g}s.wav"
     bpm = sum(MUSIC_PATTERNS[genre].tempo_range_bpm) / 2
-    soundfile.write(path, synthesise_music(genre, bpm, seconds, seed=0), SAMPLING_RATE, subtype="PCM_16")
+    soundfile.write(path, synthesize_music(genre, bpm, seconds, seed=0), SAMPLING_RATE, subtype="PCM_16")
     return path

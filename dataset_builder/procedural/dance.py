@@ -125,7 +125,7 @@ PELVIS_HEIGHT_METRES = 0.93
 STEP_LIFT_METRES = 0.08
 
 
-def synthesise_dance(genre: str, bpm: float, seconds: float, *, seed: int) -> Motion:
+def synthesize_dance(genre: str, bpm: float, seconds: float, *, seed: int) -> Motion:
     """Dance the pattern of a genre at a steady tempo; frame 0 is the first beat of a bar.
 
     Every step lands on its beat, and a foot that is marked as planted does not move at all.

@@ -9,14 +9,14 @@ import numpy as np
 
 from ...motion.files.npz import save_motion
 from ..clip_folder import METADATA_FILE
-from .dance import synthesise_dance
-from .music import MUSIC_PATTERNS, SAMPLING_RATE, synthesise_music
+from .dance import synthesize_dance
+from .music import MUSIC_PATTERNS, SAMPLING_RATE, synthesize_music
 
 MIN_SECONDS = 1.0
 
 
 def make_procedural_dataset(output_dir: str | Path, num_clips: int, seconds: float, seed: int = 0) -> Path:
-    """Write a clip folder of synthesised songs, each with a dance to it; the genres take turns.
+    """Write a clip folder of synthesized songs, each with a dance to it; the genres take turns.
 
     The first frame and the first sample of every clip are the first beat of a bar, and the tempo is steady. The same
     arguments write the same bytes.
@@ -55,10 +55,10 @@ def make_procedural_dataset(output_dir: str | Path, num_clips: int, seconds: flo
         clip_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
         bpm = round(float(np.random.default_rng(clip_seed).uniform(*MUSIC_PATTERNS[genre].tempo_range_bpm)), 2)
         clip_id = f"{genre}_{index:04d}"
-        waveform = synthesise_music(genre, bpm, seconds, seed=clip_seed)
+        waveform = synthesize_music(genre, bpm, seconds, seed=clip_seed)
         # WAV, since an Ogg file carries a random serial number.
         soundfile.write(folder / "audio" / f"{clip_id}.wav", waveform, SAMPLING_RATE, subtype="PCM_16")
-        save_motion(synthesise_dance(genre, bpm, seconds, seed=clip_seed), folder / "motion" / f"{clip_id}.npz")
+        save_motion(synthesize_dance(genre, bpm, seconds, seed=clip_seed), folder / "motion" / f"{clip_id}.npz")
         rows.append(
             {
                 "clip": clip_id,
@@ -71,7 +71,7 @@ def make_procedural_dataset(output_dir: str | Path, num_clips: int, seconds: flo
                 "beats_per_bar": MUSIC_PATTERNS[genre].beats_per_bar,
                 "seconds": seconds,
                 "source": "procedural",
-                "licence": "CC0-1.0",
+                "license": "CC0-1.0",
             }
         )
     # The table comes last: a folder that was left half-written is no clip folder.

@@ -1,4 +1,4 @@
-"""Synthesised songs whose tempo, meter and beats are known exactly."""
+"""Synthesized songs whose tempo, meter and beats are known exactly."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def beat_times_seconds(bpm: float, seconds: float) -> np.ndarray:
     return np.arange(np.ceil(seconds * bpm / 60)) * (60 / bpm)
 
 
-def synthesise_music(genre: str, bpm: float, seconds: float, *, seed: int) -> np.ndarray:
+def synthesize_music(genre: str, bpm: float, seconds: float, *, seed: int) -> np.ndarray:
     """Play drums, bass and chords in the pattern of a genre; the first sample is the first beat of a bar.
 
     Args:

@@ -42,7 +42,7 @@ class AistSource(MotionSource):
     """AIST++; see the module for its layout."""
 
     name = "aist++"
-    licence = "annotations CC BY 4.0; videos and songs: terms of the AIST Dance Video Database, research only"
+    license = "annotations CC BY 4.0; videos and songs: terms of the AIST Dance Video Database, research only"
     homepage_citation = (
         "Li et al., AI Choreographer: Music Conditioned 3D Dance Generation with AIST++, ICCV 2021; Tsuchida et al., "
         "AIST Dance Video Database, ISMIR 2019. google.github.io/aistplusplus_dataset, aistdancedb.ongaaccel.jp"

@@ -7,7 +7,7 @@ Layout, for SMPL-H (`_poses`) and SMPL-X (`_stageii`); other files (`shape.npz`,
 <dataset>/<subject>/<clip>_stageii.npz      poses, trans, mocap_frame_rate; Z up
 ```
 
-Clips have no genre: all are `not labelled`. `datasets=["DanceDB"]` reads the dances alone
+Clips have no genre: all are `not labeled`. `datasets=["DanceDB"]` reads the dances alone
 (on the command line: `amass=FOLDER,datasets=DanceDB+CMU`).
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 
 from ...motion.files import read_motion
 from ...motion.motion import Motion
-from ..genres import NOT_LABELLED
+from ..genres import NOT_LABELED
 from .base import MotionSource, SourceRecord
 
 _MOTION_ENDINGS = ("_poses", "_stageii")
@@ -34,7 +34,7 @@ class AmassSource(MotionSource):
     """
 
     name = "amass"
-    licence = "AMASS terms: research only, no commercial use, no redistribution; each dataset adds its own"
+    license = "AMASS terms: research only, no commercial use, no redistribution; each dataset adds its own"
     homepage_citation = (
         "Mahmood et al., AMASS: Archive of Motion Capture as Surface Shapes, ICCV 2019, and the paper of each dataset "
         "used. amass.is.tue.mpg.de"
@@ -63,7 +63,7 @@ class AmassSource(MotionSource):
         for path in paths:
             parts = path.relative_to(self.folder).with_suffix("").parts
             yield self.make_record(
-                path, clip_id="__".join(parts), performer_id="/".join(parts[:-1]), genre=NOT_LABELLED
+                path, clip_id="__".join(parts), performer_id="/".join(parts[:-1]), genre=NOT_LABELED
             )
 
     def read(self, record: SourceRecord) -> Motion:

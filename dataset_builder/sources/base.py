@@ -30,7 +30,7 @@ class SourceRecord:
         performer_id: Names the dancer, empty if the set does not say.
         genre: The set's own fine label, in words; `genres.coarse_genre` maps it.
         source: `name` of the source.
-        licence: Terms of the clip.
+        license: Terms of the clip.
         motion_path: The motion file.
         audio_path: The song, `None` for a clip without music.
         bpm: Tempo of the song in beats per minute, `None` if the set does not say.
@@ -48,7 +48,7 @@ class SourceRecord:
     performer_id: str
     genre: str
     source: str
-    licence: str
+    license: str
     motion_path: Path
     audio_path: Path | None = None
     bpm: float | None = None
@@ -73,7 +73,7 @@ class MotionSource(ABC):
 
     name: ClassVar[str]
     """Key of the source in `SOURCES`."""
-    licence: ClassVar[str]
+    license: ClassVar[str]
     """Terms of the clips, in words."""
     homepage_citation: ClassVar[str]
     """How to cite the set, and where its terms are stated."""
@@ -120,7 +120,7 @@ class MotionSource(ABC):
             motion = put_on_floor(motion)
         except (OSError, ValueError) as error:
             raise ValueError(f"{record.clip_id}: {error}") from error
-        provenance = {**motion.provenance, "source": record.source, "clip": record.clip_id, "licence": record.licence}
+        provenance = {**motion.provenance, "source": record.source, "clip": record.clip_id, "license": record.license}
         return replace(motion, provenance=provenance)
 
     def make_record(self, path: Path, **values: Any) -> SourceRecord:
@@ -137,7 +137,7 @@ class MotionSource(ABC):
             "performer_id": "",
             "genre": "",
             "source": self.name,
-            "licence": self.licence,
+            "license": self.license,
             "motion_path": path,
             "aligned": values.get("audio_path") is not None,
         }

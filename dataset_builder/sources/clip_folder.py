@@ -16,8 +16,8 @@ class ClipFolderSource(MotionSource):
     """A folder with `metadata.csv`; a row that cannot be used is listed with that reason, under its line."""
 
     name = "clip_folder"
-    licence = "as the column `licence` of metadata.csv says"
-    homepage_citation = "the folder's own; the columns `source` and `licence` of metadata.csv name it"
+    license = "as the column `license` of metadata.csv says"
+    homepage_citation = "the folder's own; the columns `source` and `license` of metadata.csv name it"
 
     def records(self) -> Iterator[SourceRecord]:
         """List the clips in the order of the table."""
@@ -35,7 +35,7 @@ class ClipFolderSource(MotionSource):
                 performer_id=clip.performer_id,
                 genre=clip.genre,
                 source=clip.source or self.name,
-                licence=clip.licence,
+                license=clip.license,
                 audio_path=clip.audio_path,
                 bpm=clip.bpm,
                 aligned=clip.aligned,

@@ -74,7 +74,7 @@ class DanceWithMelodySource(MotionSource):
     """
 
     name = "dance_with_melody"
-    licence = "none stated; songs are copyrighted: do not redistribute"
+    license = "none stated; songs are copyrighted: do not redistribute"
     homepage_citation = (
         "Tang, Jia and Mao, Dance with Melody: An LSTM-autoencoder Approach to Music-oriented Dance Synthesis, ACM "
         "Multimedia 2018. github.com/Music-to-dance-motion-synthesis/dataset"
@@ -206,7 +206,7 @@ def read_points(path: Path) -> np.ndarray:
         if center.shape != (len(points), 3):
             raise ValueError(f"{path}: `center` must have shape ({len(points)}, 3), got {center.shape}.")
         middle = points.mean(axis=1)
-        # Points in the world lie about the centre, relative ones about the origin.
+        # Points in the world lie about the center, relative ones about the origin.
         if np.median(np.linalg.norm(middle, axis=-1)) < np.median(np.linalg.norm(middle - center, axis=-1)):
             points = points + center[:, None]
     return points

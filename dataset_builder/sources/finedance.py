@@ -32,7 +32,7 @@ class FineDanceSource(MotionSource):
     """FineDance; see the module for its layout."""
 
     name = "finedance"
-    licence = "FineDance terms: research only, no commercial use; songs belong to their owners"
+    license = "FineDance terms: research only, no commercial use; songs belong to their owners"
     homepage_citation = (
         "Li et al., FineDance: A Fine-grained Choreography Dataset for 3D Full Body Dance Generation, ICCV 2023. "
         "github.com/li-ronghui/FineDance"

@@ -4,7 +4,7 @@ Layout, inside `InfiniteDanceData`:
 
 ```
 dance/infinitedance_smplx_smooth/<clip>.pkl                       joblib: body_pose, global_orient, transl; 30 Hz
-dance/alldata_new_joint_vecs264_ft_balanced/<clip>.npy            (frames, 264), not normalised; 30 Hz
+dance/alldata_new_joint_vecs264_ft_balanced/<clip>.npy            (frames, 264), not normalized; 30 Hz
 styles/all_style_map.json                                         clip to style
 ```
 
@@ -56,9 +56,9 @@ class InfiniteDanceSource(MotionSource):
     """
 
     name = "infinitedance"
-    licence = "InfiniteDance terms: no commercial use; dances and songs are of third parties"
+    license = "InfiniteDance terms: no commercial use; dances and songs are of third parties"
     homepage_citation = (
-        "InfiniteDance: Scalable 3D Dance Generation Towards in-the-wild Generalization, ECCV 2026, arXiv 2603.13375. "
+        "InfiniteDance: Scalable 3D Dance Generation Toward in-the-wild Generalization, ECCV 2026, arXiv 2603.13375. "
         "github.com/MotrixLab/InfiniteDance"
     )
 

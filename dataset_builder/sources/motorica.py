@@ -43,7 +43,7 @@ class MotoricaSource(MotionSource):
     """Motorica Dance; see the module for its layout."""
 
     name = "motorica"
-    licence = "Motorica Dance Dataset terms: research only, no commercial use, no redistribution"
+    license = "Motorica Dance Dataset terms: research only, no commercial use, no redistribution"
     homepage_citation = (
         "Alexanderson et al., Listen, Denoise, Action! Audio-Driven Motion Synthesis with Diffusion Models, SIGGRAPH "
         "2023; Valle-Perez et al., Transflower, SIGGRAPH Asia 2021. "

@@ -41,7 +41,7 @@ class PopDanceSetSource(MotionSource):
     """
 
     name = "popdanceset"
-    licence = "PopDanceSet terms: research only, no commercial use; songs and videos belong to their owners"
+    license = "PopDanceSet terms: research only, no commercial use; songs and videos belong to their owners"
     homepage_citation = (
         "Luo et al., POPDG: Popular 3D Dance Generation with PopDanceSet, CVPR 2024. github.com/Luke-Luo1/POPDG"
     )

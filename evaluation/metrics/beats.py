@@ -193,13 +193,13 @@ def dance_tempo_bpm(speed: np.ndarray, frame_rate: float) -> float:
             f"`speed` must have shape (frames,) and last at least {2 * 60 / slowest:.0f} s, got {speed.shape} at "
             f"{frame_rate:g} Hz."
         )
-    centred = (speed - speed.mean()) * np.hanning(len(speed))
-    if np.allclose(centred, 0, atol=1e-9):
+    centered = (speed - speed.mean()) * np.hanning(len(speed))
+    if np.allclose(centered, 0, atol=1e-9):
         return float("nan")
     num_steps = int(np.log2(fastest / slowest) * TEMPO_STEPS_PER_OCTAVE)
     tempos = slowest * 2 ** (np.arange(num_steps + 1) / TEMPO_STEPS_PER_OCTAVE)
     times = np.arange(len(speed)) / frame_rate
-    power = np.abs(np.exp(-2j * np.pi * np.outer(tempos / 60, times)) @ centred)
+    power = np.abs(np.exp(-2j * np.pi * np.outer(tempos / 60, times)) @ centered)
     return float(tempos[power.argmax()])
 
 

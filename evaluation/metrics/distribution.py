@@ -44,14 +44,14 @@ def normalize_by_reference(generated: np.ndarray, reference: np.ndarray) -> tupl
 def frechet_distance(features: np.ndarray, other_features: np.ndarray) -> float:
     """Return the Fréchet distance of the Gaussians of two sets: `|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))`.
 
-    With `S = R^T R` from a QR decomposition of the centred clips, the last trace is the sum of the singular values of
+    With `S = R^T R` from a QR decomposition of the centered clips, the last trace is the sum of the singular values of
     `R R'^T`. It is real and exact for singular covariances (fewer clips than features, constant features) as well: no
     matrix square root, no imaginary part to drop, nothing added to the diagonal. A result that rounding brought below
     0 is 0. This number alone says little: see `measure_frechet`.
 
     Args:
-        features: `(clips >= 2, features)`, normalised.
-        other_features: `(clips >= 2, features)`, normalised in the same way.
+        features: `(clips >= 2, features)`, normalized.
+        other_features: `(clips >= 2, features)`, normalized in the same way.
     """
     _check_features(features, "features")
     _check_features(other_features, "other_features")
@@ -66,7 +66,7 @@ def mean_pairwise_distance(features: np.ndarray) -> float:
     """Return the mean Euclidean distance over all pairs of clips: Div_k, Div_m. More is not better: compare with real.
 
     Args:
-        features: `(clips >= 2, features)`, normalised.
+        features: `(clips >= 2, features)`, normalized.
     """
     _check_features(features, "features")
     return float(pdist(features).mean())
@@ -99,7 +99,7 @@ def frechet_floor(
     Sample and rest share no clip and no group.
 
     Args:
-        reference: `(clips, features)`, normalised once as a whole.
+        reference: `(clips, features)`, normalized once as a whole.
         sample_size: Clips in the sample, at least 2: the number of generated clips.
         num_splits: Random splits.
         seed: Of the splits.
@@ -141,8 +141,8 @@ def bootstrap_frechet_interval(
     both sets lack in size stays in it, as it does in the floor at the same sizes.
 
     Args:
-        generated: `(clips >= 2, features)`, normalised.
-        reference: `(clips >= 2, features)`, normalised.
+        generated: `(clips >= 2, features)`, normalized.
+        reference: `(clips >= 2, features)`, normalized.
         num_resamples: Resamples.
         seed: Of the resamples.
         generated_groups: One label for each generated clip.
@@ -220,7 +220,7 @@ def measure_frechet(
     num_resamples: int = 200,
     seed: int = 0,
 ) -> FrechetResult:
-    """Normalise by the reference, measure the Fréchet distance, and add its floor, interval and warnings.
+    """Normalize by the reference, measure the Fréchet distance, and add its floor, interval and warnings.
 
     The floor needs the reference split: at N generated and M real clips it is measured with n = min(N, M / 2) clips
     against M - n; with groups, both are smaller by up to the largest group. Generated clips are measured at the same

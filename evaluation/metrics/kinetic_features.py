@@ -116,7 +116,7 @@ def _windowed_means(values: np.ndarray, num_windows: int) -> np.ndarray:
     start = PUBLISHED_WINDOW_FRAMES + 1
     np.cumsum(values, axis=0, out=sums[start : start + num_values])
     sums[start + num_values :] = sums[start + num_values - 1]
-    centres = np.arange(num_windows)
-    first = np.maximum(centres - PUBLISHED_WINDOW_FRAMES, 0)
-    end = np.minimum(centres + PUBLISHED_WINDOW_FRAMES + 1, num_values)
+    centers = np.arange(num_windows)
+    first = np.maximum(centers - PUBLISHED_WINDOW_FRAMES, 0)
+    end = np.minimum(centers + PUBLISHED_WINDOW_FRAMES + 1, num_values)
     return (sums[width:] - sums[:-width]) / (end - first)[:, None, None]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-NEIGHBOURHOOD = (0.05, 0.30)
+NEIGHBORHOOD = (0.05, 0.30)
 """Nearest and farthest frequency that a pulse is compared with, as shares of its own."""
 MIN_CYCLES = 8
 SMOOTHING_SECONDS = 0.1
@@ -67,7 +67,7 @@ def pulse_lock(speed: np.ndarray, beat_phase: np.ndarray, cycles_per_beat: float
             moves faster or slower at any time.
     """
     _check_curve(speed, beat_phase, cycles_per_beat)
-    offsets = np.linspace(*NEIGHBOURHOOD, 51)
+    offsets = np.linspace(*NEIGHBORHOOD, 51)
     around = cycles_per_beat * np.concatenate([1 - offsets, 1 + offsets])
     power = np.abs(_spectrum(speed, beat_phase, np.concatenate([[cycles_per_beat], around]))) ** 2
     return float(power[0] / power[1:].mean())
@@ -192,11 +192,11 @@ def _check_curve(speed: np.ndarray, beat_phase: np.ndarray, cycles_per_beat: flo
 def _spectrum(speed: np.ndarray, beat_phase: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     """Integrate `speed * exp(-2 pi i f phase)` over the beats at each frequency, in cycles per beat.
 
-    No window: the nearest neighbours are already one main lobe away after 20 cycles.
+    No window: the nearest neighbors are already one main lobe away after 20 cycles.
     """
     beats_per_frame = np.gradient(beat_phase)
-    centred = speed - (speed * beats_per_frame).sum() / beats_per_frame.sum()
-    return np.exp(-2j * np.pi * np.outer(frequencies, beat_phase)) @ (centred * beats_per_frame)
+    centered = speed - (speed * beats_per_frame).sum() / beats_per_frame.sum()
+    return np.exp(-2j * np.pi * np.outer(frequencies, beat_phase)) @ (centered * beats_per_frame)
 
 
 def _beats_inside(joint_positions: np.ndarray, frame_rate: float, beat_times: np.ndarray) -> np.ndarray:

@@ -52,15 +52,15 @@ def fit_similarity(source: np.ndarray, target: np.ndarray, with_scale: bool = Tr
         For each element of the batch, what to `apply` to `source`.
     """
     source_mean, target_mean = source.mean(axis=-2), target.mean(axis=-2)
-    centred = source - source_mean[..., None, :]
-    covariance = np.swapaxes(target - target_mean[..., None, :], -1, -2) @ centred
+    centered = source - source_mean[..., None, :]
+    covariance = np.swapaxes(target - target_mean[..., None, :], -1, -2) @ centered
     left, strengths, right = np.linalg.svd(covariance)
     signs = np.ones_like(strengths)
     signs[..., 2] = np.where(np.linalg.det(left @ right) < 0, -1.0, 1.0)
     rotation = (left * signs[..., None, :]) @ right
     scale = np.ones(strengths.shape[:-1])
     if with_scale:
-        spread = (centred**2).sum(axis=(-2, -1))
+        spread = (centered**2).sum(axis=(-2, -1))
         scale = np.divide((strengths * signs).sum(axis=-1), spread, out=scale, where=spread > 0)
     translation = target_mean - scale[..., None] * (rotation @ source_mean[..., None])[..., 0]
     return Similarity(scale, rotation, translation)
@@ -240,7 +240,7 @@ def _check_rotations(rotations: np.ndarray) -> None:
         raise ValueError(f"Rotations must be matrices of shape (..., 3, 3), got {rotations.shape}.")
     products = rotations @ np.swapaxes(rotations, -1, -2)
     if not (np.abs(products - np.eye(3)).max() < 1e-3 and (np.linalg.det(rotations) > 0).all()):
-        raise ValueError("Rotations must be proper rotation matrices; normalise them, e.g. from 6D or quaternions.")
+        raise ValueError("Rotations must be proper rotation matrices; normalize them, e.g. from 6D or quaternions.")
 
 
 def _mean_distance_mm(predicted: np.ndarray, true: np.ndarray) -> float:

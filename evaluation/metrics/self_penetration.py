@@ -37,7 +37,7 @@ CORE_FACTOR = 0.8
 _TRUNK, _HEAD, _LEFT_THIGH, _RIGHT_THIGH, _LEFT_SHANK, _RIGHT_SHANK, _LEFT_ARM, _RIGHT_ARM, _LEFT_FORE, _RIGHT_FORE = (
     range(len(PARTS))
 )
-NEIGHBOURS: frozenset[tuple[int, int]] = frozenset(
+NEIGHBORS: frozenset[tuple[int, int]] = frozenset(
     {
         (_LEFT_THIGH, _RIGHT_THIGH),
         (_HEAD, _LEFT_ARM),
@@ -60,7 +60,7 @@ class BodyCapsules:
         starts: `(capsules,)` int, joint at which each begins.
         ends: `(capsules,)` int, joint at which each ends.
         radii: `(capsules,)`, metres.
-        pairs: `(pairs, 2)` int, capsules that must not overlap; neighbours, which always do, are left out.
+        pairs: `(pairs, 2)` int, capsules that must not overlap; neighbors, which always do, are left out.
 
     Raises:
         ValueError: If shapes disagree, a radius is not positive, or a pair names no capsule.
@@ -112,7 +112,7 @@ def body_capsules(
         radius_factor: Share of the radii in `PARTS`; 1 for the whole volume of the body.
 
     Returns:
-        Ten capsules, and all pairs of them but the neighbours.
+        Ten capsules, and all pairs of them but the neighbors.
 
     Raises:
         ValueError: If `joint_index` lacks a joint, or the legs have no length.
@@ -125,7 +125,7 @@ def body_capsules(
     ends = np.array([joint_index[last] for _, last, _ in PARTS])
     lengths = np.median(np.linalg.norm(joint_positions[:, starts] - joint_positions[:, ends], axis=-1), axis=0)
     leg_length = lengths[[_LEFT_THIGH, _LEFT_SHANK, _RIGHT_THIGH, _RIGHT_SHANK]].sum() / 2
-    pairs = [pair for pair in combinations(range(len(PARTS)), 2) if pair not in NEIGHBOURS]
+    pairs = [pair for pair in combinations(range(len(PARTS)), 2) if pair not in NEIGHBORS]
     radii = radius_factor * leg_length * np.array([radius for _, _, radius in PARTS])
     return BodyCapsules(starts, ends, radii, np.array(pairs))
 
@@ -133,7 +133,7 @@ def body_capsules(
 def self_penetration(
     joint_positions: np.ndarray, capsules: BodyCapsules, tolerance_metres: float = TOLERANCE_METRES
 ) -> SelfPenetration:
-    """Measure how often and how deep parts of a body overlap that are not neighbours.
+    """Measure how often and how deep parts of a body overlap that are not neighbors.
 
     The paper's penetration rate (Table 2) has no definition in print; this one is ours. Real dances are not at 0: at
     the default radii, the captured dances of Dance with Melody overlap in 0.9 % of their frames and Motorica's in

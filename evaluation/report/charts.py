@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: no script, no file, colours from the page's style so that they follow light and dark.
+"""Small charts as inline SVG: no script, no file, colors from the page's style so that they follow light and dark.
 
 Charts are 360 units wide, about the width of a phone, so that their text is never smaller than that of the page.
 """

@@ -27,7 +27,7 @@ TEMPO_GROUPS = ((0.0, 90.0, "under 90 bpm"), (90.0, 120.0, "90 to 120 bpm"), (12
 MIN_CERTAIN_SONGS = 10
 MAX_NEAREST = 20
 """Dances that are listed with the training dance that is most like them."""
-JUDGEMENTS = {
+JUDGMENTS = {
     ("higher", "above"): "above: better",
     ("higher", "below"): "below: worse",
     ("lower", "above"): "above: worse",
@@ -37,7 +37,7 @@ JUDGEMENTS = {
 }
 
 
-def summarise(values: Sequence[float], units: Sequence[str]) -> dict[str, float | int]:
+def summarize(values: Sequence[float], units: Sequence[str]) -> dict[str, float | int]:
     """Average a metric over independent units, with a bootstrap interval.
 
     Args:
@@ -75,7 +75,7 @@ def judge(row: dict[str, Any]) -> str:
     Args:
         row: From `metric_summaries`.
     """
-    return JUDGEMENTS.get((row["better"], row["comparison"]), row["comparison"])
+    return JUDGMENTS.get((row["better"], row["comparison"]), row["comparison"])
 
 
 def tempo_group(bpm: float) -> str:
@@ -86,7 +86,7 @@ def tempo_group(bpm: float) -> str:
 def group_summaries(
     dances: Sequence[dict[str, Any]], key: str, metrics: Sequence[str] = GROUPED_METRICS
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Summarise dances by genre or tempo.
+    """Summarize dances by genre or tempo.
 
     Args:
         dances: Each with `set` (`"generated"` or `"reference"`), `unit`, `values`, and a text under `key`.
@@ -102,7 +102,7 @@ def group_summaries(
     return {
         group: {
             metric: {
-                name: summarise(*_columns(dances, metric, lambda dance: dance["set"] == name and dance[key] == group))  # noqa: B023
+                name: summarize(*_columns(dances, metric, lambda dance: dance["set"] == name and dance[key] == group))  # noqa: B023
                 for name in ("generated", "reference")
             }
             for metric in metrics
@@ -117,7 +117,7 @@ def _columns(dances: Sequence[dict[str, Any]], metric: str, keep: Any) -> tuple[
 
 
 def metric_summaries(dances: Sequence[dict[str, Any]], metrics: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
-    """Summarise every metric over the generated and over the reference dances.
+    """Summarize every metric over the generated and over the reference dances.
 
     Args:
         dances: As in `group_summaries`.
@@ -129,7 +129,7 @@ def metric_summaries(dances: Sequence[dict[str, Any]], metrics: Sequence[dict[st
     rows = []
     for metric in metrics:
         both = {
-            name: summarise(*_columns(dances, metric["key"], lambda dance: dance["set"] == name))  # noqa: B023
+            name: summarize(*_columns(dances, metric["key"], lambda dance: dance["set"] == name))  # noqa: B023
             for name in ("generated", "reference")
         }
         if both["generated"]["num"] or both["reference"]["num"]:

@@ -96,7 +96,7 @@ def split_bands(
 
 
 class CadenceExpert(nn.Module):
-    """Linear, multi-head attention, Mamba (paper section 3.3), as pre-normalised residual blocks.
+    """Linear, multi-head attention, Mamba (paper section 3.3), as pre-normalized residual blocks.
 
     Attention reaches `expert_attention_tokens` back and `lookahead_tokens` ahead, with a learned bias for each
     distance; Mamba is causal. So a token hears at most `lookahead_tokens` beyond itself.
@@ -199,7 +199,7 @@ class CadenceMoE(nn.Module):
             frame_mask: `(batch, frames)`, True = real frame.
             music_mask: `(batch,)`, False = as if there were no music.
             genre_ids: `(batch,)`; `num_genres` = any.
-            references: Averaged references, not normalised, `(batch, frames, motion_feature_size)`, or none.
+            references: Averaged references, not normalized, `(batch, frames, motion_feature_size)`, or none.
             references_present: `(batch,)`, False = as if there were none.
 
         Returns:

@@ -47,7 +47,7 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         frames_per_token (`int`): Frames that one motion token spans.
         genres (`list[str]`): Names of the genres; the index is the genre's id, and `num_genres` stands for "any".
         genre_embedding_size (`int`): Size of the genre embedding (paper: 256).
-        num_quantizers (`int`): Levels of the residual quantiser.
+        num_quantizers (`int`): Levels of the residual quantizer.
         codebook_size (`int`): Codes of one level.
         codebook_dim (`int`): Size of one codebook vector.
         expert_hidden_size (`int`): Width of every Cadence-MoE expert (paper: the backbone's width).

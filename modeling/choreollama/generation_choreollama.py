@@ -44,7 +44,7 @@ class ConditionGuidanceLogitsProcessor(LogitsProcessor):
 
 
 class CodeSlotLogitsProcessor(LogitsProcessor):
-    """Allow only codes of the level whose turn it is, and normalise over them.
+    """Allow only codes of the level whose turn it is, and normalize over them.
 
     Beam search compares sums of log probabilities, so what other levels would have had must not count.
 

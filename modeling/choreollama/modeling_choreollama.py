@@ -64,7 +64,7 @@ class ChoreoLlamaOutput(ModelOutput):
 
 
 class ChoreoLlamaPreTrainedModel(PreTrainedModel):
-    """Base of the ChoreoLLaMA models: configuration, initialisation, capabilities."""
+    """Base of the ChoreoLLaMA models: configuration, initialization, capabilities."""
 
     config: ChoreoLlamaConfig
     base_model_prefix = "model"
@@ -157,7 +157,7 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
 
     @torch.no_grad()
     def set_reference_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Store the statistics by which references are normalised inside the model.
+        """Store the statistics by which references are normalized inside the model.
 
         Args:
             mean: `(motion_feature_size,)`.
@@ -241,7 +241,7 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
             frame_mask: `(batch, frames)` bool, True = real frame; all, if not given.
             genre_ids: `(batch,)`; `num_genres` = any genre; any, if not given.
             reference_features: Motion features of retrieved dances on the song's time axis, best match first, not
-                normalised, `(batch, num_references, frames, motion_feature_size)`.
+                normalized, `(batch, num_references, frames, motion_feature_size)`.
             reference_mask: `(batch, num_references)` bool, True = present; all, if not given.
             music_mask: `(batch,)` bool, False = as if there were no music; all True, if not given.
             split: Encode a long song in stretches; off in training, where the caller cuts the window itself.

@@ -77,7 +77,7 @@ def frdm_losses(
         config: Of the model.
         feature_mean: By which features are normalized, `(269,)`.
         feature_std: Likewise.
-        clean_sample: The estimate, `(batch, frames, num_restored_channels)`, normalised.
+        clean_sample: The estimate, `(batch, frames, num_restored_channels)`, normalized.
         contact_logits: `(batch, frames, 4)`.
         labels: Clean features, `(batch, frames, 269)`.
         frame_mask: `(batch, frames)`, True = real frame.

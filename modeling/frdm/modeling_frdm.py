@@ -31,7 +31,7 @@ class FrdmOutput(ModelOutput):
         loss_terms (`dict[str, torch.FloatTensor]`):
             The losses of `losses_frdm`, unweighted.
         clean_sample (`torch.FloatTensor` of shape `(batch, frames, num_restored_channels)`):
-            The estimate of x0, normalised.
+            The estimate of x0, normalized.
         contact_logits (`torch.FloatTensor` of shape `(batch, frames, 4)`):
             Of left ankle, right ankle, left foot, right foot on the floor.
     """
@@ -43,7 +43,7 @@ class FrdmOutput(ModelOutput):
 
 
 class FrdmLayer(nn.Module):
-    """Attention and feed-forward, pre-normalised, modulated by the timestep (adaLN).
+    """Attention and feed-forward, pre-normalized, modulated by the timestep (adaLN).
 
     A quarter of the channels is first shifted by a frame, half of these forwards and half backwards: a convolution in
     time at no cost, which tells the attention about velocities.
@@ -95,7 +95,7 @@ class FrdmModel(PreTrainedModel):
     rest of the body. Beyond the paper, a window may also come with its observed legs; then the model corrects what was
     observed, and one network serves both samplers. It also says which parts of the feet touch the floor.
 
-    Features are those of `motion_to_features`, not normalised; mean and standard deviation are part of the model.
+    Features are those of `motion_to_features`, not normalized; mean and standard deviation are part of the model.
     """
 
     config_class = FrdmConfig
@@ -143,7 +143,7 @@ class FrdmModel(PreTrainedModel):
 
     @torch.no_grad()
     def set_feature_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Store mean and standard deviation, each `(269,)`, by which features are normalised inside.
+        """Store mean and standard deviation, each `(269,)`, by which features are normalized inside.
 
         Raises:
             ValueError: If a shape is wrong or `std` is not positive.
@@ -157,12 +157,12 @@ class FrdmModel(PreTrainedModel):
         self.feature_std.copy_(std)
 
     def normalized_legs(self, features: torch.Tensor) -> torch.Tensor:
-        """Pick the restored channels of `(..., 269)` features and normalise them."""
+        """Pick the restored channels of `(..., 269)` features and normalize them."""
         channels = self.config.restored_channels
         return (features[..., channels] - self.feature_mean[channels]) / self.feature_std[channels]
 
     def merge(self, features: torch.Tensor, clean_sample: torch.Tensor) -> torch.Tensor:
-        """Return `(..., 269)` features whose restored channels are those of a normalised sample."""
+        """Return `(..., 269)` features whose restored channels are those of a normalized sample."""
         channels = self.config.restored_channels
         merged = features.clone()
         merged[..., channels] = clean_sample * self.feature_std[channels] + self.feature_mean[channels]
@@ -180,9 +180,9 @@ class FrdmModel(PreTrainedModel):
         """Estimate the clean legs.
 
         Args:
-            noisy_sample: x_t, `(batch, frames, num_restored_channels)`, normalised.
+            noisy_sample: x_t, `(batch, frames, num_restored_channels)`, normalized.
             timesteps: t, `(batch,)`.
-            context_features: `(batch, frames, 269)`, not normalised: the rest of the body, and, in rows that are
+            context_features: `(batch, frames, 269)`, not normalized: the rest of the body, and, in rows that are
                 `observed`, legs and root as they were captured.
             observed: `(batch,)` bool; False is the paper's model, which never sees the captured legs.
             frame_mask: `(batch, frames)`, True = real frame; all by default.

@@ -63,7 +63,7 @@ class MusicDanceAttention(nn.Module):
 
 
 class MusicDanceLayer(nn.Module):
-    """Convolution over time, efficient attention and feed-forward, each pre-normalised and added to its input.
+    """Convolution over time, efficient attention and feed-forward, each pre-normalized and added to its input.
 
     The convolution of single channels is ours: it lets a layer see rhythm before the attention sums over time.
     """
@@ -131,7 +131,7 @@ class MusicDanceTower(nn.Module):
 class MusicDanceEncoder(PreTrainedModel):
     """Two CLIP-like towers for music and dance, trained with InfoNCE (paper section "MD-Retrieval"; DESIGN section 6).
 
-    The features are those of `MusicFeatureExtractor` and `motion_to_features`, not normalised: mean and standard
+    The features are those of `MusicFeatureExtractor` and `motion_to_features`, not normalized: mean and standard
     deviation of the motion are part of the model ([`~MusicDanceEncoder.set_feature_statistics`]).
     """
 
@@ -169,7 +169,7 @@ class MusicDanceEncoder(PreTrainedModel):
 
     @torch.no_grad()
     def set_feature_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Store mean and standard deviation, each `(motion_feature_size,)`, by which motion is normalised inside.
+        """Store mean and standard deviation, each `(motion_feature_size,)`, by which motion is normalized inside.
 
         Raises:
             ValueError: If a shape is wrong or `std` is not positive.
@@ -203,7 +203,7 @@ class MusicDanceEncoder(PreTrainedModel):
         """Encode windows of dance.
 
         Args:
-            motion_features: `(batch, frames, motion_feature_size)` at `config.frame_rate`, not normalised, one window
+            motion_features: `(batch, frames, motion_feature_size)` at `config.frame_rate`, not normalized, one window
                 at most.
             frame_mask: `(batch, frames)`, True = real frame; all by default.
 

@@ -13,7 +13,7 @@ from ..kinematics import forward_kinematics
 from ..rotations import shortest_rotation
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
 
-"""Written by `training/release/make_body_mesh.py`; its source and licence stand in BODY_MESH.md beside it."""
+"""Written by `training/release/make_body_mesh.py`; its source and license stand in BODY_MESH.md beside it."""
 BODY_MESH_NOTE = "Body: base mesh of the MakeHuman project, CC0 1.0"
 INFLUENCES = 4
 """Joints that move one vertex at most."""
@@ -22,7 +22,7 @@ VERTEX_UNIT_METRES = 1e-4
 WEIGHT_UNIT = 255
 """The weights of a vertex in the file sum to this."""
 
-# The child towards which the bone of a joint with several children points. Joints without children take over the turn
+# The child toward which the bone of a joint with several children points. Joints without children take over the turn
 # of their parent.
 _BONE_ENDS = {"pelvis": "spine1", "spine3": "neck"}
 _CAPSULE_RADII = {
@@ -54,7 +54,7 @@ class BodyMesh:
         triangles: `(triangles, 3)` indices, counter-clockwise from outside.
         joints: `(vertices, 4)`, the joints that move a vertex.
         weights: `(vertices, 4)`, by how much; each row sums to 1.
-        note: Where the mesh comes from and its licence.
+        note: Where the mesh comes from and its license.
     """
 
     vertices: np.ndarray
@@ -181,8 +181,8 @@ def _capsule(start: np.ndarray, end: np.ndarray, radius: float) -> tuple[np.ndar
         ],
         axis=-1,
     )
-    centres = np.where((latitudes < 0)[:, None], start, end)
-    vertices = (centres[:, None] + radius * rings @ turn.T).reshape(-1, 3)
+    centers = np.where((latitudes < 0)[:, None], start, end)
+    vertices = (centers[:, None] + radius * rings @ turn.T).reshape(-1, 3)
     ring, side = np.meshgrid(np.arange(len(latitudes) - 1), np.arange(_CAPSULE_SIDES), indexing="ij")
     corner, right = ring * _CAPSULE_SIDES + side, ring * _CAPSULE_SIDES + (side + 1) % _CAPSULE_SIDES
     above, above_right = corner + _CAPSULE_SIDES, right + _CAPSULE_SIDES

@@ -16,7 +16,7 @@ from ..kinematics import forward_kinematics
 from ..motion import Motion
 from ..skeleton import CONTACT_JOINTS, JOINT_INDEX, neutral_skeleton
 
-# Colours are blue, green, red, as OpenCV wants them.
+# Colors are blue, green, red, as OpenCV wants them.
 _TINTS = {
     "left": (232, 184, 72),
     "right": (84, 132, 245),
@@ -34,7 +34,7 @@ _CAMERA_SMOOTHING_SECONDS = 0.7
 _MARGIN = 0.88  # of the half picture that the body may fill
 _FOCUS_HEIGHT_METRES = 0.95
 _NEAREST_METRES = 2.5
-_LIGHT = np.array([-0.45, -0.8, -0.4]) / np.linalg.norm([-0.45, -0.8, -0.4])  # towards it: right, down, away
+_LIGHT = np.array([-0.45, -0.8, -0.4]) / np.linalg.norm([-0.45, -0.8, -0.4])  # toward it: right, down, away
 
 _NUM_SHADES = 8
 _PIXELS_PER_SHADE = 3
@@ -125,7 +125,7 @@ class Scene:
     """A clip seen by a camera: everything that is drawn, projected once for all frames.
 
     Args:
-        centres: `(frames, balls, 2)`, pixels.
+        centers: `(frames, balls, 2)`, pixels.
         depths: `(frames, balls)`, metres from the camera.
         radii: `(frames, balls)`, pixels.
         heights: `(frames, balls)`, metres above the floor.
@@ -140,7 +140,7 @@ class Scene:
         distance: Metres from the camera to the point it looks at.
     """
 
-    centres: np.ndarray
+    centers: np.ndarray
     depths: np.ndarray
     radii: np.ndarray
     heights: np.ndarray
@@ -206,7 +206,7 @@ def build_scene(motion: Motion, size: tuple[int, int]) -> Scene:
     floor_points = points * np.array([1.0, 0.0, 1.0])
     contacts = np.zeros((motion.num_frames, 4)) if motion.foot_contacts is None else motion.foot_contacts.astype(float)
     return Scene(
-        centres=focal * seen[..., :2] / depths[..., None] + np.array(size) / 2,
+        centers=focal * seen[..., :2] / depths[..., None] + np.array(size) / 2,
         depths=depths,
         radii=focal * ball_radii / depths,
         heights=points[..., 1],
@@ -255,15 +255,15 @@ class Painter:
         rays = np.stack([columns, rows, np.full_like(columns, self.scene.focal)], axis=-1) @ self.scene.view
         below = rays[..., 1] < -1e-6
         reach = np.where(below, -camera[1] / np.where(below, rays[..., 1], -1), 1e6)
-        centre = camera + self.scene.distance * self.scene.view[2]
-        away = np.hypot(*(camera + reach[..., None] * rays - centre)[..., [0, 2]].transpose(2, 0, 1))
+        center = camera + self.scene.distance * self.scene.view[2]
+        away = np.hypot(*(camera + reach[..., None] * rays - center)[..., [0, 2]].transpose(2, 0, 1))
         light = np.exp(-((away / (0.55 * self.scene.distance)) ** 2))
         fall = np.linspace(0, 1, height)[:, None, None]
         backdrop = (1 - fall) * np.array(_BACKGROUND_TOP) + fall * np.array(_BACKGROUND_BOTTOM)
-        colour = backdrop + light[..., None] * (np.array(_FLOOR_LIGHT) - backdrop)
+        color = backdrop + light[..., None] * (np.array(_FLOOR_LIGHT) - backdrop)
         # Noise of one step hides the bands of dark gradients in 8 bits.
         noise = np.random.default_rng(0).random((height, width, 1))
-        self.background = (colour + noise).astype(np.uint8)
+        self.background = (color + noise).astype(np.uint8)
         self.grid_mask = (255 * np.exp(-((away / (0.7 * self.scene.distance)) ** 2))).astype(np.uint8)
         visible = np.flatnonzero(self.grid_mask.max(axis=1) > 2)
         self.floor_rows = slice(int(visible[0]), height) if len(visible) else slice(height - 1, height)
@@ -282,13 +282,13 @@ class Painter:
         import cv2
 
         scene, camera = self.scene, self.scene.cameras[frame]
-        centre = camera + scene.distance * scene.view[2]
+        center = camera + scene.distance * scene.view[2]
         steps = np.arange(-_GRID_REACH_METRES, _GRID_REACH_METRES + 1e-6, _GRID_METRES)
         pairs = []
         for across, along in ((0, 2), (2, 0)):
             ends = np.zeros((len(steps), 2, 3))
-            ends[:, :, across] = (np.round(centre[across] / _GRID_METRES) * _GRID_METRES + steps)[:, None]
-            ends[:, :, along] = centre[along] + np.array([-_GRID_REACH_METRES, _GRID_REACH_METRES])
+            ends[:, :, across] = (np.round(center[across] / _GRID_METRES) * _GRID_METRES + steps)[:, None]
+            ends[:, :, along] = center[along] + np.array([-_GRID_REACH_METRES, _GRID_REACH_METRES])
             pairs.append(ends)
         lines = _cut_behind(np.concatenate(pairs), camera, scene.view[2])
         pixels, _ = scene.project(lines, camera)
@@ -336,31 +336,31 @@ class Painter:
             planted = [joint for joint, strength in zip(joints, strengths, strict=True) if strength > 0.3]
             if planted:
                 hull = cv2.convexHull(points[planted].reshape(-1, 2))
-                colour = np.array(_TINTS[side]) * (0.3 + 0.6 * strengths.max())
-                cv2.polylines(image, [hull], True, colour.tolist(), 2, cv2.LINE_AA, _SUBPIXEL_BITS)
+                color = np.array(_TINTS[side]) * (0.3 + 0.6 * strengths.max())
+                cv2.polylines(image, [hull], True, color.tolist(), 2, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def _draw_body(self, image: np.ndarray, frame: int) -> None:
-        """Draw the parts from far to near, each as a stack of hulls that grow lighter towards the light."""
+        """Draw the parts from far to near, each as a stack of hulls that grow lighter toward the light."""
         import cv2
 
-        centres, radii, depths = self.scene.centres[frame], self.scene.radii[frame], self.scene.depths[frame]
+        centers, radii, depths = self.scene.centers[frame], self.scene.radii[frame], self.scene.depths[frame]
         part_depths = _mean_of_parts(depths)
         # Far parts fade a little into the dark.
         nearness = np.clip(1.0 - 0.22 * (part_depths - self.scene.distance), 0.7, 1.15)
-        colours = np.clip(self.shades * nearness[:, None, None], 0, 255).tolist()
+        colors = np.clip(self.shades * nearness[:, None, None], 0, 255).tolist()
 
-        middles = _mean_of_parts(centres)[_PART_OF_BALL]
+        middles = _mean_of_parts(centers)[_PART_OF_BALL]
         layers = np.arange(_NUM_SHADES + 1)  # the outline, then the shades
         inner = np.maximum(layers - 1, 0) / _NUM_SHADES  # 0 for the outline and the first shade
         outline = np.where(layers == 0, max(1.0, self.scene.size[1] / 500), 0.0)
         layer_radii = radii * (1 - 0.9 * inner)[:, None] + outline[:, None]
-        layer_centres = centres + (middles - centres) * (0.35 * inner)[:, None, None]
-        layer_centres = layer_centres + (radii * (0.55 * inner)[:, None])[..., None] * _LIGHT[:2]
-        points = _fixed_point(layer_centres[:, :, None] + layer_radii[..., None, None] * self.circle)
+        layer_centers = centers + (middles - centers) * (0.35 * inner)[:, None, None]
+        layer_centers = layer_centers + (radii * (0.55 * inner)[:, None])[..., None] * _LIGHT[:2]
+        points = _fixed_point(layer_centers[:, :, None] + layer_radii[..., None, None] * self.circle)
         for index in np.argsort(-part_depths):
             for layer in self.layers[index]:
                 hull = cv2.convexHull(points[layer, _PART_SLICES[index]].reshape(-1, 2))
-                cv2.fillConvexPoly(image, hull, colours[index][layer], cv2.LINE_AA, _SUBPIXEL_BITS)
+                cv2.fillConvexPoly(image, hull, colors[index][layer], cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def _mean_of_parts(values: np.ndarray) -> np.ndarray:
@@ -370,7 +370,7 @@ def _mean_of_parts(values: np.ndarray) -> np.ndarray:
 
 
 def _shades(tint: tuple[int, int, int]) -> np.ndarray:
-    """Return the colours of outline and shades from the shadow side to the lit side, `(_NUM_SHADES + 1, 3)`."""
+    """Return the colors of outline and shades from the shadow side to the lit side, `(_NUM_SHADES + 1, 3)`."""
     steps = np.linspace(0, 1, _NUM_SHADES)[:, None]
     shades = np.array(tint) * (0.42 + 0.63 * steps) + 22 * steps**3
     return np.concatenate([np.array(tint)[None] * 0.16, shades])

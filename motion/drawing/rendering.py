@@ -20,7 +20,7 @@ from ..motion import FRAME_RATE, Motion
 from .drawing import Painter, build_scene
 
 _AUDIO_RATE = 48_000
-# The fastest preset, with the two tools back that flat colours profit from at little cost: half of the processor time
+# The fastest preset, with the two tools back that flat colors profit from at little cost: half of the processor time
 # of "veryfast" at 47 dB PSNR.
 _ENCODER_OPTIONS = {"preset": "ultrafast", "crf": "24", "x264-params": "cabac=1:deblock=1,1", "threads": "1"}
 _SOUND_PIECE_SECONDS = 0.25

@@ -1,6 +1,6 @@
 """Place root and feet so that they agree best with estimates of places, steps and contacts: linear least squares.
 
-All unknowns of a clip are solved for at once. Each is tied to unknowns of neighbouring frames only, so that the normal
+All unknowns of a clip are solved for at once. Each is tied to unknowns of neighboring frames only, so that the normal
 equations are banded, and time and memory grow linearly with the length of the clip.
 """
 

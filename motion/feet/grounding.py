@@ -75,16 +75,16 @@ def _fit_plane(motion: Motion, contacts: np.ndarray, fits_slope: bool) -> tuple[
     up = np.array([0.0, 1.0, 0.0])
     if len(touches) < _MIN_TOUCHES:
         return up, 0.0
-    centre = touches.mean(axis=0)
-    spread = np.sqrt(np.linalg.eigvalsh(np.cov((touches - centre)[:, [0, 2]].T))[0])
+    center = touches.mean(axis=0)
+    spread = np.sqrt(np.linalg.eigvalsh(np.cov((touches - center)[:, [0, 2]].T))[0])
     if spread < MIN_SPREAD_METRES or not fits_slope:
         return up, float(np.median(touches[:, 1]))
-    slopes = np.linalg.lstsq((touches - centre)[:, [0, 2]], touches[:, 1] - centre[1], rcond=None)[0]
+    slopes = np.linalg.lstsq((touches - center)[:, [0, 2]], touches[:, 1] - center[1], rcond=None)[0]
     normal = np.array([-slopes[0], 1.0, -slopes[1]]) / np.sqrt(1 + slopes @ slopes)
     if np.degrees(np.arccos(normal[1])) > MAX_SLOPE_DEGREES:
         return up, float(np.median(touches[:, 1]))
     turn = shortest_rotation(torch.from_numpy(normal), torch.from_numpy(up)).numpy()
-    return normal, float((turn @ centre)[1])
+    return normal, float((turn @ center)[1])
 
 
 def _turned(motion: Motion, normal: np.ndarray) -> Motion:

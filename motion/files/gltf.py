@@ -17,17 +17,17 @@ from .rig import Rig, export_rig
 
 _COMPONENT_TYPES = {"f4": 5126, "u2": 5123, "u4": 5125, "u1": 5121}
 _VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963
-_BODY_COLOUR = [0.42, 0.52, 0.62, 1.0]
+_BODY_COLOR = [0.42, 0.52, 0.62, 1.0]
 
 
 class _Glb:
     """A glTF document in the making, and its one binary buffer."""
 
     def __init__(self, motion: Motion, body_note: str = "") -> None:
-        licence = copyright_line(motion, body_note)
+        license = copyright_line(motion, body_note)
         self.binary = bytearray()
         self.json: dict[str, Any] = {
-            "asset": {"version": "2.0", "generator": generator_name(), **({"copyright": licence} if licence else {})},
+            "asset": {"version": "2.0", "generator": generator_name(), **({"copyright": license} if license else {})},
             "scene": 0,
             "scenes": [{"nodes": [0], "extras": export_notes(motion)}],
             "nodes": [],
@@ -72,7 +72,7 @@ def write_glb(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
 
     The first nodes are the bones of `export_rig`; unmoved they stand in a T-pose without rotations. They are a skin
     even without a mesh, by which tools know them for bones. Provenance, units, frame rate and the times of beats and
-    bars are `extras` of the scene, the licence stands in `asset.copyright`.
+    bars are `extras` of the scene, the license stands in `asset.copyright`.
 
     Args:
         motion: The dance.
@@ -162,7 +162,7 @@ def _add_body(glb: _Glb, rig: Rig, body: BodyMesh) -> None:
         "WEIGHTS_0": glb.add(weights, "VEC4", target=_VERTEX_BUFFER, normalized=True),
     }
     indices = glb.add(body.triangles.reshape(-1).astype("<u2"), "SCALAR", target=_INDEX_BUFFER)
-    surface = {"baseColorFactor": _BODY_COLOUR, "metallicFactor": 0.0, "roughnessFactor": 0.75}
+    surface = {"baseColorFactor": _BODY_COLOR, "metallicFactor": 0.0, "roughnessFactor": 0.75}
     glb.json["materials"] = [{"name": "body", "pbrMetallicRoughness": surface}]
     glb.json["meshes"] = [
         {"name": "body", "primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}

@@ -12,7 +12,7 @@
 
 A frame rate that is not listed must be given. Of features, only what the published recovery reads is read: root
 velocities, height and joint positions of the 263 and 264 channels (their rotations are not SMPL's and have lost the
-twist). Features must not be normalised. 6D rotations are the first two *rows* of a matrix, as PyTorch3D writes them;
+twist). Features must not be normalized. 6D rotations are the first two *rows* of a matrix, as PyTorch3D writes them;
 that the three last layouts are so is known from their projects' code, not from a written specification.
 """
 
@@ -155,7 +155,7 @@ def joints_from_array(
 
 
 def joints_from_root_and_ric(features: np.ndarray) -> np.ndarray:
-    """Recover joints from HumanML3D's 263 or InfiniteDance's 264 channels, which must not be normalised.
+    """Recover joints from HumanML3D's 263 or InfiniteDance's 264 channels, which must not be normalized.
 
     Both integrate the half-angle of the heading and the floor velocity in the heading frame of the next row, and place
     21 joints relative to the root's floor point. The 264 begin with height and the integrated heading, which is not

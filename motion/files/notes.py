@@ -32,9 +32,9 @@ def export_notes(motion: Motion, *, up_axis: str = "Y", unit: str = "metre") -> 
 
 
 def copyright_line(motion: Motion, body_note: str = "") -> str:
-    """Return licences that the provenance names, of the dance and of its references, and the body's, in one line."""
-    licences = [str(motion.provenance["licence"])] if motion.provenance.get("licence") else []
+    """Return licenses that the provenance names, of the dance and of its references, and the body's, in one line."""
+    licenses = [str(motion.provenance["license"])] if motion.provenance.get("license") else []
     for window in motion.provenance.get("references") or ():
         hits = window.get("hits", ()) if isinstance(window, dict) else ()
-        licences += [f"reference {hit['clip_id']}: {hit['licence']}" for hit in hits if hit.get("licence")]
-    return "; ".join(dict.fromkeys([*licences, *([body_note] if body_note else [])]))
+        licenses += [f"reference {hit['clip_id']}: {hit['license']}" for hit in hits if hit.get("license")]
+    return "; ".join(dict.fromkeys([*licenses, *([body_note] if body_note else [])]))

@@ -46,7 +46,7 @@ def check_body(joint_positions: np.ndarray, path: str | os.PathLike) -> None:
     """Raise `ValueError` unless `(frames, 22, 3)` are joints of an adult in metres.
 
     Legs say the unit in any pose and on any axes; bones that change their length say that the numbers are no joints
-    (angles, velocities, normalised features).
+    (angles, velocities, normalized features).
     """
     bones = np.linalg.norm(joint_positions[:, 1:] - joint_positions[:, list(PARENTS[1:])], axis=-1)
     lengths = np.median(bones, axis=0)
@@ -54,7 +54,7 @@ def check_body(joint_positions: np.ndarray, path: str | os.PathLike) -> None:
     if variation > _MAX_BONE_VARIATION:
         raise ValueError(
             f"{path} does not hold the joints of a body: the lengths of its bones vary by {variation:.0%}. Angles and "
-            "normalised features must be converted first."
+            "normalized features must be converted first."
         )
     joints = [JOINT_INDEX[f"{side}_{name}"] - 1 for side in ("left", "right") for name in ("knee", "ankle")]
     leg = float(lengths[joints].sum() / 2)

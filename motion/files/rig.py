@@ -20,7 +20,7 @@ class Rig:
         names: Of the bones, parents before children.
         parents: Index of each bone's parent, -1 for the first.
         offsets: `(bones, 3)`, metres, from the parent in the rest pose; of the first bone from the origin.
-        rotations: `(frames, bones, 4)`, quaternions wxyz local to the parent, of neighbouring frames the nearer sign.
+        rotations: `(frames, bones, 4)`, quaternions wxyz local to the parent, of neighboring frames the nearer sign.
         paths: Bones that move in their parent: `(frames, 3)` each, metres, in place of the offset.
         first_joint: Index of our pelvis; our other joints follow in our order.
     """

@@ -142,9 +142,9 @@ def _geoms(skeleton: Skeleton, joint: int) -> list[str]:
 def _sole(back: float, front: float, bottom: float, size: float) -> str:
     """Write the box between `back` and `front` (z) over `bottom` (y), half as high as the joint above it."""
     half_height = -bottom / 4
-    centre = np.array([0.0, bottom + half_height, (back + front) / 2])
+    center = np.array([0.0, bottom + half_height, (back + front) / 2])
     half = np.array([_SOLE_HALF_WIDTH * size, half_height, (front - back) / 2])
-    return f'<geom type="box" pos="{_numbers(centre)}" size="{_numbers(half)}"/>'
+    return f'<geom type="box" pos="{_numbers(center)}" size="{_numbers(half)}"/>'
 
 
 def _numbers(values: np.ndarray) -> str:

@@ -1,6 +1,6 @@
 """Let a simulated body imitate a dance: the feet then obey a floor that pushes and rubs (extra `physics`).
 
-No policy is trained: every joint is a spring with damper towards the dance, and the root may be pulled by a bounded
+No policy is trained: every joint is a spring with damper toward the dance, and the root may be pulled by a bounded
 force and torque, without which a dancer who does not plan ahead falls. The paper's pipeline uses PHC here, a trained
 policy whose weights are not ours to give.
 """

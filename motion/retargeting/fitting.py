@@ -145,7 +145,7 @@ def estimate_global_rotations(positions: torch.Tensor, frame_rate: float, rest_o
         collar, shoulder, elbow, wrist = (f"{side}_{part}" for part in ("collar", "shoulder", "elbow", "wrist"))
         result[collar] = swing(collar, shoulder, result["spine3"])
         upper, lower = vector(shoulder, elbow), vector(elbow, wrist)
-        # In the T-pose an elbow bends forward: left +X towards +Z, about -Y; the right one is its mirror image.
+        # In the T-pose an elbow bends forward: left +X toward +Z, about -Y; the right one is its mirror image.
         neutral_axis = swing(shoulder, elbow, result["spine3"])[..., 1]
         axis = _bend_axis(upper, lower, -sign * neutral_axis, frame_rate)
         result[shoulder] = _frame(x=sign * upper, y=-sign * axis, exact="x")
@@ -236,7 +236,7 @@ def _place_root(positions: torch.Tensor, global_rotations: torch.Tensor, offsets
 def _refine(
     positions: torch.Tensor, root_positions: torch.Tensor, rotations: torch.Tensor, offsets: torch.Tensor, steps: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Move root and rotations of the whole clip towards the observed positions by Adam."""
+    """Move root and rotations of the whole clip toward the observed positions by Adam."""
     target, base_root, base_rotations, offsets = (
         value.float() for value in (positions, root_positions, rotations, offsets)
     )

@@ -1,4 +1,4 @@
-"""Synthesised songs."""
+"""Synthesized songs."""
 
 from collections.abc import Callable
 from fractions import Fraction

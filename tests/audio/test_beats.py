@@ -5,7 +5,7 @@ import pytest
 
 from infinitedance.audio.beats import GENRE_TEMPO_RANGES, BeatClock, estimate_beats
 from infinitedance.audio.loading import load_audio
-from infinitedance.dataset_builder.procedural.music import synthesise_music
+from infinitedance.dataset_builder.procedural.music import synthesize_music
 
 RATE = 24000
 
@@ -198,6 +198,6 @@ def test_the_beats_of_a_real_song_meet_its_known_tempo(shared_data_dir, clip):
 
 @pytest.mark.parametrize("genre", ["waltz", "rumba", "cha-cha"])
 def test_a_genre_does_not_hide_a_tempo_that_is_somewhat_beyond_its_range(genre):
-    music = np.concatenate([synthesise_music("rumba", bpm, 20.0, seed=1) for bpm in (90, 120)])
+    music = np.concatenate([synthesize_music("rumba", bpm, 20.0, seed=1) for bpm in (90, 120)])
     clock = estimate_beats(music, 24_000, genre=genre)
     np.testing.assert_allclose(clock.bpm(np.array([5.0, 10.0, 30.0, 35.0])), [90, 90, 120, 120], rtol=0.01)

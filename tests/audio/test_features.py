@@ -92,11 +92,11 @@ def test_log_mel_is_in_twenties_of_decibels_above_a_floor():
 def test_mel_bands_are_triangles_that_share_every_frequency():
     filters = mel_filters(2048, 64, 30.0, 11000.0)
     bins_hz = np.arange(1025) * RATE / 2048
-    centres_hz = bins_hz[filters.argmax(axis=0)]
-    inside = (bins_hz > centres_hz[0]) & (bins_hz < centres_hz[-1])
+    centers_hz = bins_hz[filters.argmax(axis=0)]
+    inside = (bins_hz > centers_hz[0]) & (bins_hz < centers_hz[-1])
     np.testing.assert_allclose(filters[inside].sum(axis=1), 1, atol=1e-5)
     assert (filters[(bins_hz < 30) | (bins_hz > 11000)] == 0).all()
-    low, high = centres_hz[:15], centres_hz[30:]  # evenly spaced under 1 kHz, by a constant ratio above
+    low, high = centers_hz[:15], centers_hz[30:]  # evenly spaced under 1 kHz, by a constant ratio above
     assert np.ptp(np.diff(low)) <= bins_hz[1] + 1e-6
     assert np.ptp(np.diff(np.log(high))) < 0.015
 

@@ -55,4 +55,4 @@ def test_the_model_makes_a_library_of_its_own_dances(model_dir, encoder_dir, tmp
     assert len(pipeline.retriever.dances) == 2 * len(pipeline.genres)
     columns = pipeline.retriever.index.columns
     assert set(columns["genre"].values) == set(pipeline.genres) and set(columns["source"].values) == {"model"}
-    assert "non-commercial" in columns["licence"].values[0]
+    assert "non-commercial" in columns["license"].values[0]

@@ -34,8 +34,8 @@ def folders(tmp_path_factory, write_built):
 @pytest.fixture
 def scale_file(tmp_path):
     names = ("build_seconds", "disk_mb", "load_seconds", "peak_memory_mb")
-    names += tuple(f"search_ms_{name}" for name in ("all", "genre", "rare_licence"))
-    names += tuple(f"recall_{name}" for name in ("all", "genre", "rare_licence"))
+    names += tuple(f"search_ms_{name}" for name in ("all", "genre", "rare_license"))
+    names += tuple(f"recall_{name}" for name in ("all", "genre", "rare_license"))
     names += ("query_ms", "query_genre_ms", "query_diverse_ms")
     rows = [{"windows": 1234, "kind": "IndexFlatIP"} | {name: 0.25 for name in names}]
     (tmp_path / "scale.json").write_text(json.dumps(rows))

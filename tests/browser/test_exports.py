@@ -142,5 +142,5 @@ def test_pictures_show_a_body(dance, call, repository_root, tmp_path):
         png = base64.b64decode(call("picture", tmp_path / "dance.glb", options))
         (folder / f"export_{name}.png").write_bytes(png)
         pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).astype(int)
-        is_body = pixels[..., 0] - pixels[..., 2] > 15  # its colour is bluish
+        is_body = pixels[..., 0] - pixels[..., 2] > 15  # its color is bluish
         assert 0.05 < is_body.mean() < 0.5

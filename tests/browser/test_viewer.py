@@ -133,7 +133,7 @@ def test_a_loop_begins_again_and_without_it_the_dance_stops_at_its_end(open_page
     assert state(driver)["frame"] == SECONDS * 30 - 1
 
 
-def test_buttons_are_labelled_and_the_slider_seeks(open_page):
+def test_buttons_are_labeled_and_the_slider_seeks(open_page):
     driver = open_page()
     buttons = driver.find_element("id", "viewer").shadow_root.find_elements("css selector", "button, input, select")
     assert len(buttons) == 12

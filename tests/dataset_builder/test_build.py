@@ -21,7 +21,7 @@ from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.manifest import read_manifest
-from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 from infinitedance.dataset_builder.quality_gates import Gate, QualityGates
 from infinitedance.dataset_builder.sources.base import SourceRecord
@@ -276,7 +276,7 @@ def test_music_that_begins_within_its_song_is_cut_with_its_beats(tmp_path, click
     """Clicks at 120 bpm from 0: a dance that begins at 1.25 s begins half a beat after one."""
     path = tmp_path / "song.wav"
     soundfile.write(path, clicks, 24_000)
-    motion = synthesise_dance("hip-hop", 96, 3.0, seed=0)
+    motion = synthesize_dance("hip-hop", 96, 3.0, seed=0)
     record = SourceRecord("c", "s", "", "hip-hop", "x", "", path, path, bpm=120.0, aligned=True, start_seconds=1.25)
     music = read_music(record, motion, starts_on_beat=False)
     assert len(music.features) == 90 and len(music.waveform) == 72_000
@@ -298,7 +298,7 @@ def random_records(draw: random.Random) -> list[SourceRecord]:
             performer_id=draw.choice(["", f"dancer{draw.randrange(num_performers)}"]),
             genre=draw.choice(["waltz", "rumba", "krump"]),
             source="set",
-            licence="",
+            license="",
             motion_path=Path("m"),
             audio_path=draw.choice([None, Path("a")]),
             aligned=True,

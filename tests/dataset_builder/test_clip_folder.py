@@ -10,17 +10,17 @@ def test_three_columns_are_enough(write_clip_folder):
     (record,) = read_clip_folder(folder)
     assert (record.clip_id, record.motion_path, record.genre) == ("a", folder / "a.npz", "waltz")
     assert (record.audio_path, record.bpm, record.duration_seconds, record.aligned) == (None, None, None, False)
-    assert (record.source, record.licence, record.song_id) == ("", "", "a")
+    assert (record.source, record.license, record.song_id) == ("", "", "a")
 
 
 def test_every_known_column_is_read(write_clip_folder):
     row = CLIP | {"audio": "songs/x.ogg", "bpm": "90.5", "seconds": "12.5", "aligned": "0", "song_id": "my song"}
     row |= {"performer": "anna"}
-    folder = write_clip_folder([row | {"source": "me", "licence": "CC0", "unknown": "ignored"}])
+    folder = write_clip_folder([row | {"source": "me", "license": "CC0", "unknown": "ignored"}])
     (record,) = read_clip_folder(folder)
     assert record.audio_path == folder / "songs" / "x.ogg"
     assert (record.bpm, record.duration_seconds, record.aligned) == (90.5, 12.5, False)
-    assert (record.song_id, record.source, record.licence) == ("my song", "me", "CC0")
+    assert (record.song_id, record.source, record.license) == ("my song", "me", "CC0")
     assert record.performer_id == "anna"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from infinitedance.dataset_builder.data_card import licence_table, render_data_card, split_table
+from infinitedance.dataset_builder.data_card import license_table, render_data_card, split_table
 from infinitedance.dataset_builder.hours import hours_by_genre, round_to_sum
 from infinitedance.dataset_builder.manifest import BuiltClip
 from infinitedance.dataset_builder.splits import SPLITS
@@ -16,7 +16,7 @@ def make_clip(index: int, **values) -> BuiltClip:
         "song_id": f"set/song{index}",
         "performer_id": "",
         "source": "set",
-        "licence": "CC0-1.0",
+        "license": "CC0-1.0",
         "genre": "waltz",
         "coarse_genre": "Latin",
         "bpm": None,
@@ -45,7 +45,7 @@ def random_clips(seed: int, num_clips: int) -> list[BuiltClip]:
             coarse_genre=genres[genre],
             num_frames=draw.randint(30, 20_000),
             split=draw.choice(SPLITS),
-            licence=draw.choice(["", "CC0-1.0", "research only"]),
+            license=draw.choice(["", "CC0-1.0", "research only"]),
             source=draw.choice(["one", "two"]),
         )
         clips += [clip, make_clip(index, **{**vars(clip), "clip_id": f"{clip.clip_id}_mirror", "is_mirrored": True})]
@@ -72,9 +72,9 @@ def test_the_printed_hours_add_up_and_equal_the_data(seed, num_clips):
             assert abs(value / 10**decimals - frames / 108_000) < 1 / 10**decimals
 
 
-def test_hours_of_the_licences_are_those_of_the_genres():
+def test_hours_of_the_licenses_are_those_of_the_genres():
     clips = random_clips(0, 100)
-    table = licence_table(clips)
+    table = license_table(clips)
     assert table.rows[-1][-1] == hours_by_genre(clips).rows[-1][-1]
     assert sum(row[2] for row in table.rows[:-1]) == table.rows[-1][2] == 100
     assert "not stated" in {row[1].split(":")[0] for row in table.rows}
@@ -117,6 +117,6 @@ def test_the_card_says_how_to_cite_the_sources_that_were_read_and_no_other():
     assert "AMASS" not in card
 
 
-def test_one_licence_is_named_in_the_front_matter():
+def test_one_license_is_named_in_the_front_matter():
     front = yaml.safe_load(render_data_card([make_clip(0)], {}).split("---")[1])
     assert front["license_name"] == "CC0-1.0" and "configs" not in front

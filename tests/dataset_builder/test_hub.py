@@ -147,17 +147,17 @@ def test_another_build_is_not_read_from_the_old_cache(prepared, built, cache_dir
     same = InfiniteDanceBuilder(config_name="codes", data_dir=built, cache_dir=cache_dir)
     assert same.cache_dir == prepared["codes"][0].cache_dir
     lines = (other / "manifest.jsonl").read_text().splitlines()
-    lines[0] = json.dumps({**json.loads(lines[0]), "licence": "CC BY 4.0"}, sort_keys=True)
+    lines[0] = json.dumps({**json.loads(lines[0]), "license": "CC BY 4.0"}, sort_keys=True)
     (other / "manifest.jsonl").write_text("\n".join(lines) + "\n")
     before = InfiniteDanceBuilder(config_name="codes", data_dir=other, cache_dir=cache_dir)
     before.download_and_prepare()
-    assert "CC BY 4.0" in {row["licence"] for part in before.as_dataset().values() for row in part}
+    assert "CC BY 4.0" in {row["license"] for part in before.as_dataset().values() for row in part}
     lines[0] = lines[0].replace("CC BY 4.0", "CC BY 3.0")
     (other / "manifest.jsonl").write_text("\n".join(lines) + "\n")
     after = InfiniteDanceBuilder(config_name="codes", data_dir=other, cache_dir=cache_dir)
     assert after.cache_dir != before.cache_dir
     after.download_and_prepare()
-    assert "CC BY 3.0" in {row["licence"] for part in after.as_dataset().values() for row in part}
+    assert "CC BY 3.0" in {row["license"] for part in after.as_dataset().values() for row in part}
 
 
 def test_motion_and_music_of_a_row_end_together(built, tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from infinitedance.audio.beats import BeatClock
-from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.dataset_builder.quality_gates import (
     Gate,
     QualityGates,
@@ -17,7 +17,7 @@ from infinitedance.dataset_builder.quality_gates import (
 
 @pytest.fixture(scope="module")
 def dance():
-    return synthesise_dance("waltz", 90, 24.0, seed=0)
+    return synthesize_dance("waltz", 90, 24.0, seed=0)
 
 
 def moved(motion, offset):

@@ -329,7 +329,7 @@ def test_nothing_is_left_of_a_report_that_cannot_be_drawn(folders, tmp_path, mon
     ("text", "message"),
     [
         ("song,genre\na,b\n", "must have the column file"),
-        ("file,colour\na,b\n", "must have the column file, and may have song, genre and bpm"),
+        ("file,color\na,b\n", "must have the column file, and may have song, genre and bpm"),
         ("file\na\na.npz\n", "line 3: `file` must be a name that stands once"),
         ("file,bpm\na,fast\n", "line 2: `bpm` must be a positive number, got 'fast'"),
         ("file,bpm\na,0\n", "line 2: `bpm` must be a positive number, got '0'"),

@@ -73,7 +73,7 @@ def test_rotation_conversions_are_inverse_to_each_other():
     torch.testing.assert_close(quaternion_to_matrix(matrix_to_quaternion(matrices)), matrices)
 
 
-def test_positive_yaw_turns_z_towards_x():
+def test_positive_yaw_turns_z_toward_x():
     turned = yaw_to_matrix(torch.tensor(np.pi / 2, dtype=torch.float64)) @ torch.tensor(
         [0.0, 0.0, 1.0], dtype=torch.float64
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.motion.features import POSITIONS, ROTATIONS, VELOCITIES, joint_channels, motion_to_features
 from infinitedance.motion.feet.fusion import FusedFeet, FusionWeights, fuse_feet
 from infinitedance.motion.feet.grounding import level_floor
@@ -154,7 +154,7 @@ def test_a_dance_of_any_length_is_restored(pipeline, slid, num_frames):
 
 
 def test_a_long_clean_dance_comes_back_from_a_model_that_believes_it(echo):
-    dance = synthesise_dance("rumba", 96, 500 / 30, seed=0)
+    dance = synthesize_dance("rumba", 96, 500 / 30, seed=0)
     assert dance.num_frames == 500
     restored = echo(dance, foot_lock="never").motion
     # Windows that overlap must add up to what they hold; only the straight leg is softened.
@@ -163,9 +163,9 @@ def test_a_long_clean_dance_comes_back_from_a_model_that_believes_it(echo):
 
 
 def test_there_is_no_seam_where_windows_meet(make_frdm):
-    """Weights so large that neighbouring windows contradict each other."""
+    """Weights so large that neighboring windows contradict each other."""
     pipeline = FrdmPipeline(make_frdm(initializer_range=0.1))
-    dance = sliding(synthesise_dance("rumba", 96, 500 / 30, seed=0))
+    dance = sliding(synthesize_dance("rumba", 96, 500 / 30, seed=0))
     restored = pipeline(dance, foot_lock="never").motion
     changed = restored.joint_positions().astype(float) - dance.joint_positions()
     jumps = np.linalg.norm(np.diff(changed, 2, axis=0)[:, FEET], axis=-1).max(axis=1)  # at frame 1, 2, ...
@@ -189,7 +189,7 @@ def test_windows_cover_a_clip_and_constant_ones_add_up_to_a_constant(pipeline, n
 
 
 def test_a_long_clip_in_blocks_equals_the_clip_in_one_piece(pipeline, monkeypatch):
-    dance = sliding(synthesise_dance("rumba", 96, 1100 / 30, seed=0))
+    dance = sliding(synthesize_dance("rumba", 96, 1100 / 30, seed=0))
     given = np.random.default_rng(0).random((dance.num_frames, 4)) < 0.5
     whole = [pipeline(dance), pipeline(dance, foot_contacts=given)]
     monkeypatch.setattr("infinitedance.restoration.pipeline_frdm._BLOCK_STRIDES", 5)

@@ -23,7 +23,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def make_rows(num_rows: int, num_songs: int, generator: np.random.Generator) -> dict:
-    """Random songs with one or two takes; genre, licence and source belong to the song."""
+    """Random songs with one or two takes; genre, license and source belong to the song."""
     song = generator.integers(num_songs, size=num_rows)
     take = generator.integers(2, size=num_rows)
     start = 192 * np.arange(num_rows)
@@ -32,7 +32,7 @@ def make_rows(num_rows: int, num_songs: int, generator: np.random.Generator) -> 
         "song_id": [f"song_{s}" for s in song],
         "genre": [("waltz", "rumba", "cha-cha")[s % 3] for s in song],
         "source": [("studio", "street")[s % 2] for s in song],
-        "licence": [("CC0-1.0", "CC-BY-4.0")[s // 2 % 2] for s in song],
+        "license": [("CC0-1.0", "CC-BY-4.0")[s // 2 % 2] for s in song],
         "clip_digest": [""] * num_rows,
         "start_frame": start,
         "start_seconds": start / 30,
@@ -169,7 +169,7 @@ def test_hits_are_the_nearest_by_an_obvious_search(seed):
 
 
 def test_filters_keep_what_they_name(index):
-    for name, wanted in (("genre", "rumba"), ("licence", "CC0-1.0"), ("source", ["street"])):
+    for name, wanted in (("genre", "rumba"), ("license", "CC0-1.0"), ("source", ["street"])):
         for window in index.query_embeddings(queries(5), 5, windows_per_song=None, **{name: wanted}):
             assert {getattr(hit, name) for hit in window.hits} <= (
                 {wanted} if isinstance(wanted, str) else set(wanted)
@@ -269,7 +269,7 @@ def test_the_rows_of_a_built_index_name_every_window(built, dances):
     rows = built.dataset.to_dict()
     assert list(zip(rows["clip_id"], rows["start_frame"], strict=True)) == expected
     assert rows["start_seconds"] == [start / 30 for _, start in expected]
-    assert set(rows["licence"]) == {"CC0-1.0"} and set(rows) == {*COLUMNS, "embedding"}
+    assert set(rows["license"]) == {"CC0-1.0"} and set(rows) == {*COLUMNS, "embedding"}
 
 
 def test_a_short_clip_has_the_embedding_of_its_frames_alone(built, dances, encoder):
@@ -361,8 +361,8 @@ def test_a_large_library_is_searched_by_lists_and_filters_still_hold(monkeypatch
     monkeypatch.setattr(retrieval_search, "EXACT_BELOW", 1000)
     monkeypatch.setattr(retrieval_search, "SUBSET_BELOW", 100)
     generator = np.random.default_rng(0)
-    centres = unit(generator.standard_normal((40, SIZE)))
-    embeddings = unit(centres[generator.integers(40, size=6000)] + 0.3 * generator.standard_normal((6000, SIZE)))
+    centers = unit(generator.standard_normal((40, SIZE)))
+    embeddings = unit(centers[generator.integers(40, size=6000)] + 0.3 * generator.standard_normal((6000, SIZE)))
     index = DanceRetrievalIndex.from_embeddings(make_rows(6000, 600, generator), embeddings, layout=LAYOUT)
     assert type(index.searcher.faiss_index).__name__ == "IndexIVFFlat"
     asked = embeddings[:50]
@@ -412,7 +412,7 @@ def test_the_same_data_give_the_same_index_of_lists():
         (lambda index: index.query_embeddings(queries(1), 0), "at least 1"),
         (lambda index: index.query_embeddings(queries(1), diversity=1.0), "must lie in"),
         (lambda index: index.query_embeddings(queries(1), genre="tango"), "'cha-cha', 'rumba', 'waltz'"),
-        (lambda index: index.query_embeddings(queries(1), licence=[]), "must be some of those"),
+        (lambda index: index.query_embeddings(queries(1), license=[]), "must be some of those"),
         (lambda index: index.query_embeddings(queries(1), pinned=["nobody"]), "must name clips of the library"),
         (lambda index: index.query_embeddings(queries(1), 1, pinned=["song_1_take_0"] * 2), "number of `pinned`"),
         (

@@ -55,7 +55,7 @@ def test_references_lie_on_the_time_of_the_song_and_are_named(retriever, music, 
     features, windows = retriever(music, num_references=2, genre="waltz")
     assert features.shape == (2, 200, 269)
     assert {hit.genre for window in windows for hit in window.hits} == {"waltz"}
-    assert {hit.licence for window in windows for hit in window.hits} == {"CC0-1.0"}
+    assert {hit.license for window in windows for hit in window.hits} == {"CC0-1.0"}
     hit = windows[0].hits[0]
     own = next(clip.motion_features for clip in clips if clip.clip_id == hit.clip_id)
     np.testing.assert_allclose(features[0, :48], own[hit.start_frame :][:48], atol=2e-3)  # kept in half precision

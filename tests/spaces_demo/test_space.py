@@ -102,13 +102,13 @@ def test_a_file_that_is_too_large_is_refused_while_it_comes(connect, tmp_path):
 
 
 def test_the_page_has_a_label_for_every_control(space):
-    labelled = [
+    labeled = [
         component["props"]
         for component in space[0].get_config_file()["components"]
         if component["type"] in ("audio", "dropdown", "slider", "number", "radio")
     ]
-    assert len(labelled) == 11 and all(props["label"] for props in labelled)
-    references = next(props for props in labelled if props["label"] == "Reference dances")
+    assert len(labeled) == 11 and all(props["label"] for props in labeled)
+    references = next(props for props in labeled if props["label"] == "Reference dances")
     assert not references["interactive"] and "infinitedance index" in references["info"]
 
 

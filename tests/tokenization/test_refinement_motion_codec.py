@@ -32,7 +32,7 @@ def test_codes_that_cannot_be_improved_are_kept(tiny_codec, motion_features_90):
     assert torch.equal(refine_codes(tiny_codec, best, codes, 5), codes)
 
 
-def test_a_chunk_is_refined_between_its_neighbours(tiny_codec, motion_features_90, monkeypatch):
+def test_a_chunk_is_refined_between_its_neighbors(tiny_codec, motion_features_90, monkeypatch):
     # Frames near the end of a chunk are posed by the next chunk's codes too: refining must see them.
     monkeypatch.setattr(refinement, "_CHUNK_TOKENS", 8)
     codes = tiny_codec.encode(motion_features_90[None])[0]

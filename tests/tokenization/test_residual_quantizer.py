@@ -6,7 +6,7 @@ from infinitedance.tokenization.modeling_motion_codec import MotionCodecResidual
 
 
 def make_quantizer(codebooks: torch.Tensor, **fields) -> MotionCodecResidualQuantizer:
-    """A quantiser with given codebooks, `(num_quantizers, codebook_size, codebook_dim)`, each code used once."""
+    """A quantizer with given codebooks, `(num_quantizers, codebook_size, codebook_dim)`, each code used once."""
     num_quantizers, codebook_size, codebook_dim = codebooks.shape
     config = MotionCodecConfig(
         num_quantizers=num_quantizers, codebook_size=codebook_size, codebook_dim=codebook_dim, **fields
@@ -23,7 +23,7 @@ def mask_for(latents: torch.Tensor) -> torch.Tensor:
     return torch.ones(latents.shape[:2], dtype=torch.bool)
 
 
-def test_each_level_quantises_what_the_levels_before_left_over():
+def test_each_level_quantizes_what_the_levels_before_left_over():
     codebooks = torch.tensor([[[0.0], [10.0]], [[-1.0], [2.0]], [[0.25], [-0.25]]])
     quantizer = make_quantizer(codebooks).eval()
     latents = torch.tensor([[[11.8], [-0.9]]])

@@ -1,4 +1,4 @@
-"""Make the library of references that ships: dances of the model itself, to synthesised music.
+"""Make the library of references that ships: dances of the model itself, to synthesized music.
 
 ```bash
 python -m infinitedance.training.release.make_references assets/choreollama-tiny runs/retrieval assets/references
@@ -14,18 +14,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ...dataset_builder.procedural.music import MUSIC_PATTERNS, SAMPLING_RATE, synthesise_music
+from ...dataset_builder.procedural.music import MUSIC_PATTERNS, SAMPLING_RATE, synthesize_music
 from ...motion.features import motion_to_features
 from ...pipeline import MusicToDancePipeline
 from ...retrieval.references import ReferenceRetriever, load_encoder
 from ...retrieval.windows import LibraryClip
 from ...utils.atomic import check_new_folder
 
-LICENCE = "research, non-commercial: made by choreollama-tiny, see its model card"
+LICENSE = "research, non-commercial: made by choreollama-tiny, see its model card"
 
 
 def generated_dances(pipeline: MusicToDancePipeline, num_tempos: int, seconds: float) -> Iterator[LibraryClip]:
-    """Dance to synthesised music of each genre that the model and the synthesiser know, at tempos across its range.
+    """Dance to synthesized music of each genre that the model and the synthesizer know, at tempos across its range.
 
     Args:
         pipeline: The model.
@@ -33,10 +33,10 @@ def generated_dances(pipeline: MusicToDancePipeline, num_tempos: int, seconds: f
         seconds: Length of each.
 
     Raises:
-        ValueError: If no genre of the model can be synthesised, or the sampling rates differ.
+        ValueError: If no genre of the model can be synthesized, or the sampling rates differ.
     """
     if pipeline.processor.feature_extractor.sampling_rate != SAMPLING_RATE:
-        raise ValueError(f"The model must hear music at {SAMPLING_RATE} Hz, as the synthesiser makes it.")
+        raise ValueError(f"The model must hear music at {SAMPLING_RATE} Hz, as the synthesizer makes it.")
     genres = [genre for genre in pipeline.genres if genre in MUSIC_PATTERNS]
     if not genres:
         raise ValueError(f"One of the genres {pipeline.genres} must be one of {list(MUSIC_PATTERNS)}.")
@@ -44,10 +44,10 @@ def generated_dances(pipeline: MusicToDancePipeline, num_tempos: int, seconds: f
         tempos = np.linspace(*MUSIC_PATTERNS[genre].tempo_range_bpm, num_tempos).round()
         for seed, bpm in enumerate(tempos.tolist()):
             name = f"{genre}_{bpm:.0f}_bpm"
-            music = synthesise_music(genre, bpm, seconds, seed=seed)
+            music = synthesize_music(genre, bpm, seconds, seed=seed)
             dance = pipeline(np.asarray(music, np.float32), genre=genre, bpm=bpm, seed=seed)
             features = motion_to_features(dance.motion).numpy()
-            yield LibraryClip(name, name, genre, pipeline.model.name_or_path, LICENCE, features)
+            yield LibraryClip(name, name, genre, pipeline.model.name_or_path, LICENSE, features)
 
 
 def main(command_line: list[str] | None = None) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infinitedance.dataset_builder.augmentation.faults import Corruption, corrupt
-from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.evaluation.metrics.foot_contact import foot_slide_mm
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
@@ -22,7 +22,7 @@ ANKLES = [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
 @pytest.fixture(scope="module")
 def dance() -> Motion:
     """A rumba on knees bent so far that every leg reaches a few centimetres further."""
-    dance = put_on_floor(synthesise_dance("rumba", 96, 10.0, seed=0))
+    dance = put_on_floor(synthesize_dance("rumba", 96, 10.0, seed=0))
     lower = replace(dance, root_positions=dance.root_positions - np.array([0, 0.12, 0], dtype=np.float32))
     return put_on_floor(lower)
 

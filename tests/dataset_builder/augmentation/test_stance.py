@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infinitedance.dataset_builder.augmentation.stance import StanceVariation, vary_stance
-from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.evaluation.metrics.foot_contact import foot_slide_mm
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
@@ -18,7 +18,7 @@ ANKLES = [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
 
 @pytest.fixture(scope="module")
 def dance() -> Motion:
-    return put_on_floor(synthesise_dance("rumba", 96, 6.0, seed=0))
+    return put_on_floor(synthesize_dance("rumba", 96, 6.0, seed=0))
 
 
 def vary(dance: Motion, seed: int = 0, **sizes: float) -> Motion:

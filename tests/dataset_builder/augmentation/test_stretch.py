@@ -4,7 +4,7 @@ import pytest
 from infinitedance.audio.beats import BeatClock
 from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.dataset_builder.augmentation.stretch import stretch_motion, stretch_music_features
-from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])
@@ -25,7 +25,7 @@ def test_spectra_are_read_at_the_stretched_times():
 
 
 def test_a_faster_dance_goes_through_the_same_poses():
-    dance = synthesise_dance("waltz", 90, 4.0, seed=0)
+    dance = synthesize_dance("waltz", 90, 4.0, seed=0)
     fast = stretch_motion(dance, 2.0)
     assert fast.num_frames == dance.num_frames // 2 and fast.frame_rate == dance.frame_rate
     np.testing.assert_allclose(fast.joint_positions(), dance.joint_positions()[::2], atol=1e-5)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
-from infinitedance.dataset_builder.procedural.dance import DANCE_PATTERNS, synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import DANCE_PATTERNS, synthesize_dance
 from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 from infinitedance.dataset_builder.procedural.music import (
     MUSIC_PATTERNS,
     SAMPLING_RATE,
     beat_times_seconds,
-    synthesise_music,
+    synthesize_music,
 )
 from infinitedance.dataset_builder.splits import split_by_song
 from infinitedance.motion.files.npz import load_motion
@@ -26,7 +26,7 @@ def genre(request) -> str:
 
 @pytest.fixture(scope="module")
 def dance(genre):
-    return synthesise_dance(genre, 120.0, 8.0, seed=1)
+    return synthesize_dance(genre, 120.0, 8.0, seed=1)
 
 
 def test_every_genre_has_music_and_steps():
@@ -39,14 +39,14 @@ def test_beats_are_steady_from_zero_to_the_end():
 
 
 def test_the_song_has_its_length_and_does_not_clip(genre):
-    waveform = synthesise_music(genre, 97.3, 3.7, seed=0)
+    waveform = synthesize_music(genre, 97.3, 3.7, seed=0)
     assert waveform.shape == (round(3.7 * SAMPLING_RATE),) and waveform.dtype == np.float32
     assert np.abs(waveform).max() == pytest.approx(0.8)
 
 
 def test_every_bar_begins_with_the_loudest_attack(genre):
     bpm = 120.0
-    waveform = synthesise_music(genre, bpm, 6.0, seed=0)
+    waveform = synthesize_music(genre, bpm, 6.0, seed=0)
     beats = beat_times_seconds(bpm, 5.5)
     attacks = [np.square(waveform[round(beat * SAMPLING_RATE) :][:1200]).sum() for beat in beats]
     beats_per_bar = MUSIC_PATTERNS[genre].beats_per_bar
@@ -56,7 +56,7 @@ def test_every_bar_begins_with_the_loudest_attack(genre):
 
 
 def test_a_dance_has_30_frames_a_second(genre):
-    assert synthesise_dance(genre, 97.3, 7.3, seed=0).num_frames == 219
+    assert synthesize_dance(genre, 97.3, 7.3, seed=0).num_frames == 219
 
 
 def test_a_planted_foot_has_no_skating(dance):
@@ -109,7 +109,7 @@ def test_the_knees_bounce_with_the_beat(genre, dance):
 
 
 def test_the_dancer_stays_on_a_small_stage(genre):
-    dance = synthesise_dance(genre, 120.0, 60.0, seed=0)
+    dance = synthesize_dance(genre, 120.0, 60.0, seed=0)
     assert np.abs(dance.root_positions[:, [0, 2]]).max() < 1.0
 
 

@@ -11,7 +11,7 @@ import pytest
 import roma
 import soundfile
 
-from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.dataset_builder.sources import MotionSource, open_source
 from infinitedance.dataset_builder.sources.dance_with_melody import POINTS
 from infinitedance.motion.files import save_motion, write_bvh
@@ -23,7 +23,7 @@ SECONDS = 1.6
 
 @pytest.fixture(scope="session")
 def dance() -> Motion:
-    return synthesise_dance("waltz", 90.0, SECONDS, seed=0)
+    return synthesize_dance("waltz", 90.0, SECONDS, seed=0)
 
 
 def write_song(path: Path, seconds: float = SECONDS) -> None:
@@ -88,7 +88,7 @@ def make_clip_folder(folder: Path, dance: Motion) -> None:
     save_motion(lifted, folder / "anna.npz")
     write_song(folder / "blue.wav")
     (folder / "metadata.csv").write_text(
-        "clip,file,genre,audio,bpm,source,licence,performer\n"
+        "clip,file,genre,audio,bpm,source,license,performer\n"
         "anna,anna.npz,waltz,blue.wav,90,studio,CC BY 4.0,a\n"
         "ben,ben.npz,waltz,red.wav,90,studio,CC BY 4.0,b\n"
         "anna,anna.npz,tango\n"

@@ -16,9 +16,9 @@ GOOD = {
     },
     "amass": {
         "DanceDB__anna__waltz_poses": (
-            "DanceDB__anna__waltz_poses", "DanceDB/anna", "not labelled", OTHER, None, False
+            "DanceDB__anna__waltz_poses", "DanceDB/anna", "not labeled", OTHER, None, False
         ),
-        "CMU__05__05_01_stageii": ("CMU__05__05_01_stageii", "CMU/05", "not labelled", OTHER, None, False),
+        "CMU__05__05_01_stageii": ("CMU__05__05_01_stageii", "CMU/05", "not labeled", OTHER, None, False),
     },
     "clip_folder": {"anna": ("blue", "a", "waltz", "ballroom", 90, True)},
     "dance_with_melody": {
@@ -107,7 +107,7 @@ def test_a_source_lists_its_clips_with_what_their_names_say(name, opened):
         assert record.motion_path.is_file()
         assert (record.audio_path is not None) == has_song == record.aligned
         assert record.audio_path is None or record.audio_path.is_file()
-        assert record.licence and record.source
+        assert record.license and record.source
     assert set(records) >= set(GOOD[name]) | set(BAD[name])
 
 
@@ -122,7 +122,7 @@ def test_a_good_clip_is_a_dance_on_our_body_at_30_hz_on_the_floor(name, opened):
         assert motion.skeleton == neutral_skeleton()
         assert abs(fit_floor_height(motion.joint_positions(), motion.skeleton)) < 1e-4
         assert motion.foot_contacts is not None
-        assert motion.provenance["licence"] == record.licence
+        assert motion.provenance["license"] == record.license
         assert motion.provenance["clip"] == record.clip_id
 
 

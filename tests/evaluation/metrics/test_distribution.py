@@ -102,7 +102,7 @@ def test_the_distance_does_not_depend_on_order_or_on_the_axes():
     assert frechet_distance(features @ rotation, other @ rotation) == pytest.approx(distance)
 
 
-def test_normalised_features_of_the_reference_have_mean_0_and_deviation_1():
+def test_normalized_features_of_the_reference_have_mean_0_and_deviation_1():
     generated, reference = normalize_by_reference(np.array([[7.0, 5.0]]), np.array([[1.0, 5.0], [3.0, 5.0]]))
     np.testing.assert_allclose(reference, [[-1, 0], [1, 0]])
     np.testing.assert_allclose(generated, [[5, 0]])

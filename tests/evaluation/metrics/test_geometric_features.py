@@ -102,14 +102,14 @@ def test_compat_equals_the_published_values(golden, clip, mode, suffix):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("num_frames", [3, 200])
-def test_the_vectorised_features_equal_the_loop_on_a_dance(loops, mode, num_frames):
+def test_the_vectorized_features_equal_the_loop_on_a_dance(loops, mode, num_frames):
     clip = dancing()[:num_frames]
     features = geometric_features(clip, FRAME_RATE, mode=mode)
     np.testing.assert_allclose(features, loops["geometric_by_loop"](clip, mode), atol=1e-12)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_vectorised_features_equal_the_loop_where_each_relation_holds_at_times(loops, mode):
+def test_the_vectorized_features_equal_the_loop_where_each_relation_holds_at_times(loops, mode):
     random = np.random.default_rng(0)
     poses = random.normal(size=(60, NUM_JOINTS, 3)) * 10 ** random.uniform(-2, 0.3, (60, 1, 1))
     poses[:, [index for name, index in JOINT_INDEX.items() if name.endswith(("hip", "shoulder"))]] *= 0.3

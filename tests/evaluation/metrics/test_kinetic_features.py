@@ -55,7 +55,7 @@ def test_compat_equals_the_published_values(golden, clip, mode, suffix):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("num_frames", [3, 4, 6, 60])
-def test_the_vectorised_features_equal_the_loop(loops, mode, num_frames):
+def test_the_vectorized_features_equal_the_loop(loops, mode, num_frames):
     clip = loops["walking_clip"](num_frames, seed=1)
     features = kinetic_features(clip, FRAME_RATE, mode=mode)
     np.testing.assert_allclose(features, loops["kinetic_by_loop"](clip, mode), rtol=1e-9)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from infinitedance.evaluation.metrics.self_penetration import (
-    NEIGHBOURS,
+    NEIGHBORS,
     PARTS,
     BodyCapsules,
     body_capsules,
@@ -107,10 +107,10 @@ def test_an_arm_through_the_trunk_and_a_shank_through_the_other_are_seen():
     assert found.max_depth_mm == pytest.approx(trunk_and_forearm, rel=1e-6)
 
 
-def test_neighbours_are_not_compared():
+def test_neighbors_are_not_compared():
     pairs = {tuple(pair) for pair in body_capsules(t_pose(), JOINT_INDEX).pairs}
-    assert not pairs & NEIGHBOURS
-    assert len(pairs) + len(NEIGHBOURS) == len(PARTS) * (len(PARTS) - 1) // 2
+    assert not pairs & NEIGHBORS
+    assert len(pairs) + len(NEIGHBORS) == len(PARTS) * (len(PARTS) - 1) // 2
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from infinitedance.evaluation.report.record import (
     judge,
     metric_summaries,
     render_markdown,
-    summarise,
+    summarize,
     tempo_group,
 )
 from infinitedance.evaluation.report.tables import without_nan
@@ -84,10 +84,10 @@ def record():
 
 
 def test_dances_of_one_song_count_once_and_nan_does_not_count():
-    summary = summarise([1.0, 3.0, 8.0, np.nan], ["a", "a", "b", "c"])
+    summary = summarize([1.0, 3.0, 8.0, np.nan], ["a", "a", "b", "c"])
     assert summary["mean"] == 5.0 and summary["num"] == 2
     assert 2 <= summary["low"] < 5 < summary["high"] <= 8
-    nothing = summarise([np.nan], ["a"])
+    nothing = summarize([np.nan], ["a"])
     assert nothing["num"] == 0 and np.isnan(nothing["mean"])
 
 

@@ -73,7 +73,7 @@ def test_an_expert_hears_its_reach_and_no_more_of_the_future(tiny_fields, genera
     expert = CadenceExpert(config, input_size=5)
     expert.mamba.init_weights()
     inputs = torch.randn(1, 20, 5, generator=generator, requires_grad=True)
-    expert(inputs, torch.ones(1, 20, dtype=torch.bool))[0, 10, 0].backward()  # a normalised vector sums to 0
+    expert(inputs, torch.ones(1, 20, dtype=torch.bool))[0, 10, 0].backward()  # a normalized vector sums to 0
     reached = inputs.grad[0].abs().sum(dim=-1) > 0
     assert reached[:14].all() and not reached[14:].any()
 
@@ -108,7 +108,7 @@ class TestGate:
         assert model.model.cadence_moe.mixing.in_features == 3 * 16
 
 
-def test_references_are_normalised_by_the_statistics_of_the_codec(make_model, make_inputs):
+def test_references_are_normalized_by_the_statistics_of_the_codec(make_model, make_inputs):
     model, inputs = make_model(), make_inputs(codes=False)
     expected = model.encode_condition(**inputs).condition
     mean, std = torch.tensor([1.0, -2.0, 0.0, 3.0, 5.0]), torch.tensor([0.1, 1.0, 2.0, 3.0, 4.0])

@@ -89,7 +89,7 @@ def test_a_mesh_is_stretched_along_bones_and_not_thickened():
     np.testing.assert_allclose(fitted.vertices[lower], mesh.vertices[lower] + [0.2, 0, 0], atol=1e-9)
 
 
-def test_the_licence_of_the_mesh_stands_beside_it_and_in_every_export():
+def test_the_license_of_the_mesh_stands_beside_it_and_in_every_export():
     note = BODY_MESH.with_name("BODY_MESH.md").read_text(encoding="utf-8")
     assert "CC0" in note and "MakeHuman" in note and "make_body_mesh" in note
     assert "CC0" in human_body(neutral_skeleton()).note

@@ -38,12 +38,12 @@ def pixel_of(scene, motion, joint, frame):
     return pixels.round().astype(int)
 
 
-def is_blue(colour):
-    return int(colour[0]) > int(colour[2]) + 40
+def is_blue(color):
+    return int(color[0]) > int(color[2]) + 40
 
 
-def is_orange(colour):
-    return int(colour[2]) > int(colour[0]) + 40
+def is_orange(color):
+    return int(color[2]) > int(color[0]) + 40
 
 
 @pytest.fixture
@@ -174,8 +174,8 @@ def test_a_wrong_contact_sheet_is_refused(name, arguments, message, moving, tmp_
 def test_the_whole_body_stays_in_the_picture_of_a_dancer_who_walks_away(size):
     motion = standing(90, root_positions=np.stack([np.linspace(0, 30, 90), np.full(90, 0.98), np.zeros(90)], axis=-1))
     scene = build_scene(motion, size)
-    assert (scene.centres - scene.radii[..., None] >= 0).all()
-    assert (scene.centres + scene.radii[..., None] <= np.array(size)).all()
+    assert (scene.centers - scene.radii[..., None] >= 0).all()
+    assert (scene.centers + scene.radii[..., None] <= np.array(size)).all()
     assert (scene.depths > 1).all()
 
 
@@ -251,7 +251,7 @@ def test_a_bigger_body_fills_the_same_part_of_the_picture():
     small, big = standing(), standing(root_positions=np.tile([0.0, 1.96, 0.0], (3, 1)))
     big = replace(big, skeleton=big.skeleton.scaled(2.0))
     scenes = [build_scene(motion, SIZE) for motion in (small, big)]
-    np.testing.assert_allclose(scenes[1].centres, scenes[0].centres, atol=0.01)
+    np.testing.assert_allclose(scenes[1].centers, scenes[0].centers, atol=0.01)
     np.testing.assert_allclose(scenes[1].radii, scenes[0].radii, atol=0.01)
 
 

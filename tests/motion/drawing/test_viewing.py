@@ -85,7 +85,7 @@ def test_a_song_that_browsers_do_not_play_is_refused(tmp_path):
         audio_type(tmp_path / "song.aiff")
 
 
-def test_the_bundle_is_small_holds_its_licence_and_is_built_from_these_sources(repository_root):
+def test_the_bundle_is_small_holds_its_license_and_is_built_from_these_sources(repository_root):
     script = VIEWER_SCRIPT.read_text()
     assert VIEWER_SCRIPT.stat().st_size < 1_000_000
     assert "Permission is hereby granted, free of charge" in script and "three.js authors" in script

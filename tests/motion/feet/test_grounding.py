@@ -5,7 +5,7 @@ import pytest
 import roma
 import torch
 
-from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.motion.feet.contacts import fit_floor_height
 from infinitedance.motion.feet.grounding import MAX_DEPTH_METRES, MAX_SLOPE_DEGREES, level_floor
 from infinitedance.motion.motion import Motion
@@ -16,7 +16,7 @@ from infinitedance.motion.skeleton import CONTACT_JOINTS
 
 @pytest.fixture(scope="module")
 def dance() -> Motion:
-    return put_on_floor(synthesise_dance("rumba", 96, 4.0, seed=0))
+    return put_on_floor(synthesize_dance("rumba", 96, 4.0, seed=0))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infinitedance.dataset_builder.procedural.dance import synthesise_dance
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.evaluation.metrics.foot_contact import floor_penetration_mm, foot_slide_mm
 from infinitedance.motion.feet.planting import plant_feet
 from infinitedance.motion.motion import Motion
@@ -16,7 +16,7 @@ LEGS = [JOINT_INDEX[f"{side}_{joint}"] for side in ("left", "right") for joint i
 @pytest.fixture(scope="module")
 def wobbling_dance() -> Motion:
     """A dance with true contacts whose root wobbles, so that planted feet slide and dip into the floor."""
-    dance = synthesise_dance("rumba", 96, 8.0, seed=0)
+    dance = synthesize_dance("rumba", 96, 8.0, seed=0)
     seconds = np.arange(dance.num_frames) / dance.frame_rate
     wobble = np.stack([0.010 * np.sin(9 * seconds), 0.015 * np.sin(5 * seconds), 0.012 * np.cos(8 * seconds)], -1)
     wobbling = put_on_floor(replace(dance, root_positions=dance.root_positions + wobble))
@@ -58,7 +58,7 @@ def test_the_change_is_smooth(wobbling_dance):
 
 
 def test_a_dance_that_touches_nothing_stays_as_it_is():
-    dance = put_on_floor(synthesise_dance("waltz", 90, 2.0, seed=0))
+    dance = put_on_floor(synthesize_dance("waltz", 90, 2.0, seed=0))
     flying = replace(
         dance,
         root_positions=dance.root_positions + np.array([0, 0.5, 0], dtype=np.float32),

@@ -20,10 +20,10 @@ MILLIMETRE = 1e-3
 NOTES = {
     "model": "choreollama-tiny",
     "seed": 7,
-    "licence": "research only",
+    "license": "research only",
     "beat_times_seconds": [0.5, 1.0, 1.5],
     "downbeat_times_seconds": [0.5],
-    "references": [{"hits": [{"clip_id": "waltz_3", "licence": "CC BY 4.0"}]}],
+    "references": [{"hits": [{"clip_id": "waltz_3", "license": "CC BY 4.0"}]}],
 }
 
 
@@ -169,7 +169,7 @@ def test_the_unreal_preset_has_a_root_on_the_floor_that_carries_the_path(dance, 
     np.testing.assert_allclose(pelvis - root, dance.root_positions * [0, 1, 0], atol=1e-6)
 
 
-def test_quaternions_of_neighbouring_keys_are_near(dance, tmp_path):
+def test_quaternions_of_neighboring_keys_are_near(dance, tmp_path):
     signs = np.where(np.arange(60) % 2, 1, -1)[:, None, None].astype(np.float32)
     export_motion(replace(dance, joint_rotations=dance.joint_rotations * signs), tmp_path / "dance.glb")
     glb = Glb(tmp_path / "dance.glb")

@@ -44,7 +44,7 @@ def to_ric(joints: np.ndarray, width: int) -> np.ndarray:
     def to_heading_frame(vectors, rows):
         x, z = vectors[..., 0], vectors[..., 2]
         c, s = (value[rows].reshape(-1, *[1] * (x.ndim - 1)) for value in (cosine, sine))
-        # Both formats count the heading from +Z towards -X.
+        # Both formats count the heading from +Z toward -X.
         return np.stack([c * x + s * z, vectors[..., 1], c * z - s * x], axis=-1)
 
     features = np.random.default_rng(0).normal(size=(frames, width))
