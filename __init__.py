@@ -1,79 +1,104 @@
-"""InfiniteDance: a song goes in, a 3D dance comes out."""
+"""InfiniteDance: a song goes in, a 3D dance comes out.
 
-# ruff: noqa: E402
-import gc
+The public names are loaded when they are first used, so that `import infinitedance` costs next to nothing. The models
+are registered with transformers' Auto classes as soon as either of the two is used.
+"""
 
-# What transformers and torch make while they are imported stays: to look through it for garbage again and again takes
-# a sixth of the time of the import.
-_collects_garbage = gc.isenabled()
-gc.disable()
+# ruff: noqa: F401 - the imports for type checkers are the public names
+from __future__ import annotations
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoProcessor
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from .audio.beats import BeatClock
-from .audio.features import MusicFeatureExtractor
-from .audio.loading import load_audio
-from .modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
-from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
-from .modeling.frdm.configuration_frdm import FrdmConfig
-from .modeling.frdm.modeling_frdm import FrdmModel
-from .modeling.music_dance.configuration_music_dance import MusicDanceConfig
-from .modeling.music_dance.modeling_music_dance import MusicDanceEncoder
-from .motion.drawing.rendering import render_contact_sheet, render_video
-from .motion.files import read_motion, save_motion, write_bvh
-from .motion.motion import Motion
-from .motion.skeleton import Skeleton, neutral_skeleton
-from .pipeline import Dance, MusicToDancePipeline
-from .restoration.pipeline_frdm import FrdmPipeline, RestoredMotion
-from .retrieval.index import DanceRetrievalIndex
-from .tokenization.configuration_motion_codec import MotionCodecConfig
-from .tokenization.modeling_motion_codec import MotionCodecModel
-from .tokenization.processing_choreollama import ChoreoLlamaProcessor
-from .tokenization.tokenization_motion import MotionTokenizer
+from .utils.after_import import call_after_import
+
+if TYPE_CHECKING:
+    from .audio.beats import BeatClock
+    from .audio.features import MusicFeatureExtractor
+    from .audio.loading import load_audio
+    from .modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
+    from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
+    from .modeling.frdm.configuration_frdm import FrdmConfig
+    from .modeling.frdm.modeling_frdm import FrdmModel
+    from .modeling.music_dance.configuration_music_dance import MusicDanceConfig
+    from .modeling.music_dance.modeling_music_dance import MusicDanceEncoder
+    from .motion.drawing.rendering import render_contact_sheet, render_video
+    from .motion.files import read_motion, save_motion, write_bvh
+    from .motion.motion import Motion
+    from .motion.skeleton import Skeleton, neutral_skeleton
+    from .pipeline import Dance, MusicToDancePipeline
+    from .restoration.pipeline_frdm import FrdmPipeline, RestoredMotion
+    from .retrieval.index import DanceRetrievalIndex
+    from .tokenization.configuration_motion_codec import MotionCodecConfig
+    from .tokenization.modeling_motion_codec import MotionCodecModel
+    from .tokenization.processing_choreollama import ChoreoLlamaProcessor
+    from .tokenization.tokenization_motion import MotionTokenizer
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "BeatClock",
-    "ChoreoLlamaConfig",
-    "ChoreoLlamaForConditionalGeneration",
-    "ChoreoLlamaModel",
-    "ChoreoLlamaProcessor",
-    "Dance",
-    "DanceRetrievalIndex",
-    "FrdmConfig",
-    "FrdmModel",
-    "FrdmPipeline",
-    "Motion",
-    "MotionCodecConfig",
-    "MotionCodecModel",
-    "MotionTokenizer",
-    "MusicDanceConfig",
-    "MusicDanceEncoder",
-    "MusicFeatureExtractor",
-    "MusicToDancePipeline",
-    "RestoredMotion",
-    "Skeleton",
-    "load_audio",
-    "neutral_skeleton",
-    "read_motion",
-    "render_contact_sheet",
-    "render_video",
-    "save_motion",
-    "write_bvh",
-]
+# Where each public name is; the block above says the same to type checkers and editors, and a test compares the two.
+_MODULES = {
+    "BeatClock": "audio.beats",
+    "ChoreoLlamaConfig": "modeling.choreollama.configuration_choreollama",
+    "ChoreoLlamaForConditionalGeneration": "modeling.choreollama.modeling_choreollama",
+    "ChoreoLlamaModel": "modeling.choreollama.modeling_choreollama",
+    "ChoreoLlamaProcessor": "tokenization.processing_choreollama",
+    "Dance": "pipeline",
+    "DanceRetrievalIndex": "retrieval.index",
+    "FrdmConfig": "modeling.frdm.configuration_frdm",
+    "FrdmModel": "modeling.frdm.modeling_frdm",
+    "FrdmPipeline": "restoration.pipeline_frdm",
+    "Motion": "motion.motion",
+    "MotionCodecConfig": "tokenization.configuration_motion_codec",
+    "MotionCodecModel": "tokenization.modeling_motion_codec",
+    "MotionTokenizer": "tokenization.tokenization_motion",
+    "MusicDanceConfig": "modeling.music_dance.configuration_music_dance",
+    "MusicDanceEncoder": "modeling.music_dance.modeling_music_dance",
+    "MusicFeatureExtractor": "audio.features",
+    "MusicToDancePipeline": "pipeline",
+    "RestoredMotion": "restoration.pipeline_frdm",
+    "Skeleton": "motion.skeleton",
+    "load_audio": "audio.loading",
+    "neutral_skeleton": "motion.skeleton",
+    "read_motion": "motion.files",
+    "render_contact_sheet": "motion.drawing.rendering",
+    "render_video": "motion.drawing.rendering",
+    "save_motion": "motion.files",
+    "write_bvh": "motion.files",
+}
 
-AutoConfig.register(MotionCodecConfig.model_type, MotionCodecConfig, exist_ok=True)
-AutoModel.register(MotionCodecConfig, MotionCodecModel, exist_ok=True)
-AutoConfig.register(ChoreoLlamaConfig.model_type, ChoreoLlamaConfig, exist_ok=True)
-AutoModel.register(ChoreoLlamaConfig, ChoreoLlamaModel, exist_ok=True)
-AutoModelForCausalLM.register(ChoreoLlamaConfig, ChoreoLlamaForConditionalGeneration, exist_ok=True)
-AutoConfig.register(MusicDanceConfig.model_type, MusicDanceConfig, exist_ok=True)
-AutoModel.register(MusicDanceConfig, MusicDanceEncoder, exist_ok=True)
-AutoConfig.register(FrdmConfig.model_type, FrdmConfig, exist_ok=True)
-AutoModel.register(FrdmConfig, FrdmModel, exist_ok=True)
-AutoFeatureExtractor.register(ChoreoLlamaConfig, MusicFeatureExtractor, exist_ok=True)
-AutoProcessor.register(ChoreoLlamaConfig, ChoreoLlamaProcessor, exist_ok=True)
+__all__ = list(_MODULES)
 
-if _collects_garbage:
-    gc.enable()
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
+
+
+def _register_auto_classes() -> None:
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoProcessor
+
+    models = {
+        "MotionCodecConfig": "MotionCodecModel",
+        "ChoreoLlamaConfig": "ChoreoLlamaModel",
+        "MusicDanceConfig": "MusicDanceEncoder",
+        "FrdmConfig": "FrdmModel",
+    }
+    for config_name, model_name in models.items():
+        config = __getattr__(config_name)
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModel.register(config, __getattr__(model_name), exist_ok=True)
+    config = __getattr__("ChoreoLlamaConfig")
+    AutoModelForCausalLM.register(config, __getattr__("ChoreoLlamaForConditionalGeneration"), exist_ok=True)
+    AutoFeatureExtractor.register(config, __getattr__("MusicFeatureExtractor"), exist_ok=True)
+    AutoProcessor.register(config, __getattr__("ChoreoLlamaProcessor"), exist_ok=True)
+
+
+call_after_import("transformers.models.auto.configuration_auto", (__name__, "transformers"), _register_auto_classes)

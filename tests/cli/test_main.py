@@ -1,10 +1,16 @@
-import av
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
 
-from infinitedance.cli import main
-from infinitedance.motion.files import load_motion, read_bvh
+import infinitedance
+from infinitedance.cli import convert, main, restore
+from infinitedance.dataset_builder.manifest import read_manifest
+from infinitedance.motion.files import BODIES, BONE_NAMES, EXPORT_FORMATS, write_bvh
+from infinitedance.restoration.foot_lock import FOOT_LOCKS
+from infinitedance.restoration.pipeline_frdm import SAMPLERS
 
 
 @pytest.fixture
@@ -14,28 +20,62 @@ def song(tmp_path, clicks):
     return path
 
 
-def test_a_song_becomes_bvh_npz_and_mp4(tiny_pipeline_dir, song, tmp_path, capsys):
-    output = tmp_path / "out"
-    arguments = ["dance", str(song), "--genre", "waltz", "--seed", "4", "--model", str(tiny_pipeline_dir)]
-    assert main([*arguments, "--video-height", "360", "--output", str(output)]) == 0
-    names = sorted(path.name for path in output.iterdir())
-    assert names == ["song_waltz_4.bvh", "song_waltz_4.mp4", "song_waltz_4.npz"]
-    printed = capsys.readouterr().out
-    assert all(name in printed for name in names)
-    motion = load_motion(output / "song_waltz_4.npz")
-    assert motion.num_frames == 60
-    assert len(read_bvh(output / "song_waltz_4.bvh").root_positions) == 60
-    with av.open(str(output / "song_waltz_4.mp4")) as video:
-        assert (video.streams.video[0].width, video.streams.video[0].height) == (640, 360)
+def test_choices_are_those_of_the_package():
+    assert tuple(EXPORT_FORMATS) == convert.FORMATS
+    assert tuple(BONE_NAMES) == convert.NAMES
+    assert tuple(BODIES) == convert.BODIES
+    assert SAMPLERS == restore.SAMPLERS
+    assert FOOT_LOCKS == restore.FOOT_LOCKS
 
 
-def test_the_same_seed_writes_the_same_bytes(tiny_pipeline_dir, song, tmp_path):
-    for name in ("first", "second"):
-        arguments = ["dance", str(song), "--model", str(tiny_pipeline_dir), "--output", str(tmp_path / name)]
-        assert main([*arguments, "--no-video"]) == 0
-    for suffix in (".bvh", ".npz"):
-        first, second = ((tmp_path / name / f"song_any_0{suffix}").read_bytes() for name in ("first", "second"))
-        assert first == second
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"infinitedance {infinitedance.__version__}\n"
+
+
+def test_python_m_is_the_command():
+    completed = subprocess.run([sys.executable, "-m", "infinitedance", "dnce"], capture_output=True, text=True)
+    assert completed.returncode == 2 and "infinitedance: error:" in completed.stderr and "'dnce'" in completed.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "heavy"),
+    [
+        (["--version"], {"numpy", "torch"}),
+        (["dance", "--help"], {"numpy", "torch"}),
+        (["convert", "dance.bvh", "dance.glb"], {"transformers"}),
+        (["sheet", "dance.bvh"], {"transformers"}),
+        (["view", "dance.bvh", "--html", "page.html"], {"transformers"}),
+    ],
+)
+def test_a_command_imports_what_it_needs_only(line, heavy, dance, tmp_path):
+    write_bvh(dance, tmp_path / "dance.bvh")
+    program = f"""
+import atexit, sys
+from infinitedance.cli import main
+atexit.register(lambda: print("loaded:", *sorted({heavy} & set(sys.modules))))
+sys.exit(main({line}))
+"""
+    completed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_a_built_data_set_has_the_splits_of_the_file(tmp_path, capsys):
+    assert main(["procedural", str(tmp_path / "clips"), "--clips", "4", "--seconds", "3"]) == 0
+    songs = sorted(path.stem for path in (tmp_path / "clips").rglob("*.wav"))
+    splits = tmp_path / "splits.yaml"
+    splits.write_text(
+        f"validation: [clip_folder/{songs[0]}]\ntest: [clip_folder/{songs[1]}, clip_folder/{songs[2]}]\n"
+    )
+    command = ["build", "--source", f"clip_folder={tmp_path / 'clips'}", "--output", str(tmp_path / "built")]
+    assert main([*command, "--splits", str(splits), "--no-mirror"]) == 0
+    found = {clip.song_id.split("/")[1]: clip.split for clip in read_manifest(tmp_path / "built")}
+    assert found == dict(zip(songs, ["validation", "test", "test", "train"], strict=True))
+    splits.write_text("validation: waltz\n")
+    assert main([*command, "--splits", str(splits)]) == 2
+    assert "must map `validation` and `test` to lists of song ids" in capsys.readouterr().err
 
 
 def test_a_sheet_is_drawn_from_a_dance(tiny_pipeline_dir, song, tmp_path):

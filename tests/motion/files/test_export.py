@@ -344,7 +344,10 @@ def without(monkeypatch, *packages):
 
 def test_usd_without_its_package_says_what_to_install(dance, tmp_path, monkeypatch):
     without(monkeypatch, "pxr")
-    with pytest.raises(ImportError, match=r"`pxr`: install it with `pip install 'infinitedance\[usd\]'`"):
+    with pytest.raises(
+        ImportError,
+        match=r"needs the package `pxr`: `pip install 'infinitedance\[usd\]'`, or `pip install '.\[usd\]'` in a",
+    ):
         export_motion(dance, tmp_path / "dance.usd")
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,62 @@
+"""`infinitedance convert`: a dance for Blender, Unity, Unreal, VRM tools and others."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+# As in `motion.files`, which is not imported to parse a command line; a test compares them.
+FORMATS = (".bvh", ".glb", ".vrma", ".usd", ".usda", ".usdc", ".fbx", ".csv", ".smplx.npz", ".npz")
+NAMES = ("smpl", "mixamo", "vrm", "unreal")
+BODIES = ("human", "capsules", "none")
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = commands.add_parser("convert", help="write a dance for Blender, Unity, Unreal, VRM tools and others")
+    parser.add_argument("motion", type=Path, help="motion file: .npz, .bvh and others, see docs/exporting.md")
+    parser.add_argument(
+        "output", type=Path, help=f"file to write; its ending chooses the format: {', '.join(FORMATS)}"
+    )
+    parser.add_argument(
+        "--names", choices=NAMES, help="names of the bones; `unreal` has a bone for root motion (default: smpl)"
+    )
+    parser.add_argument("--body", choices=BODIES, help="of GLB, USD, FBX (default: human)")
+    parser.add_argument("--in-place", action="store_true", help="keep the dancer on the spot")
+    parser.add_argument("--frame-rate", type=int, choices=(24, 25, 30, 60), help="Hz (default: the dance's)")
+    parser.add_argument("--loop", action="store_true", help="cut a loop of whole bars, where its seam is smallest")
+    parser.add_argument("--song", type=Path, help="the song, where the dance does not know its beats")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, change and write a dance."""
+    from dataclasses import replace
+
+    from ..motion.files import check_export_path, export_motion, read_motion
+    from ..motion.looping import in_place, loop_of_whole_bars
+
+    check_export_path(arguments.output)
+    if arguments.output.exists() and arguments.motion.exists() and arguments.output.samefile(arguments.motion):
+        raise ValueError(f"The output must be another file than the input, got {arguments.output} for both.")
+    motion = read_motion(arguments.motion)
+    if arguments.song is not None:
+        from ..audio.beats import estimate_beats
+        from ..audio.loading import load_audio
+        from ..audio.spectra import SAMPLING_RATE
+
+        clock = estimate_beats(load_audio(arguments.song, SAMPLING_RATE), SAMPLING_RATE)
+        motion = replace(motion, provenance={**motion.provenance, **clock.times_within(motion.duration_seconds)})
+    if arguments.frame_rate is not None:
+        motion = motion.resample(arguments.frame_rate)
+    if arguments.in_place:
+        motion = in_place(motion)
+    if arguments.loop:
+        motion, seam = loop_of_whole_bars(motion)
+        print(
+            f"loop of {seam.num_bars} bars, {(motion.num_frames - 1) / motion.frame_rate:.3f} s from "
+            f"{seam.start_seconds:.3f} s on; at its seam joints jump by {1000 * seam.position_jump_metres:.0f} mm and "
+            f"{seam.velocity_jump:.2f} m/s; the dancer gets {seam.travel_metres:.2f} m away"
+        )
+    export_motion(motion, arguments.output, names=arguments.names, body=arguments.body)
+    print(f"{arguments.output}: {motion.num_frames} frames at {motion.frame_rate:g} Hz")

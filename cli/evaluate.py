@@ -1,0 +1,74 @@
+"""`infinitedance evaluate`: a folder of dances, of any system, measured beside real ones."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = commands.add_parser("evaluate", help="measure a folder of dances, of any system, beside real ones")
+    folders = {
+        "generated": "folder of the dances to measure: one file for each, named like its song",
+        "reference": "folder of real dances, best to the same songs",
+        "music": "folder of the songs",
+    }
+    for name, text in folders.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, help=text)
+    parser.add_argument("--output", type=Path, default=Path("report"), help="folder to write to (default: report)")
+    parser.add_argument("--training", type=Path, help="folder of training dances: adds distances from them and copies")
+    parser.add_argument("--manifest", type=Path, help="CSV: file of a dance, and its song, genre, bpm where wanted")
+    parser.add_argument(
+        "--window-seconds", type=float, help="cut dances into windows for FID and diversity (default: whole clips)"
+    )
+    parser.add_argument(
+        "--join-seconds", type=float, help="time between the joins of the system's windows: adds the jumps there"
+    )
+    parser.add_argument(
+        "--reconstruction",
+        action="store_true",
+        help="generated dances are versions of the reference dances of their names: add the distances from these",
+    )
+    parser.add_argument("--frame-rate", type=float, help="Hz of the generated dances, where their files do not say it")
+    parser.add_argument("--reference-frame-rate", type=float, help="the same of the reference and training dances")
+    parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
+    parser.add_argument(
+        "--one-body",
+        action="store_true",
+        help="fit joints to our body first, where the sets are on different bodies (slower; bones and feet are then "
+        "those of the fit)",
+    )
+    parser.add_argument("--no-pictures", action="store_true", help="draw no contact sheets")
+    parser.add_argument("--seed", type=int, default=0, help="of chance and intervals (default: 0)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure and write the report."""
+    from ..evaluation.evaluate import evaluate_dances
+    from ..evaluation.inputs import EvaluationInputs
+
+    inputs = EvaluationInputs(
+        generated=arguments.generated,
+        reference=arguments.reference,
+        music=arguments.music,
+        training=arguments.training,
+        manifest=arguments.manifest,
+        window_seconds=arguments.window_seconds,
+        join_seconds=arguments.join_seconds,
+        is_reconstruction=arguments.reconstruction,
+        trust_pickle=arguments.trust_pickle,
+        frame_rate=arguments.frame_rate,
+        reference_frame_rate=arguments.reference_frame_rate,
+        on_one_body=arguments.one_body,
+        with_pictures=not arguments.no_pictures,
+        seed=arguments.seed,
+    )
+    record = evaluate_dances(inputs, arguments.output)
+    print(record["summary"])
+    for item in record["left_out"]:
+        print(f"  left out: {item['file']}: {item['reason']}")
+    for warning in record["warnings"]:
+        print(f"  {warning}")
+    print(arguments.output / "report.html")
