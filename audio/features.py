@@ -33,7 +33,7 @@ class MusicFeatureLayout:
 
 
 class MusicFeatureExtractor(SequenceFeatureExtractor):
-    """Turn songs into music features: log-mel, chroma, MFCC, onset strength, loudness and the beat clock.
+    """Extractor of music features: log-mel, chroma, MFCC, onset strength, loudness and the beat clock.
 
     Frame k is centered on `k / 30` seconds, where frame k of the motion begins. Nothing is normalized by the song, so
     a frame's spectral channels depend only on the 43 ms of sound to either side of it, and a song may be cut anywhere.

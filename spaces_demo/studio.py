@@ -126,7 +126,7 @@ class DanceSet:
 
 
 class Studio:
-    """Make dances for strangers with one model.
+    """Maker of dances for visitors, with one model.
 
     Args:
         pipeline: The model.

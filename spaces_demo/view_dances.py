@@ -121,7 +121,7 @@ def serve(show: Show, *, opens_browser: bool = True) -> None:
 
 
 class _ViewerHandler(BaseHTTPRequestHandler):
-    """Answers two paths by name; no path of a request ever reaches the file system."""
+    """Handler that answers two paths by name; no path of a request ever reaches the file system."""
 
     page: bytes
     song: Path | None
