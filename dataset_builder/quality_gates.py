@@ -15,7 +15,6 @@ from ..audio.beats import BeatClock
 from ..evaluation.metrics.foot_contact import floor_penetration_mm, foot_skating_ratio
 from ..evaluation.metrics.physics import bone_length_variation, jitter, step_lengths
 from ..evaluation.metrics.pulse import MIN_CYCLES, pulse_lock, pulse_phase, speed_curve
-from ..motion.feet.contacts import fit_floor_height
 from ..motion.motion import Motion
 from ..motion.skeleton import CONTACT_JOINTS, PARENTS
 from ..utils.extras import require_extra
@@ -258,5 +257,5 @@ def _longest_run(is_frozen: np.ndarray) -> int:
 def _floor_drift_mm(motion: Motion, positions: np.ndarray) -> float:
     window = round(FLOOR_WINDOW_SECONDS * motion.frame_rate)
     num_windows = max(1, len(positions) // window)
-    heights = [fit_floor_height(part, motion.skeleton) for part in np.array_split(positions, num_windows)]
+    heights = [motion.skeleton.fit_floor_height(part) for part in np.array_split(positions, num_windows)]
     return 1000 * (max(heights) - min(heights))

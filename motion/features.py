@@ -14,10 +14,14 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from .feet.contacts import detect_foot_contacts
-from .kinematics import forward_kinematics
+from .kinematics import (
+    forward_kinematics,
+    matrix_to_quaternion,
+    matrix_to_rotation_6d,
+    rotation_6d_to_matrix,
+    yaw_to_matrix,
+)
 from .motion import FRAME_RATE, Motion
-from .rotations import matrix_to_quaternion, matrix_to_rotation_6d, rotation_6d_to_matrix, yaw_to_matrix
 from .skeleton import JOINT_INDEX, NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
 
 ROOT = slice(0, 4)
@@ -121,7 +125,7 @@ def motion_to_features(motion: Motion) -> torch.Tensor:
     local_rotations[:, 0] = to_heading @ rotations[:, 0]
     contacts = motion.foot_contacts
     if contacts is None:
-        contacts = detect_foot_contacts(positions.numpy(), motion.frame_rate, motion.skeleton)
+        contacts = motion.skeleton.detect_foot_contacts(positions.numpy(), motion.frame_rate)
     blocks = [
         root,
         local_positions.flatten(1),

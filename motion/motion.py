@@ -9,8 +9,7 @@ import numpy as np
 import roma
 import torch
 
-from .kinematics import forward_kinematics
-from .rotations import quaternion_to_matrix
+from .kinematics import forward_kinematics, quaternion_to_matrix
 from .skeleton import MIRROR_ORDER, NUM_JOINTS, Skeleton, neutral_skeleton
 
 FRAME_RATE = 30.0

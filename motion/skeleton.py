@@ -1,10 +1,14 @@
-"""The 22-joint body that every dance of this package is danced by."""
+"""The 22-joint body that dances, and when its feet touch the floor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
+
+Array = TypeVar("Array", bound=Any)
+"""A numpy array or a tensor."""
 
 JOINT_NAMES: tuple[str, ...] = (
     "pelvis",
@@ -45,6 +49,8 @@ MIRROR_ORDER: tuple[int, ...] = tuple(
 )
 """Index of the joint on the other side of the body."""
 
+CONTACT_HEIGHT_METRES = 0.05
+CONTACT_SPEED_METRES_PER_SECOND = 0.35
 BODY_HEIGHT_METRES = 1.70
 TOE_REST_HEIGHT_METRES = 0.02
 
@@ -117,6 +123,42 @@ class Skeleton:
         toe_offsets = self.offsets[[JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]], 1]
         return np.concatenate([self.toe_rest_height - toe_offsets, np.full(2, self.toe_rest_height)])
 
+    def fit_floor_height(self, joint_positions: np.ndarray, quantile: float = 0.05) -> float:
+        """Estimate where the floor is: the height at which the lower of both feet rests in the lowest moments.
+
+        A low quantile over time instead of the minimum keeps single bad frames from lifting the dancer off the floor.
+
+        Args:
+            joint_positions: `(frames, 22, 3)`, metres, Y up.
+            quantile: Share of frames that may lie below the floor.
+
+        Returns:
+            Height of the floor in metres; subtract it from all heights.
+        """
+        clearance = joint_positions[:, list(CONTACT_JOINTS), 1] - self.contact_rest_heights
+        return float(np.quantile(clearance.min(axis=1), quantile))
+
+    def detect_foot_contacts(
+        self,
+        joint_positions: np.ndarray,
+        frame_rate: float,
+        height_threshold: float = CONTACT_HEIGHT_METRES,
+        speed_threshold: float = CONTACT_SPEED_METRES_PER_SECOND,
+    ) -> np.ndarray:
+        """Mark joints of the feet that are low and slow: `detect_contacts` with the rest heights of this body.
+
+        Args:
+            joint_positions: `(frames, 22, 3)`, metres, the floor at y = 0.
+            frame_rate: Hz.
+            height_threshold: Metres above the rest height.
+            speed_threshold: Metres per second.
+
+        Returns:
+            `(frames, 4)` bool in the order of `CONTACT_JOINTS`.
+        """
+        feet = joint_positions[:, list(CONTACT_JOINTS)]
+        return detect_contacts(feet, frame_rate, self.contact_rest_heights, height_threshold, speed_threshold)
+
     def scaled(self, factor: float) -> Skeleton:
         """Return the same body `factor` times as large."""
         return replace(self, offsets=self.offsets * factor, toe_rest_height=self.toe_rest_height * factor)
@@ -130,3 +172,38 @@ def neutral_skeleton() -> Skeleton:
         if name.startswith("left_"):
             offsets[JOINT_INDEX[name.replace("left_", "right_")]] = (-offset[0], offset[1], offset[2])
     return Skeleton(offsets)
+
+
+def detect_contacts(
+    feet_positions: np.ndarray,
+    frame_rate: float,
+    rest_heights: np.ndarray,
+    height_threshold: float = CONTACT_HEIGHT_METRES,
+    speed_threshold: float = CONTACT_SPEED_METRES_PER_SECOND,
+) -> np.ndarray:
+    """Mark joints of the feet of any body that are low and slow; the speed is that of central differences.
+
+    Args:
+        feet_positions: `(frames, feet, 3)`, metres, Y up.
+        frame_rate: Hz.
+        rest_heights: Of each joint while its foot is flat on the floor, `(feet,)`, metres.
+        height_threshold: Metres above the rest height.
+        speed_threshold: Metres per second.
+
+    Returns:
+        `(frames, feet)` bool.
+    """
+    velocity = np.gradient(feet_positions, axis=0) if len(feet_positions) > 1 else np.zeros_like(feet_positions)
+    speeds = np.linalg.norm(velocity, axis=-1) * frame_rate
+    return is_low_and_slow(feet_positions[..., 1], speeds, rest_heights, height_threshold, speed_threshold)
+
+
+def is_low_and_slow(
+    heights: Array,
+    speeds: Array,
+    rest_heights: Array,
+    height_threshold: float = CONTACT_HEIGHT_METRES,
+    speed_threshold: float = CONTACT_SPEED_METRES_PER_SECOND,
+) -> Array:
+    """Tell which joints touch the floor, by heights in metres and speeds in m/s; arrays or tensors of one shape."""
+    return (heights < rest_heights + height_threshold) & (speeds < speed_threshold)

@@ -15,12 +15,10 @@ import roma
 import torch
 from scipy.interpolate import PchipInterpolator
 
-from ..motion.feet.leg_ik import SIDES
-from ..motion.kinematics import forward_kinematics
+from ..motion.kinematics import SIDES, forward_kinematics, matrix_to_quaternion, shortest_rotation, solve_two_bones
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.retargeting.retargeting import motion_from_rotations, put_on_floor, retarget
 from ..motion.retargeting.source_animation import SourceAnimation
-from ..motion.rotations import matrix_to_quaternion, shortest_rotation
 from ..motion.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, neutral_skeleton
 
 LEG_PARTS = ("hip", "knee", "ankle", "foot")
@@ -235,7 +233,7 @@ def _leg_rotations(
     target = target + lock_strength * (held - target)
     toe = toe + lock_strength * (held_toe - toe)
 
-    new_knee, new_ankle = solve_two_bones(
+    new_knee, new_ankle = bend_leg(
         new_hip,
         target,
         np.linalg.norm(knee - hip, axis=-1),
@@ -254,7 +252,7 @@ def _leg_rotations(
     return result
 
 
-def solve_two_bones(
+def bend_leg(
     hip: np.ndarray,
     target: np.ndarray,
     upper: np.ndarray,
@@ -276,21 +274,14 @@ def solve_two_bones(
         Knee and ankle, `(frames, 3)` each.
     """
     reach = target - hip
-    length = np.maximum(np.linalg.norm(reach, axis=-1), 1e-9)
-    distance = np.clip(length, np.abs(upper - lower) + 1e-6, upper + lower - 1e-6)
-    direction = reach / length[:, None]
-    side = _across(knee_hint - hip, direction)
-    side += np.maximum(0, _STRAIGHT_METRES - np.linalg.norm(side, axis=-1))[:, None] * _across(forward, direction)
-    side /= np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), 1e-12)
-    along = (distance**2 + upper**2 - lower**2) / (2 * distance)
-    across = np.sqrt(np.maximum(upper**2 - along**2, 0))
-    knee = hip + along[:, None] * direction + across[:, None] * side
-    return knee, hip + distance[:, None] * direction
-
-
-def _across(vectors: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """Return the part of `(frames, 3)` that is perpendicular to unit vectors."""
-    return vectors - (vectors * direction).sum(-1, keepdims=True) * direction
+    distance = np.maximum(np.linalg.norm(reach, axis=-1, keepdims=True), 1e-9)
+    direction = reach / distance
+    bend = knee_hint - hip
+    off_line = np.linalg.norm(np.cross(bend, direction), axis=-1, keepdims=True)
+    bend = bend + np.maximum(0, _STRAIGHT_METRES - off_line) * forward
+    values = (direction, distance, upper[:, None], lower[:, None], bend)
+    new_knee, new_ankle = solve_two_bones(*map(torch.from_numpy, values))
+    return hip + new_knee.numpy(), hip + new_ankle.numpy()
 
 
 def hold_foot(

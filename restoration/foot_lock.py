@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 
-from ..motion.feet.contacts import CONTACT_HEIGHT_METRES
 from ..motion.feet.fusion import FusionWeights
 from ..motion.motion import FRAME_RATE
-from ..motion.skeleton import Skeleton
+from ..motion.skeleton import CONTACT_HEIGHT_METRES, Skeleton
 
 FOOT_LOCKS = ("auto", "always", "never", "grounding")
 _SHORTEST_CONTACT_FRAMES = 3

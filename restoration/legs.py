@@ -10,10 +10,19 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from ..motion.features import POSITIONS, ROOT_HEIGHT, ROOT_VELOCITY, ROTATIONS, VELOCITIES, facing_heading
 from ..motion.feet.fusion import FootEstimate, FusedFeet
-from ..motion.feet.leg_ik import SIDES, SOFT_ZONE_SHARE, point_foot, reach_with_leg, root_drop
-from ..motion.kinematics import forward_kinematics, local_rotations
+from ..motion.kinematics import (
+    SIDES,
+    SOFT_ZONE_SHARE,
+    forward_kinematics,
+    local_rotations,
+    matrix_to_quaternion,
+    point_foot,
+    reach_with_leg,
+    root_drop,
+    rotation_6d_to_matrix,
+    yaw_to_matrix,
+)
 from ..motion.motion import Motion
-from ..motion.rotations import matrix_to_quaternion, rotation_6d_to_matrix, yaw_to_matrix
 from ..motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, NUM_JOINTS, PARENTS
 
 TURNED_JOINTS = tuple(JOINT_INDEX[f"{side}_{part}"] for side in SIDES for part in ("hip", "knee", "ankle"))

@@ -10,9 +10,14 @@ import torch
 
 from ..modeling.frdm.losses_frdm import LEG_JOINT_INDICES, reconstruct
 from ..motion.features import POSITIONS, ROTATIONS, VELOCITIES, integrate_root
-from ..motion.feet.contacts import CONTACT_HEIGHT_METRES, CONTACT_SPEED_METRES_PER_SECOND
-from ..motion.rotations import yaw_to_matrix
-from ..motion.skeleton import CONTACT_JOINTS, NUM_JOINTS, neutral_skeleton
+from ..motion.kinematics import yaw_to_matrix
+from ..motion.skeleton import (
+    CONTACT_HEIGHT_METRES,
+    CONTACT_JOINTS,
+    CONTACT_SPEED_METRES_PER_SECOND,
+    NUM_JOINTS,
+    neutral_skeleton,
+)
 
 
 def blend_geometry(clean: torch.Tensor, observed: torch.Tensor, noise_share: float) -> torch.Tensor:

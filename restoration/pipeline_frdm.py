@@ -18,8 +18,8 @@ from ..modeling.frdm.scheduling_frdm import FrdmScheduler
 from ..motion.features import ROTATIONS, facing_heading, integrate_root, motion_to_features
 from ..motion.feet.fusion import FusedFeet, fuse_feet, mix
 from ..motion.feet.grounding import level_floor
+from ..motion.kinematics import rotation_6d_to_matrix, yaw_to_matrix
 from ..motion.motion import FRAME_RATE, Motion
-from ..motion.rotations import rotation_6d_to_matrix, yaw_to_matrix
 from ..motion.skeleton import CONTACT_JOINTS, neutral_skeleton
 from ..utils.checkpoints import check_model
 from .foot_lock import FOOT_LOCKS, FootLock, SamplerSettings

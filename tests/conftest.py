@@ -25,9 +25,9 @@ from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaF
 from infinitedance.modeling.frdm.configuration_frdm import FrdmConfig
 from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
 from infinitedance.motion.features import motion_to_features
+from infinitedance.motion.kinematics import matrix_to_quaternion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.normalization import fit_feature_statistics
-from infinitedance.motion.rotations import matrix_to_quaternion
 
 REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
 # pytest imports the root `__init__.py` under the name of its folder; a second copy would take over the Auto classes.

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ..motion.features import CONTACTS, POSITIONS, ROOT, ROTATIONS, VELOCITIES, features_to_rotations, integrate_root
-from ..motion.kinematics import forward_kinematics
-from ..motion.rotations import yaw_to_matrix
+from ..motion.kinematics import forward_kinematics, yaw_to_matrix
 from ..motion.skeleton import CONTACT_JOINTS, PARENTS, neutral_skeleton
 
 # Weight of each group's mean in the feature loss. By a plain mean over channels the root's 4 would drown in 269. The

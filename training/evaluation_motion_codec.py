@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 
 from ..motion.features import integrate_root
-from ..motion.rotations import yaw_to_matrix
+from ..motion.kinematics import yaw_to_matrix
 from ..tokenization.losses_motion_codec import hip_aligned_joint_positions
 from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..tokenization.refinement_motion_codec import refine_codes

@@ -8,11 +8,14 @@ import numpy as np
 import torch
 from scipy.signal import savgol_filter
 
-from infinitedance.motion.feet.contacts import detect_foot_contacts
-from infinitedance.motion.feet.leg_ik import SIDES, reach_with_leg
-from infinitedance.motion.kinematics import forward_kinematics, local_rotations
+from infinitedance.motion.kinematics import (
+    SIDES,
+    forward_kinematics,
+    local_rotations,
+    matrix_to_quaternion,
+    reach_with_leg,
+)
 from infinitedance.motion.motion import Motion
-from infinitedance.motion.rotations import matrix_to_quaternion
 from infinitedance.motion.skeleton import CONTACT_JOINTS, PARENTS
 from infinitedance.restoration.carry_back import fade_corrections, runs
 
@@ -31,7 +34,7 @@ def smooth_savgol(motion: Motion) -> Motion:
     root_positions = savgol_filter(motion.root_positions.astype(np.float64), SAVGOL_FRAMES, SAVGOL_ORDER, axis=0)
     rotations /= np.linalg.norm(rotations, axis=-1, keepdims=True)
     smooth = replace(motion, root_positions=root_positions, joint_rotations=rotations, foot_contacts=None)
-    contacts = detect_foot_contacts(smooth.joint_positions(), motion.frame_rate, motion.skeleton)
+    contacts = motion.skeleton.detect_foot_contacts(smooth.joint_positions(), motion.frame_rate)
     return replace(smooth, foot_contacts=contacts)
 
 

@@ -21,10 +21,9 @@ from infinitedance.evaluation.metrics.foot_contact import (
 )
 from infinitedance.evaluation.metrics.physics import jitter
 from infinitedance.evaluation.metrics.reconstruction import mpjpe_mm
-from infinitedance.motion.feet.contacts import CONTACT_HEIGHT_METRES
 from infinitedance.motion.feet.grounding import level_floor
 from infinitedance.motion.motion import Motion
-from infinitedance.motion.skeleton import CONTACT_JOINTS
+from infinitedance.motion.skeleton import CONTACT_HEIGHT_METRES, CONTACT_JOINTS
 from infinitedance.restoration.pipeline_frdm import FrdmPipeline
 from infinitedance.training.data_frdm import EVAL_SEED, clean_dance, corrupt_at_random
 

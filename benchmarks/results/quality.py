@@ -12,9 +12,8 @@ from infinitedance.evaluation.metrics import memory, physics
 from infinitedance.evaluation.metrics import motion_quality as quality
 from infinitedance.evaluation.metrics.foot_contact import floor_float_mm, floor_penetration_mm, foot_slide_mm
 from infinitedance.evaluation.report.tables import Cell, Table
-from infinitedance.motion.feet.contacts import CONTACT_HEIGHT_METRES
 from infinitedance.motion.motion import FRAME_RATE
-from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_INDEX
+from infinitedance.motion.skeleton import CONTACT_HEIGHT_METRES, CONTACT_JOINTS, JOINT_INDEX
 from infinitedance.training.evaluation_motion_codec import evaluate_codec
 from infinitedance.training.takes import load_takes
 

@@ -13,11 +13,8 @@ import roma
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from ...motion.feet.contacts import detect_foot_contacts
-from ...motion.feet.leg_ik import SIDES, reach_with_leg
-from ...motion.kinematics import forward_kinematics, local_rotations
+from ...motion.kinematics import SIDES, forward_kinematics, local_rotations, matrix_to_quaternion, reach_with_leg
 from ...motion.motion import Motion
-from ...motion.rotations import matrix_to_quaternion
 from ...motion.skeleton import JOINT_INDEX, PARENTS
 
 SLOW_SECONDS, MIDDLE_SECONDS, FAST_SECONDS = 1.0, 0.25, 0.05
@@ -92,7 +89,7 @@ def corrupt(motion: Motion, corruption: Corruption, generator: np.random.Generat
     frame_rate, num_frames = motion.frame_rate, motion.num_frames
     contacts = motion.foot_contacts
     if contacts is None:
-        contacts = detect_foot_contacts(motion.joint_positions(), frame_rate, motion.skeleton)
+        contacts = motion.skeleton.detect_foot_contacts(motion.joint_positions(), frame_rate)
 
     def noise(seconds: float, *shape: int) -> np.ndarray:
         return smooth_noise(generator, (num_frames, *shape), seconds * frame_rate)

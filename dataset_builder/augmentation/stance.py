@@ -12,11 +12,17 @@ import numpy as np
 import roma
 import torch
 
-from ...motion.feet.contacts import detect_foot_contacts
-from ...motion.feet.leg_ik import SIDES, SOFT_ZONE_SHARE, point_foot, reach_with_leg, root_drop
-from ...motion.kinematics import forward_kinematics, local_rotations
+from ...motion.kinematics import (
+    SIDES,
+    SOFT_ZONE_SHARE,
+    forward_kinematics,
+    local_rotations,
+    matrix_to_quaternion,
+    point_foot,
+    reach_with_leg,
+    root_drop,
+)
 from ...motion.motion import Motion
-from ...motion.rotations import matrix_to_quaternion
 from ...motion.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 from .faults import SLOW_SECONDS, smooth_noise
 
@@ -93,7 +99,7 @@ def vary_stance(motion: Motion, variation: StanceVariation, generator: np.random
         joint_rotations=matrix_to_quaternion(local_rotations(rotations, PARENTS)).numpy(),
         foot_contacts=None,
     )
-    contacts = detect_foot_contacts(varied.joint_positions(), motion.frame_rate, motion.skeleton)
+    contacts = motion.skeleton.detect_foot_contacts(varied.joint_positions(), motion.frame_rate)
     return replace(varied, foot_contacts=contacts)
 
 

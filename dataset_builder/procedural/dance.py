@@ -8,8 +8,8 @@ import numpy as np
 import roma
 import torch
 
+from ...motion.kinematics import matrix_to_quaternion, yaw_to_matrix
 from ...motion.motion import FRAME_RATE, Motion
-from ...motion.rotations import matrix_to_quaternion, yaw_to_matrix
 from ...motion.skeleton import JOINT_INDEX, NUM_JOINTS, Skeleton, neutral_skeleton
 
 LEFT, RIGHT = 0, 1

@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
+from ...motion import skeleton
+from ...motion.skeleton import CONTACT_HEIGHT_METRES, CONTACT_SPEED_METRES_PER_SECOND
 from .checks import check_frame_rate, check_path, check_positions
 
 SLOW_SHARE = 0.25
 REST_QUANTILE = 0.1
-CONTACT_HEIGHT_METRES = 0.05
-CONTACT_SPEED_METRES_PER_SECOND = 0.35
 LODGE_ANKLE_METRES = 0.08
 LODGE_TOE_METRES = 0.05
 LODGE_LEVEL_FEET_METRES = 0.02
@@ -71,7 +71,10 @@ def detect_contacts(
     height_threshold: float = CONTACT_HEIGHT_METRES,
     speed_threshold: float = CONTACT_SPEED_METRES_PER_SECOND,
 ) -> np.ndarray:
-    """Mark joints of the feet that are low and slow, for any skeleton.
+    """Mark joints of the feet that are low and slow, for any skeleton: that of `motion.skeleton`, with checks.
+
+    The detectors of `foot_skating_ratio`, `gmd_skating_ratio` and `heel_skating_ratio` are others: those are published
+    with their measures, whose numbers could not be compared with any other.
 
     Args:
         feet_positions: `(frames >= 2, feet, 3)`, metres, Y up.
@@ -85,8 +88,8 @@ def detect_contacts(
     """
     check_positions(feet_positions, "feet_positions", min_frames=2)
     check_frame_rate(frame_rate)
-    speed = np.linalg.norm(np.gradient(feet_positions, axis=0), axis=-1) * frame_rate
-    return (_clearance(feet_positions, rest_heights) < height_threshold) & (speed < speed_threshold)
+    _check_rest_heights(feet_positions, rest_heights)
+    return skeleton.detect_contacts(feet_positions, frame_rate, rest_heights, height_threshold, speed_threshold)
 
 
 def floor_penetration_mm(feet_positions: np.ndarray, rest_heights: np.ndarray) -> float:
@@ -269,7 +272,11 @@ def _lodge_low(feet_positions: np.ndarray, rest_heights: np.ndarray | None) -> n
 
 def _clearance(feet_positions: np.ndarray, rest_heights: np.ndarray) -> np.ndarray:
     check_positions(feet_positions, "feet_positions")
+    _check_rest_heights(feet_positions, rest_heights)
+    return feet_positions[..., 1] - rest_heights
+
+
+def _check_rest_heights(feet_positions: np.ndarray, rest_heights: np.ndarray) -> None:
     num_feet = feet_positions.shape[1]
     if np.shape(rest_heights) != (num_feet,):
         raise ValueError(f"`rest_heights` must have shape ({num_feet},) for these feet, got {np.shape(rest_heights)}.")
-    return feet_positions[..., 1] - rest_heights

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from ...motion.features import CONTACTS, POSITIONS, ROOT, ROOT_HEIGHT, ROTATIONS, VELOCITIES, integrate_root
-from ...motion.rotations import rotation_6d_to_matrix, yaw_to_matrix
+from ...motion.kinematics import rotation_6d_to_matrix, yaw_to_matrix
 from ...motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, NUM_JOINTS, neutral_skeleton
 from .configuration_frdm import FrdmConfig
 

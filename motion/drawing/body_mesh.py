@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from ...assets import BODY_MESH
-from ..kinematics import forward_kinematics
-from ..rotations import shortest_rotation
+from ..kinematics import forward_kinematics, shortest_rotation
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
 
 """Written by `training/release/make_body_mesh.py`; its source and license stand in BODY_MESH.md beside it."""

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ..kinematics import matrix_to_quaternion, quaternion_to_matrix, shortest_rotation
 from ..motion import Motion
-from ..rotations import matrix_to_quaternion, quaternion_to_matrix, shortest_rotation
-from ..skeleton import CONTACT_JOINTS
-from .contacts import CONTACT_HEIGHT_METRES, detect_foot_contacts, fit_floor_height
+from ..skeleton import CONTACT_HEIGHT_METRES, CONTACT_JOINTS
 
 MAX_SLOPE_DEGREES = 15.0
 """A fit that finds a steeper floor has followed something else, and only the height is corrected."""
@@ -37,7 +36,7 @@ def level_floor(motion: Motion, *, fits_slope: bool = True) -> Motion:
     Returns:
         The dance with another root path and root rotation; its contacts are detected anew.
     """
-    grounded = _shifted(motion, fit_floor_height(motion.joint_positions(), motion.skeleton))
+    grounded = _shifted(motion, motion.skeleton.fit_floor_height(motion.joint_positions()))
     contacts = _standing_feet(grounded)
     for _ in range(_MAX_ROUNDS):
         normal, height = _fit_plane(grounded, contacts, fits_slope)
@@ -45,13 +44,13 @@ def level_floor(motion: Motion, *, fits_slope: bool = True) -> Motion:
         levelled = _shifted(turned, height)
         moved = np.abs(levelled.root_positions - grounded.root_positions).max()
         grounded = levelled
-        contacts = detect_foot_contacts(grounded.joint_positions(), grounded.frame_rate, grounded.skeleton)
+        contacts = grounded.skeleton.detect_foot_contacts(grounded.joint_positions(), grounded.frame_rate)
         if moved < 1e-3:
             break
-    depth = -fit_floor_height(grounded.joint_positions(), grounded.skeleton)
+    depth = -grounded.skeleton.fit_floor_height(grounded.joint_positions())
     if depth > MAX_DEPTH_METRES:
         grounded = _shifted(grounded, MAX_DEPTH_METRES - depth)
-        contacts = detect_foot_contacts(grounded.joint_positions(), grounded.frame_rate, grounded.skeleton)
+        contacts = grounded.skeleton.detect_foot_contacts(grounded.joint_positions(), grounded.frame_rate)
     return replace(grounded, foot_contacts=contacts)
 
 
@@ -64,7 +63,7 @@ def _rested_feet(motion: Motion) -> np.ndarray:
 
 def _standing_feet(motion: Motion) -> np.ndarray:
     """Mark feet that are slow and no higher than the other one, `(frames, 4)`: a slope is not known to be low yet."""
-    slow = detect_foot_contacts(motion.joint_positions(), motion.frame_rate, motion.skeleton, height_threshold=np.inf)
+    slow = motion.skeleton.detect_foot_contacts(motion.joint_positions(), motion.frame_rate, height_threshold=np.inf)
     heights = _rested_feet(motion)[..., 1]
     return slow & (heights < heights.min(axis=1, keepdims=True) + CONTACT_HEIGHT_METRES)
 

@@ -9,12 +9,9 @@ import torch
 from scipy.linalg import solveh_banded
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-from ..kinematics import forward_kinematics, local_rotations
+from ..kinematics import forward_kinematics, local_rotations, matrix_to_quaternion, reach_with_leg
 from ..motion import Motion
-from ..rotations import matrix_to_quaternion
 from ..skeleton import CONTACT_JOINTS, PARENTS
-from .contacts import detect_foot_contacts
-from .leg_ik import reach_with_leg
 
 # A foot's way is changed so that the sum of these is least: squares of its steps in contact, of the change itself and
 # of the change's second difference. Between contacts the change then dies away within some 6 frames.
@@ -56,7 +53,7 @@ def plant_feet(motion: Motion) -> Motion:
         reach_with_leg(side, root_positions, rotations, offsets, target)
     local = local_rotations(rotations, PARENTS)
     planted = replace(motion, joint_rotations=matrix_to_quaternion(local).numpy())
-    contacts = detect_foot_contacts(planted.joint_positions(), motion.frame_rate, motion.skeleton)
+    contacts = motion.skeleton.detect_foot_contacts(planted.joint_positions(), motion.frame_rate)
     return replace(planted, foot_contacts=contacts)
 
 

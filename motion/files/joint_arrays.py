@@ -28,7 +28,7 @@ import numpy as np
 import roma
 import torch
 
-from ..rotations import rotation_6d_to_matrix, yaw_to_matrix
+from ..kinematics import rotation_6d_to_matrix, yaw_to_matrix
 from ..skeleton import NUM_JOINTS
 from .pickles import load_restricted, require_trust
 from .plausibility import check_body, check_frame_rate, check_up_axis, finite_array, guess_up_axis, z_up_to_y_up

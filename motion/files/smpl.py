@@ -19,10 +19,9 @@ import numpy as np
 import roma
 import torch
 
-from ..kinematics import forward_kinematics
+from ..kinematics import forward_kinematics, matrix_to_quaternion
 from ..motion import Motion
 from ..retargeting.retargeting import put_on_floor, retarget
-from ..rotations import matrix_to_quaternion
 from ..skeleton import NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
 from .plausibility import (
     check_body,

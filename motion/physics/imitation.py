@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from ..feet.contacts import detect_foot_contacts
 from ..motion import FRAME_RATE, Motion
 from ..skeleton import CONTACT_JOINTS, NUM_JOINTS
 from .body import (
@@ -114,7 +113,7 @@ def imitate(
         bool((wanted[:, 0, 1] - positions[:, 0, 1]).max() > _FALL_METRES),
         raised,
     )
-    contacts = detect_foot_contacts(positions, FRAME_RATE, motion.skeleton)
+    contacts = motion.skeleton.detect_foot_contacts(positions, FRAME_RATE)
     return PhysicsResult(replace(result, foot_contacts=contacts), report)
 
 

@@ -12,9 +12,8 @@ import roma
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from ..kinematics import forward_kinematics, local_rotations
+from ..kinematics import forward_kinematics, local_rotations, matrix_to_quaternion, shortest_rotation
 from ..motion import Motion
-from ..rotations import matrix_to_quaternion, shortest_rotation
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
 
 _BEND_SMOOTHING_SECONDS = 2 / 30

@@ -7,11 +7,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..feet.contacts import detect_foot_contacts, fit_floor_height
-from ..feet.leg_ik import reach_with_leg
-from ..kinematics import forward_kinematics, local_rotations
+from ..kinematics import forward_kinematics, local_rotations, matrix_to_quaternion, reach_with_leg
 from ..motion import Motion
-from ..rotations import matrix_to_quaternion
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, Skeleton, neutral_skeleton
 from .fitting import check_joint_positions, fit_positions
 
@@ -117,10 +114,10 @@ def retarget(motion: Motion, skeleton: Skeleton | None = None) -> Motion:
 def put_on_floor(motion: Motion) -> Motion:
     """Shift a dance vertically so that the feet rest on y = 0, and detect foot contacts."""
     positions = motion.joint_positions()
-    floor = fit_floor_height(positions, motion.skeleton)
+    floor = motion.skeleton.fit_floor_height(positions)
     positions[..., 1] -= floor
     root_positions = motion.root_positions - np.array([0, floor, 0], dtype=np.float32)
-    contacts = detect_foot_contacts(positions, motion.frame_rate, motion.skeleton)
+    contacts = motion.skeleton.detect_foot_contacts(positions, motion.frame_rate)
     return replace(motion, root_positions=root_positions, foot_contacts=contacts)
 
 

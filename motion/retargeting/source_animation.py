@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from ..rotations import quaternion_to_matrix
+from ..kinematics import quaternion_to_matrix
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS, PARENTS, neutral_skeleton
 from .joint_mapping import guess_joint_mapping
 

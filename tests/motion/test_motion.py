@@ -5,10 +5,9 @@ import pytest
 import roma
 import torch
 
-from infinitedance.motion.feet.contacts import detect_foot_contacts, fit_floor_height
-from infinitedance.motion.kinematics import forward_kinematics, local_rotations
-from infinitedance.motion.motion import Motion
-from infinitedance.motion.rotations import (
+from infinitedance.motion.kinematics import (
+    forward_kinematics,
+    local_rotations,
     matrix_to_quaternion,
     matrix_to_rotation_6d,
     quaternion_to_matrix,
@@ -16,6 +15,7 @@ from infinitedance.motion.rotations import (
     shortest_rotation,
     yaw_to_matrix,
 )
+from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import JOINT_INDEX, MIRROR_ORDER, Skeleton, neutral_skeleton
 
 
@@ -105,15 +105,15 @@ def test_resampling_keeps_duration_and_the_frames_both_rates_share(moving):
 def test_a_planted_foot_is_in_contact_and_a_sliding_or_lifted_one_is_not():
     motion = standing(30)
     positions = motion.joint_positions()
-    assert detect_foot_contacts(positions, 30.0, motion.skeleton).all()
+    assert motion.skeleton.detect_foot_contacts(positions, 30.0).all()
     sliding = positions + np.arange(30)[:, None, None] / 30 * np.array([0.7, 0, 0.7])
-    assert not detect_foot_contacts(sliding, 30.0, motion.skeleton).any()
-    assert not detect_foot_contacts(positions + [0, 0.06, 0], 30.0, motion.skeleton).any()
+    assert not motion.skeleton.detect_foot_contacts(sliding, 30.0).any()
+    assert not motion.skeleton.detect_foot_contacts(positions + [0, 0.06, 0], 30.0).any()
 
 
 def test_the_floor_is_found_under_a_dancer_who_floats():
     motion = standing(40)
-    assert fit_floor_height(motion.joint_positions() + [0, 0.3, 0], motion.skeleton) == pytest.approx(0.3, abs=1e-5)
+    assert motion.skeleton.fit_floor_height(motion.joint_positions() + [0, 0.3, 0]) == pytest.approx(0.3, abs=1e-5)
 
 
 @pytest.mark.parametrize(

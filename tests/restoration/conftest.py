@@ -7,11 +7,9 @@ import pytest
 import roma
 import torch
 
-from infinitedance.motion.feet.leg_ik import reach_with_leg
-from infinitedance.motion.kinematics import forward_kinematics, local_rotations
+from infinitedance.motion.kinematics import forward_kinematics, local_rotations, matrix_to_quaternion, reach_with_leg
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
-from infinitedance.motion.rotations import matrix_to_quaternion
 from infinitedance.motion.skeleton import JOINT_INDEX, PARENTS, neutral_skeleton
 
 SIDES = ("left", "right")

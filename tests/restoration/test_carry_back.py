@@ -11,11 +11,11 @@ from infinitedance.motion.retargeting.source_animation import SourceAnimation
 from infinitedance.motion.skeleton import JOINT_INDEX, JOINT_NAMES
 from infinitedance.restoration.carry_back import (
     at_frame_rate,
+    bend_leg,
     carry_back,
     hold_foot,
     place_motion,
     place_rig,
-    solve_two_bones,
 )
 
 
@@ -28,7 +28,7 @@ def random_leg(seed=0, frames=50):
 
 def test_bones_keep_their_lengths_and_the_knee_bends_to_its_hint():
     hip, target, upper, lower, hint = random_leg()
-    knee, ankle = solve_two_bones(hip, target, upper, lower, hint, hint - hip)
+    knee, ankle = bend_leg(hip, target, upper, lower, hint, hint - hip)
     np.testing.assert_allclose(np.linalg.norm(knee - hip, axis=-1), upper, atol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(ankle - knee, axis=-1), lower, atol=1e-9)
     line = (ankle - hip) / np.linalg.norm(ankle - hip, axis=-1, keepdims=True)
@@ -38,7 +38,7 @@ def test_bones_keep_their_lengths_and_the_knee_bends_to_its_hint():
 
 def test_a_target_in_reach_is_reached_and_one_beyond_is_pointed_at():
     hip, target, upper, lower, hint = random_leg()
-    _, ankle = solve_two_bones(hip, target, upper, lower, hint, hint - hip)
+    _, ankle = bend_leg(hip, target, upper, lower, hint, hint - hip)
     distance = np.linalg.norm(target - hip, axis=-1)
     near = (distance < upper + lower) & (distance > np.abs(upper - lower) + 1e-3)
     assert 5 < near.sum() < len(near)
@@ -50,7 +50,7 @@ def test_a_target_in_reach_is_reached_and_one_beyond_is_pointed_at():
 def test_a_straight_leg_bends_forward():
     hip, straight = np.zeros((1, 3)), np.array([[0.0, -0.4, 0.0]])
     target, ahead = np.array([[0.0, -0.7, 0.0]]), np.array([[0.0, 0.0, 1.0]])
-    knee, _ = solve_two_bones(hip, target, np.array([0.4]), np.array([0.4]), straight, ahead)
+    knee, _ = bend_leg(hip, target, np.array([0.4]), np.array([0.4]), straight, ahead)
     np.testing.assert_allclose(knee, [[0, -0.35, np.sqrt(0.4**2 - 0.35**2)]], atol=1e-9)
 
 

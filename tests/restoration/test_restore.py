@@ -10,11 +10,9 @@ import roma
 import torch
 
 from infinitedance.evaluation.metrics.foot_contact import foot_slide_mm
-from infinitedance.motion.feet.leg_ik import reach_with_leg
 from infinitedance.motion.files import load_motion, read_bvh, read_motion, save_motion, write_bvh
-from infinitedance.motion.kinematics import forward_kinematics, local_rotations
+from infinitedance.motion.kinematics import forward_kinematics, local_rotations, matrix_to_quaternion, reach_with_leg
 from infinitedance.motion.motion import Motion
-from infinitedance.motion.rotations import matrix_to_quaternion
 from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, JOINT_NAMES, PARENTS
 from infinitedance.restoration.restore import RestoreOptions, restore_files
 

@@ -5,7 +5,6 @@ import pytest
 
 from infinitedance.dataset_builder.genres import OTHER, coarse_genre
 from infinitedance.dataset_builder.sources import SOURCES, open_source
-from infinitedance.motion.feet.contacts import fit_floor_height
 from infinitedance.motion.skeleton import neutral_skeleton
 
 GOOD = {
@@ -120,7 +119,7 @@ def test_a_good_clip_is_a_dance_on_our_body_at_30_hz_on_the_floor(name, opened):
         motion = source.load(record)
         assert motion.frame_rate == 30
         assert motion.skeleton == neutral_skeleton()
-        assert abs(fit_floor_height(motion.joint_positions(), motion.skeleton)) < 1e-4
+        assert abs(motion.skeleton.fit_floor_height(motion.joint_positions())) < 1e-4
         assert motion.foot_contacts is not None
         assert motion.provenance["license"] == record.license
         assert motion.provenance["clip"] == record.clip_id

@@ -6,11 +6,10 @@ import roma
 import torch
 
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
-from infinitedance.motion.feet.contacts import fit_floor_height
 from infinitedance.motion.feet.grounding import MAX_DEPTH_METRES, MAX_SLOPE_DEGREES, level_floor
+from infinitedance.motion.kinematics import matrix_to_quaternion, quaternion_to_matrix
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
-from infinitedance.motion.rotations import matrix_to_quaternion, quaternion_to_matrix
 from infinitedance.motion.skeleton import CONTACT_JOINTS
 
 
@@ -87,5 +86,5 @@ def test_feet_that_seldom_stand_do_not_lift_the_floor_over_the_others():
     rotations = np.zeros((120, 22, 4))
     rotations[..., 0] = 1
     dance = level_floor(Motion(30.0, root, rotations), fits_slope=False)
-    depth = -fit_floor_height(dance.joint_positions(), dance.skeleton)
+    depth = -dance.skeleton.fit_floor_height(dance.joint_positions())
     assert depth == pytest.approx(MAX_DEPTH_METRES, abs=1e-3)

@@ -6,11 +6,10 @@ import roma
 import torch
 
 from infinitedance.motion.files import read_data_npz
-from infinitedance.motion.kinematics import forward_kinematics
+from infinitedance.motion.kinematics import forward_kinematics, matrix_to_quaternion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.fitting import fit_positions
 from infinitedance.motion.retargeting.retargeting import motion_from_rotations, put_on_floor, retarget
-from infinitedance.motion.rotations import matrix_to_quaternion
 from infinitedance.motion.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, Skeleton, neutral_skeleton
 
 

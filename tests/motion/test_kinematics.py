@@ -4,8 +4,14 @@ import pytest
 import roma
 import torch
 
-from infinitedance.motion.feet.leg_ik import SIDES, point_foot, reach_with_leg, root_drop, soften_reach
-from infinitedance.motion.kinematics import forward_kinematics
+from infinitedance.motion.kinematics import (
+    SIDES,
+    forward_kinematics,
+    point_foot,
+    reach_with_leg,
+    root_drop,
+    soften_reach,
+)
 from infinitedance.motion.skeleton import JOINT_INDEX, PARENTS, neutral_skeleton
 
 OFFSETS = torch.from_numpy(neutral_skeleton().offsets)
