@@ -1,8 +1,9 @@
 """The 269-channel motion features: the only place that knows which channel is what.
 
-Layout (DESIGN section 3): root 4 (yaw velocity rad/s, x and z velocity in the heading frame m/s, height m), positions
-63 (21 joints relative to the root's floor point, in the heading frame, m), rotations 132 (6D of 22 joints, the root's
-relative to the heading), velocities 66 (of 22 joints, world velocity turned into the heading frame, m/s), contacts 4.
+Layout (docs/data_format.md): root 4 (yaw velocity rad/s, x and z velocity in the heading frame m/s, height m),
+positions 63 (21 joints relative to the root's floor point, in the heading frame, m), rotations 132 (6D of 22 joints,
+the root's relative to the heading), velocities 66 (of 22 joints, world velocity turned into the heading frame, m/s),
+contacts 4.
 It is the paper's 259 channels plus the root's tilt, which those lose, plus the contacts.
 """
 
@@ -22,7 +23,7 @@ from .kinematics import (
     yaw_to_matrix,
 )
 from .motion import FRAME_RATE, Motion
-from .skeleton import JOINT_INDEX, NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
+from .skeleton import JOINT_INDEX, NUM_JOINTS, Skeleton, neutral_skeleton
 
 ROOT = slice(0, 4)
 ROOT_VELOCITY = slice(1, 3)
@@ -33,9 +34,6 @@ ROTATIONS = slice(67, 199)
 VELOCITIES = slice(199, 265)
 CONTACTS = slice(265, 269)
 NUM_FEATURES = 269
-
-FRDM_CHANNELS = slice(0, 265)
-"""What foot restoration works on: everything but the contacts."""
 
 HEADING_SMOOTHING_SECONDS = 2 / 30
 """Standard deviation of the Gaussian that steadies the heading: it must not shake with the hips."""
@@ -179,25 +177,21 @@ def features_to_rotations(features: torch.Tensor) -> torch.Tensor:
     return rotation_6d_to_matrix(features[..., ROTATIONS].unflatten(-1, (NUM_JOINTS, 6)))
 
 
-def features_to_joint_positions(
-    features: torch.Tensor, offsets: torch.Tensor, frame_rate: float = FRAME_RATE
-) -> torch.Tensor:
-    """Pose the skeleton by root path and rotations; differentiable.
+def reconstruct(features: torch.Tensor, joints: Sequence[int], frame_rate: float) -> torch.Tensor:
+    """Place joints in the world by the root's path and the relative positions: the paper's `Rec(r, j_p)`.
 
     Args:
         features: `(..., frames, 269)`.
-        offsets: `(22, 3)`, metres.
+        joints: Not the root.
         frame_rate: Hz.
 
     Returns:
-        World positions `(..., frames, 22, 3)`, metres; the first frame stands at the origin and looks along +Z.
+        `(..., frames, joints, 3)`, metres; the first frame stands at the origin and looks along +Z.
     """
-    check_features(features)
     heading, root_positions = integrate_root(features, frame_rate)
-    rotations = features_to_rotations(features)
-    root_rotation = yaw_to_matrix(heading) @ rotations[..., 0, :, :]
-    rotations = torch.cat([root_rotation.unsqueeze(-3), rotations[..., 1:, :, :]], dim=-3)
-    return forward_kinematics(rotations, root_positions, offsets, PARENTS)[0]
+    local = features[..., POSITIONS].unflatten(-1, (NUM_JOINTS - 1, 3))[..., [joint - 1 for joint in joints], :]
+    floor_point = root_positions * root_positions.new_tensor([1.0, 0.0, 1.0])
+    return local @ yaw_to_matrix(heading).transpose(-1, -2) + floor_point.unsqueeze(-2)
 
 
 def features_to_motion(

@@ -165,7 +165,7 @@ class Skeleton:
 
 
 def neutral_skeleton() -> Skeleton:
-    """Return our neutral body of 1.70 m, made of published anthropometric proportions (DESIGN: skeleton and axes)."""
+    """Return our neutral body of 1.70 m, made of published anthropometric proportions (docs/data_format.md)."""
     offsets = np.zeros((NUM_JOINTS, 3))
     for name, offset in _NEUTRAL_OFFSETS.items():
         offsets[JOINT_INDEX[name]] = offset

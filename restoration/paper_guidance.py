@@ -6,16 +6,18 @@ It blends and integrates features; no gradient is taken. Steps count from 0 to 1
 
 from __future__ import annotations
 
+import math
+
 import torch
 
-from ..modeling.frdm.losses_frdm import LEG_JOINT_INDICES, reconstruct
-from ..motion.features import POSITIONS, ROTATIONS, VELOCITIES, integrate_root
+from ..modeling.frdm.losses_frdm import LEG_JOINT_INDICES
+from ..motion.features import POSITIONS, ROTATIONS, VELOCITIES, integrate_root, reconstruct
 from ..motion.kinematics import yaw_to_matrix
 from ..motion.skeleton import (
-    CONTACT_HEIGHT_METRES,
     CONTACT_JOINTS,
     CONTACT_SPEED_METRES_PER_SECOND,
     NUM_JOINTS,
+    is_low_and_slow,
     neutral_skeleton,
 )
 
@@ -35,20 +37,20 @@ def blend_geometry(clean: torch.Tensor, observed: torch.Tensor, noise_share: flo
 
 
 def touching_feet(features: torch.Tensor, frame_rate: float, *, any_speed: bool = False) -> torch.Tensor:
-    """Tell which of the four joints of the feet are low and slow, `(..., frames, 4)`, by the features' own places.
+    """Mark which of the four joints of the feet are low and slow, `(..., frames, 4)`, by the features themselves.
+
+    Heights are those of the positions; speeds those of the velocity channels, which the guidance then slows down.
 
     Args:
         features: `(..., frames, 269)`.
         frame_rate: Hz.
         any_speed: Low joints touch however fast they are.
     """
-    feet = reconstruct(features, list(CONTACT_JOINTS), frame_rate)
+    feet = reconstruct(features, CONTACT_JOINTS, frame_rate)
     rest_heights = torch.from_numpy(neutral_skeleton().contact_rest_heights).to(feet)
-    if any_speed:
-        return feet[..., 1] < rest_heights + CONTACT_HEIGHT_METRES
-    speed = torch.linalg.vector_norm(features[..., VELOCITIES].unflatten(-1, (NUM_JOINTS, 3)), dim=-1)
-    low = feet[..., 1] < rest_heights + CONTACT_HEIGHT_METRES
-    return low & (speed[..., list(CONTACT_JOINTS)] < CONTACT_SPEED_METRES_PER_SECOND)
+    speeds = features[..., VELOCITIES].unflatten(-1, (NUM_JOINTS, 3))[..., list(CONTACT_JOINTS), :].norm(dim=-1)
+    speed_threshold = math.inf if any_speed else CONTACT_SPEED_METRES_PER_SECOND
+    return is_low_and_slow(feet[..., 1], speeds, rest_heights, speed_threshold=speed_threshold)
 
 
 def damp_contact_velocities(clean: torch.Tensor, foot_contacts: torch.Tensor, noise_share: float) -> torch.Tensor:

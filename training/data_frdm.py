@@ -13,8 +13,7 @@ from ..dataset_builder.augmentation.faults import Corruption, corrupt
 from ..dataset_builder.augmentation.stance import StanceVariation, vary_stance
 from ..dataset_builder.built import BuiltDataset
 from ..dataset_builder.manifest import BuiltClip
-from ..modeling.frdm.modeling_frdm import FrdmModel
-from ..modeling.frdm.scheduling_frdm import FrdmScheduler
+from ..modeling.frdm.modeling_frdm import FrdmModel, FrdmScheduler
 from ..motion.features import NUM_FEATURES, features_to_motion, motion_to_features
 from ..motion.feet.grounding import level_floor
 from ..motion.motion import Motion

@@ -17,8 +17,7 @@ import torch
 from ..dataset_builder.augmentation.faults import Corruption
 from ..dataset_builder.built import BuiltDataset
 from ..modeling.frdm.configuration_frdm import FrdmConfig
-from ..modeling.frdm.modeling_frdm import FrdmModel, FrdmOutput
-from ..modeling.frdm.scheduling_frdm import FrdmScheduler
+from ..modeling.frdm.modeling_frdm import FrdmModel, FrdmOutput, FrdmScheduler
 from ..motion.features import CONTACTS
 from ..motion.normalization import fit_feature_statistics
 from .arguments import LoopArguments, RecipeArguments, parse_arguments

@@ -17,7 +17,7 @@ from infinitedance.evaluation.report.tables import Cell, Table
 from infinitedance.modeling.frdm.configuration_frdm import LOSS_WEIGHTS, FrdmConfig
 from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
 from infinitedance.motion.normalization import fit_feature_statistics
-from infinitedance.restoration.foot_lock import SamplerSettings
+from infinitedance.restoration.foot_placer import SamplerSettings
 from infinitedance.restoration.pipeline_frdm import FrdmPipeline, PaperSettings
 from infinitedance.training.data_frdm import RestorationSampler
 
@@ -57,7 +57,6 @@ def guidance_table(pipeline: FrdmPipeline, cases: Sequence[Case]) -> Table:
         "without the root's height": without(root_height=_WITHOUT),
         "without ankles from the root": without(ankle_offset=_WITHOUT),
         "without the feet's steps": without(foot_step=0.0),
-        "without contacts before the last step": replace(whole, contact_timestep=0),
         "without the floor before the last step": without(floor=0.0),
         "fast feet are held too": replace(whole, contact_speed=math.inf),
         "feet are held loosely at the end": replace(whole, held=weights.contact),
@@ -69,23 +68,18 @@ def guidance_table(pipeline: FrdmPipeline, cases: Sequence[Case]) -> Table:
 
 
 def steps_table(pipeline: FrdmPipeline, cases: Sequence[Case]) -> Table:
-    """Vary where the diffusion starts, in how many steps it goes, and t_th."""
+    """Vary where the diffusion starts, and its number of steps."""
     whole = pipeline.settings
     variants = {}
     for start in (100, 300, 600, 1000):
         for steps in (1, 2, 4, 8, 16) if start == 300 else (6,):
-            variants[f"from t = {start}, {steps} steps"] = replace(
-                whole, start_timestep=start, num_steps=steps, contact_timestep=start
-            )
-    for share in (0.0, 0.5, 1.0):
-        threshold = round(share * whole.start_timestep)
-        variants[f"contacts guide from t_th = {threshold}"] = replace(whole, contact_timestep=threshold)
+            variants[f"from t = {start}, {steps} steps"] = replace(whole, start_timestep=start, num_steps=steps)
     pipelines = {name: FrdmPipeline(pipeline.model, settings) for name, settings in variants.items()}
     note = (
-        f"The default: from t = {whole.start_timestep}, {whole.num_steps} steps, t_th = {whole.contact_timestep}. "
+        f"The default: from t = {whole.start_timestep}, {whole.num_steps} steps. "
         "Where rows are alike, the model that sees the legs decides in one step what more steps only repeat."
     )
-    return _table("Start, steps, t_th", "sampler", _rows(pipelines, cases), note)
+    return _table("Start and steps", "sampler", _rows(pipelines, cases), note)
 
 
 def paper_table(pipeline: FrdmPipeline, cases: Sequence[Case]) -> Table:

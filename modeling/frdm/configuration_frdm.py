@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from ...motion.features import NUM_FEATURES, ROOT, joint_channels
+from ...motion.features import ROOT, joint_channels
 from ...motion.motion import FRAME_RATE
 from ...motion.skeleton import JOINT_INDEX
 
@@ -28,7 +28,7 @@ LOSS_WEIGHTS = {
 
 @strict
 class FrdmConfig(PreTrainedConfig):
-    """Store the sizes of a [`FrdmModel`] and how it was trained (paper section "FRDM"; DESIGN section 7).
+    """Configuration of a [`FrdmModel`]: its sizes and how it is trained (paper section "FRDM").
 
     The paper gives the representation, the masked joints and the five losses; the denoiser "follows EDGE", whose sizes
     `paper` returns. Window, diffusion steps, schedule and loss weights are not in the paper: those here are ours, from
@@ -129,11 +129,6 @@ class FrdmConfig(PreTrainedConfig):
     def num_restored_channels(self) -> int:
         """Number of `restored_channels`."""
         return len(self.restored_channels)
-
-    @property
-    def num_given_channels(self) -> int:
-        """Number of feature channels, all but contacts, that are given to the model."""
-        return NUM_FEATURES - 4
 
     @classmethod
     def paper(cls, **overrides: Any) -> FrdmConfig:

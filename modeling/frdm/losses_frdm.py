@@ -10,7 +10,16 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from ...motion.features import CONTACTS, POSITIONS, ROOT, ROOT_HEIGHT, ROTATIONS, VELOCITIES, integrate_root
+from ...motion.features import (
+    CONTACTS,
+    POSITIONS,
+    ROOT,
+    ROOT_HEIGHT,
+    ROTATIONS,
+    VELOCITIES,
+    integrate_root,
+    reconstruct,
+)
 from ...motion.kinematics import rotation_6d_to_matrix, yaw_to_matrix
 from ...motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, NUM_JOINTS, neutral_skeleton
 from .configuration_frdm import FrdmConfig
@@ -19,23 +28,6 @@ _PER_DECIMETRE = 10.0
 _LEGS = [[JOINT_INDEX[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "foot")] for side in ("left", "right")]
 LEG_JOINT_INDICES = [joint for leg in _LEGS for joint in leg[1:]]
 """Knee, ankle and toe of the left, then of the right leg."""
-
-
-def reconstruct(features: torch.Tensor, joints: list[int], frame_rate: float) -> torch.Tensor:
-    """Place joints in the world by the root's path and the relative positions: the paper's `Rec(r, j_p)`.
-
-    Args:
-        features: `(..., frames, 269)`.
-        joints: Not the root.
-        frame_rate: Hz.
-
-    Returns:
-        `(..., frames, joints, 3)`, metres; the first frame stands at the origin and looks along +Z.
-    """
-    heading, root_positions = integrate_root(features, frame_rate)
-    local = features[..., POSITIONS].unflatten(-1, (NUM_JOINTS - 1, 3))[..., [joint - 1 for joint in joints], :]
-    floor_point = root_positions * root_positions.new_tensor([1.0, 0.0, 1.0])
-    return local @ yaw_to_matrix(heading).transpose(-1, -2) + floor_point.unsqueeze(-2)
 
 
 def posed_legs(features: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The denoiser of foot restoration: root and legs of a dance from the rest of the body and what was observed."""
+"""The diffusion model of foot restoration: a denoiser of root and legs, and its noise schedule."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from ...motion.features import NUM_FEATURES
-from ..music_dance.modeling_music_dance import sinusoidal_positions
 from .configuration_frdm import FrdmConfig
 from .losses_frdm import frdm_losses
 
 NUM_CONTACTS = 4
 _TIME_FREQUENCY_BASE = 10_000.0
+_SCHEDULE_OFFSET = 0.008
+_MAX_BETA = 0.999
 
 
 @dataclass
 class FrdmOutput(ModelOutput):
-    """Store what a [`FrdmModel`] computes.
+    """Output of a [`FrdmModel`].
 
     Args:
         loss (`torch.FloatTensor` of shape `()`):
@@ -46,7 +47,7 @@ class FrdmLayer(nn.Module):
     """Attention and feed-forward, pre-normalized, modulated by the timestep (adaLN).
 
     A quarter of the channels is first shifted by a frame, half of these forwards and half backwards: a convolution in
-    time at no cost, which tells the attention about velocities.
+    time at no cost, from which the attention learns velocities.
     """
 
     def __init__(self, config: FrdmConfig):
@@ -88,12 +89,19 @@ def shift_frames(hidden_states: torch.Tensor) -> torch.Tensor:
     return torch.cat([F.pad(later[:, :-1], (0, 0, 1, 0)), F.pad(earlier[:, 1:], (0, 0, 0, 1)), rest], dim=-1)
 
 
+def frame_embedding(num_frames: int, size: int) -> torch.Tensor:
+    """Return sines and cosines of periods from 2 to `2 * num_frames` frames, `(num_frames, size)`; `size` is even."""
+    periods = 2.0 * num_frames ** torch.linspace(0, 1, size // 2)
+    angles = 2 * math.pi * torch.arange(num_frames)[:, None] / periods
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+
 class FrdmModel(PreTrainedModel):
-    """Predict clean root, knees and feet (x0) of a window of dance (paper section "FRDM").
+    """Denoiser that predicts clean root, knees and feet (x0) of a window of dance (paper section "FRDM").
 
     As in the paper, the features of root, knees and feet are replaced by noisy ones (`Merge`) and predicted from the
     rest of the body. Beyond the paper, a window may also come with its observed legs; then the model corrects what was
-    observed, and one network serves both samplers. It also says which parts of the feet touch the floor.
+    observed, and one network serves both samplers. It also predicts which parts of the feet touch the floor.
 
     Features are those of `motion_to_features`, not normalized; mean and standard deviation are part of the model.
     """
@@ -107,8 +115,9 @@ class FrdmModel(PreTrainedModel):
 
     def __init__(self, config: FrdmConfig):
         super().__init__(config)
-        size, restored = config.hidden_size, config.num_restored_channels
-        self.input = nn.Linear(config.num_given_channels + restored, size)
+        self.restored_channels = config.restored_channels
+        size, restored = config.hidden_size, len(self.restored_channels)
+        self.input = nn.Linear(NUM_FEATURES - NUM_CONTACTS + restored, size)
         self.time_embedding = nn.Sequential(nn.Linear(size, size), nn.SiLU(), nn.Linear(size, size))
         self.observed_embedding = nn.Embedding(2, size)
         self.layers = nn.ModuleList(FrdmLayer(config) for _ in range(config.num_hidden_layers))
@@ -158,12 +167,12 @@ class FrdmModel(PreTrainedModel):
 
     def normalized_legs(self, features: torch.Tensor) -> torch.Tensor:
         """Pick the restored channels of `(..., 269)` features and normalize them."""
-        channels = self.config.restored_channels
+        channels = self.restored_channels
         return (features[..., channels] - self.feature_mean[channels]) / self.feature_std[channels]
 
     def merge(self, features: torch.Tensor, clean_sample: torch.Tensor) -> torch.Tensor:
         """Return `(..., 269)` features whose restored channels are those of a normalized sample."""
-        channels = self.config.restored_channels
+        channels = self.restored_channels
         merged = features.clone()
         merged[..., channels] = clean_sample * self.feature_std[channels] + self.feature_mean[channels]
         return merged
@@ -199,18 +208,18 @@ class FrdmModel(PreTrainedModel):
         if frame_mask is None:
             frame_mask = torch.ones(noisy_sample.shape[:2], dtype=torch.bool, device=noisy_sample.device)
         body = (context_features - self.feature_mean) / self.feature_std
-        legs = body[..., config.restored_channels] * observed[:, None, None].to(body.dtype)
-        body = body[..., : config.num_given_channels].clone()
-        body[..., config.restored_channels] = noisy_sample
+        legs = body[..., self.restored_channels] * observed[:, None, None].to(body.dtype)
+        body = body[..., : NUM_FEATURES - NUM_CONTACTS].clone()
+        body[..., self.restored_channels] = noisy_sample
         hidden_states = self.input(torch.cat([body, legs], dim=-1) * frame_mask.unsqueeze(-1))
-        positions = sinusoidal_positions(config.window_frames, config.hidden_size).to(hidden_states)
+        positions = frame_embedding(config.window_frames, config.hidden_size).to(hidden_states)
         hidden_states = hidden_states + positions[: hidden_states.shape[1]]
         time_embedding = self.time_embedding(self._embed_timesteps(timesteps).to(hidden_states))
         time_embedding = time_embedding + self.observed_embedding(observed.long())
         for layer in self.layers:
             hidden_states = layer(hidden_states, time_embedding, frame_mask)
         change, contact_logits = self.head(self.norm(hidden_states)).split(
-            [config.num_restored_channels, NUM_CONTACTS], dim=-1
+            [len(self.restored_channels), NUM_CONTACTS], dim=-1
         )
         clean_sample = legs + change
         if labels is None:
@@ -231,9 +240,9 @@ class FrdmModel(PreTrainedModel):
     def _check(self, noisy_sample: torch.Tensor, timesteps: torch.Tensor, context_features: torch.Tensor) -> None:
         config = self.config
         batch, frames = noisy_sample.shape[:2]
-        if noisy_sample.ndim != 3 or noisy_sample.shape[2] != config.num_restored_channels:
+        if noisy_sample.ndim != 3 or noisy_sample.shape[2] != len(self.restored_channels):
             raise ValueError(
-                f"`noisy_sample` must have shape (batch, frames, {config.num_restored_channels}), got "
+                f"`noisy_sample` must have shape (batch, frames, {len(self.restored_channels)}), got "
                 f"{tuple(noisy_sample.shape)}."
             )
         if not 1 <= frames <= config.window_frames:
@@ -246,3 +255,64 @@ class FrdmModel(PreTrainedModel):
                 f"`context_features` must have shape ({batch}, {frames}, {NUM_FEATURES}) and `timesteps` ({batch},), "
                 f"got {tuple(context_features.shape)} and {tuple(timesteps.shape)}."
             )
+
+
+class FrdmScheduler:
+    """Cosine noise schedule (Nichol and Dhariwal, 2021) with x0-prediction.
+
+    Timesteps count 1 to `num_train_timesteps` as in the paper; at 0 a sample is clean.
+
+    Args:
+        num_train_timesteps: T.
+    """
+
+    def __init__(self, num_train_timesteps: int = 1000):
+        self.num_train_timesteps = num_train_timesteps
+        times = torch.arange(num_train_timesteps + 1, dtype=torch.float64) / num_train_timesteps
+        curve = torch.cos((times + _SCHEDULE_OFFSET) / (1 + _SCHEDULE_OFFSET) * math.pi / 2).square()
+        betas = (1 - curve[1:] / curve[:-1]).clamp(max=_MAX_BETA)
+        self.alphas_cumprod = torch.cat([torch.ones(1).double(), (1 - betas).cumprod(0)])  # (T + 1,)
+
+    def add_noise(self, clean_sample: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """Return `x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) noise`.
+
+        Args:
+            clean_sample: `(batch, frames, channels)`.
+            noise: Like `clean_sample`.
+            timesteps: `(batch,)`, 0 to T.
+        """
+        alpha = self.alphas_cumprod.to(timesteps.device)[timesteps].to(clean_sample.dtype)[:, None, None]
+        return alpha.sqrt() * clean_sample + (1 - alpha).sqrt() * noise
+
+    def step(
+        self, clean_sample: torch.Tensor, noisy_sample: torch.Tensor, timestep: int, next_timestep: int
+    ) -> torch.Tensor:
+        """Go from `timestep` to `next_timestep` by DDIM (Song et al., 2021, eta = 0).
+
+        Args:
+            clean_sample: The model's x0, guided.
+            noisy_sample: x_t.
+            timestep: t, at least 1.
+            next_timestep: Less than t.
+        """
+        alpha, next_alpha = (float(self.alphas_cumprod[time]) for time in (timestep, next_timestep))
+        noise = (noisy_sample - math.sqrt(alpha) * clean_sample) / math.sqrt(1 - alpha)
+        return math.sqrt(next_alpha) * clean_sample + math.sqrt(1 - next_alpha) * noise
+
+    def renoise(self, clean_sample: torch.Tensor, initial_noise: torch.Tensor, next_timestep: int) -> torch.Tensor:
+        """Go to `next_timestep` as the paper's Algorithm 2: always the first `x_T` is added again, no fresh noise."""
+        next_alpha = float(self.alphas_cumprod[next_timestep])
+        return math.sqrt(next_alpha) * clean_sample + math.sqrt(1 - next_alpha) * initial_noise
+
+    def timesteps(self, start_timestep: int, num_steps: int) -> list[int]:
+        """Return `num_steps` timesteps from `start_timestep` downwards, evenly spaced, followed by 0.
+
+        Raises:
+            ValueError: If there are more steps than timesteps, or `start_timestep` is out of range.
+        """
+        if not 1 <= num_steps <= start_timestep <= self.num_train_timesteps:
+            raise ValueError(
+                f"Steps must satisfy 1 <= num_steps <= start_timestep <= {self.num_train_timesteps}, got {num_steps} "
+                f"steps from {start_timestep}."
+            )
+        return [round(start_timestep * (num_steps - index) / num_steps) for index in range(num_steps + 1)]

@@ -20,14 +20,14 @@ _LEVEL_METRES = 0.02
 
 @dataclass(frozen=True)
 class FootEstimate:
-    """What is believed of root and feet, in the world, metres, Y up, the floor at y = 0.
+    """Estimates of root and feet, in the world, metres, Y up, the floor at y = 0.
 
     Args:
         root_positions: Where the root was observed, `(frames, 3)`.
-        root_heights: Where it is believed to be, `(frames,)`.
-        root_steps: Believed movement to the next frame, `(frames - 1, 3)`.
-        ankle_offsets: Believed place of left and right ankle from the root, `(frames, 2, 3)`.
-        foot_steps: Believed movement of left ankle, right ankle, left toe, right toe to the next frame,
+        root_heights: Its height, `(frames,)`.
+        root_steps: Movement of the root to the next frame, `(frames - 1, 3)`.
+        ankle_offsets: Left and right ankle from the root, `(frames, 2, 3)`.
+        foot_steps: Movement of left ankle, right ankle, left toe, right toe to the next frame,
             `(frames - 1, 4, 3)`.
         foot_vectors: From ankle to toe, `(frames, 2, 3)`, any length but zero.
         foot_contacts: Probability that each joint of the feet touches the floor, `(frames, 4)`.
@@ -44,17 +44,17 @@ class FootEstimate:
 
 @dataclass(frozen=True)
 class FusionWeights:
-    """How much each belief counts; 0 leaves it out.
+    """Weights of the estimates; 0 leaves one out.
 
     Weights are of squares of metres and metres a frame. `root_step` over `anchor` is the square of the time, in
-    frames, over which the root's path follows the observed one; below it the believed steps count.
+    frames, over which the root's path follows the observed one; below it the estimated steps count.
 
     Args:
         anchor: The root is where it was observed, over the floor.
-        root_height: The root is at its believed height.
-        root_step: The root moves by its believed steps.
-        ankle_offset: The ankles are where they are believed to be from the root.
-        foot_step: Ankles and toes move by their believed steps.
+        root_height: The root is at its estimated height.
+        root_step: The root moves by its estimated steps.
+        ankle_offset: The ankles are where they are estimated from the root.
+        foot_step: Ankles and toes move by their estimated steps.
         contact: Ankles and toes that touch the floor do not move over it.
         floor: A foot that touches the floor, or would be below it, rests on it with its lowest part.
     """
@@ -70,22 +70,15 @@ class FusionWeights:
 
 @dataclass(frozen=True)
 class FusedFeet:
-    """Where root and feet are.
+    """Places of root and feet.
 
     Args:
         root_positions: `(frames, 3)`, metres.
-        ankles: Left and right, `(frames, 2, 3)`, metres.
-        foot_vectors: From ankle to toe, `(frames, 2, 3)`, as long as the foot.
+        joint_positions: Left ankle, right ankle, left toe, right toe, `(frames, 4, 3)`, metres.
     """
 
     root_positions: np.ndarray
-    ankles: np.ndarray
-    foot_vectors: np.ndarray
-
-    @property
-    def joint_positions(self) -> np.ndarray:
-        """Left ankle, right ankle, left toe, right toe, `(frames, 4, 3)`, metres."""
-        return np.concatenate([self.ankles, self.ankles + self.foot_vectors], axis=1)
+    joint_positions: np.ndarray
 
 
 def fuse_feet(estimate: FootEstimate, weights: FusionWeights, skeleton: Skeleton) -> FusedFeet:
@@ -95,7 +88,7 @@ def fuse_feet(estimate: FootEstimate, weights: FusionWeights, skeleton: Skeleton
     in height, with feet that are as long as the skeleton's.
 
     Args:
-        estimate: What is believed.
+        estimate: Of root and feet.
         weights: How firmly.
         skeleton: Gives lengths and rest heights of the feet.
     """
@@ -103,44 +96,45 @@ def fuse_feet(estimate: FootEstimate, weights: FusionWeights, skeleton: Skeleton
     over_floor = _solve_over_floor(estimate, weights, vectors[..., [0, 2]])
     heights = _solve_heights(estimate, weights, vectors[..., 1], skeleton)
     solved = np.stack([over_floor[..., 0], heights, over_floor[..., 1]], axis=-1)
-    return FusedFeet(solved[:, 0], solved[:, 1:], vectors)
+    return FusedFeet(solved[:, 0], np.concatenate([solved[:, 1:], solved[:, 1:] + vectors], axis=1))
 
 
 def mix(first: FusedFeet, second: FusedFeet, share: float) -> FusedFeet:
     """Go the `share`, 0 to 1, of the way from one solution to another; feet keep their length."""
-    between = [
+    root, feet = (
         (1 - share) * getattr(first, name) + share * getattr(second, name)
-        for name in ("root_positions", "ankles", "foot_vectors")
-    ]
-    lengths = np.linalg.norm(second.foot_vectors, axis=-1, keepdims=True)
-    between[2] *= lengths / np.linalg.norm(between[2], axis=-1, keepdims=True)
-    return FusedFeet(*between)
+        for name in ("root_positions", "joint_positions")
+    )
+    vectors = feet[:, 2:] - feet[:, :2]
+    lengths = np.linalg.norm(second.joint_positions[:, 2:] - second.joint_positions[:, :2], axis=-1, keepdims=True)
+    feet[:, 2:] = feet[:, :2] + vectors * (lengths / np.linalg.norm(vectors, axis=-1, keepdims=True))
+    return FusedFeet(root, feet)
 
 
 def turn_feet(estimate: FootEstimate, weights: FusionWeights, skeleton: Skeleton) -> np.ndarray:
     """Return vectors from ankle to toe, `(frames, 2, 3)`: level and still where the whole foot stands."""
     offsets = skeleton.offsets[[JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]]
     lengths = np.linalg.norm(offsets, axis=-1)[:, None]
-    believed = estimate.foot_vectors / np.linalg.norm(estimate.foot_vectors, axis=-1, keepdims=True) * lengths
-    num_frames = len(believed)
+    estimated = estimate.foot_vectors / np.linalg.norm(estimate.foot_vectors, axis=-1, keepdims=True) * lengths
+    num_frames = len(estimated)
     frames = np.arange(num_frames)
-    result = np.empty_like(believed)
+    result = np.empty_like(estimated)
     for side in range(2):
         flat = estimate.foot_contacts[:, side] * estimate.foot_contacts[:, side + 2]
         system = BandedLeastSquares(num_frames, 2, 3)
-        system.add([(frames, 1.0)], believed[:, side], weights.ankle_offset)
+        system.add([(frames, 1.0)], estimated[:, side], weights.ankle_offset)
         if num_frames > 2:
-            bend = np.diff(believed[:, side], 2, axis=0)
+            bend = np.diff(estimated[:, side], 2, axis=0)
             columns = [(frames[:-2], 1.0), (frames[1:-1], -2.0), (frames[2:], 1.0)]
             system.add(columns, bend, weights.foot_step)
         still = weights.contact * flat[1:] * flat[:-1]
         system.add([(frames[1:], 1.0), (frames[:-1], -1.0)], np.zeros((num_frames - 1, 3)), still)
         # Only a foot that is nearly level stands on heel and toe; a raised heel may be low and still, too.
-        nearness = np.exp(-(((believed[:, side, 1] - offsets[side, 1]) / _LEVEL_METRES) ** 2))
+        nearness = np.exp(-(((estimated[:, side, 1] - offsets[side, 1]) / _LEVEL_METRES) ** 2))
         level = system.copy()
         level.add(
             [(frames, 1.0)],
-            np.broadcast_to(offsets[side], believed[:, side].shape),
+            np.broadcast_to(offsets[side], estimated[:, side].shape),
             weights.floor * flat * nearness,
         )
         turned = system.solve()
@@ -181,8 +175,8 @@ def _solve_heights(
     lowest = wanted.max(axis=1)
     for side in range(2):
         ankle = [(_at(frames, 1 + side), 1.0)]
-        believed = heights + estimate.ankle_offsets[:, side, 1]
-        system.add(ankle, believed[:, None], weights.ankle_offset)
+        estimated = heights + estimate.ankle_offsets[:, side, 1]
+        system.add(ankle, estimated[:, None], weights.ankle_offset)
         standing = estimate.foot_contacts[:, [side, side + 2]].max(axis=1)
         system.add(ankle, lowest[:, side, None], weights.floor * standing)
     solved = system.solve().reshape(-1, _NUM_UNKNOWNS)
@@ -203,7 +197,7 @@ def _solve_heights(
 def _root_and_steps(
     estimate: FootEstimate, weights: FusionWeights, vectors: np.ndarray, axes: list[int]
 ) -> tuple[BandedLeastSquares, np.ndarray]:
-    """Begin a system along some axes with the believed steps of root, ankles and toes; return it and all frames."""
+    """Begin a system along some axes with the estimated steps of root, ankles and toes; return it and all frames."""
     num_frames = len(estimate.root_positions)
     frames = np.arange(num_frames)
     system = BandedLeastSquares(_NUM_UNKNOWNS * num_frames, 2 * _NUM_UNKNOWNS - 1, len(axes))

@@ -5,9 +5,16 @@ import math
 import pytest
 import torch
 
-from infinitedance.modeling.frdm.losses_frdm import reconstruct
-from infinitedance.modeling.frdm.scheduling_frdm import FrdmScheduler
-from infinitedance.motion.features import CONTACTS, POSITIONS, ROOT, ROTATIONS, VELOCITIES, motion_to_features
+from infinitedance.modeling.frdm.modeling_frdm import FrdmScheduler
+from infinitedance.motion.features import (
+    CONTACTS,
+    POSITIONS,
+    ROOT,
+    ROTATIONS,
+    VELOCITIES,
+    motion_to_features,
+    reconstruct,
+)
 from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_INDEX
 from infinitedance.restoration.paper_guidance import (
     blend_geometry,

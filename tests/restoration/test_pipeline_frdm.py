@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.motion.features import POSITIONS, ROTATIONS, VELOCITIES, joint_channels, motion_to_features
@@ -12,10 +13,16 @@ from infinitedance.motion.feet.fusion import FusedFeet, FusionWeights, fuse_feet
 from infinitedance.motion.feet.grounding import level_floor
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, PARENTS
-from infinitedance.restoration import legs as legs_frdm
-from infinitedance.restoration.foot_lock import FOOT_LOCKS
-from infinitedance.restoration.legs import HELD_WITHIN_METRES, MAX_DROP_METRES, TURNED_JOINTS, DancerFrame, pose_legs
-from infinitedance.restoration.pipeline_frdm import SAMPLERS, FrdmPipeline, PaperSettings
+from infinitedance.restoration import foot_placer, pipeline_frdm
+from infinitedance.restoration.foot_placer import (
+    FOOT_LOCKS,
+    HELD_WITHIN_METRES,
+    MAX_DROP_METRES,
+    TURNED_JOINTS,
+    FootLock,
+    FootPlacer,
+)
+from infinitedance.restoration.pipeline_frdm import SAMPLERS, ClipWindows, FrdmPipeline, PaperSettings, divide_clip
 
 FEET = list(CONTACT_JOINTS)
 KEPT = [joint for joint in range(1, 22) if joint not in TURNED_JOINTS]
@@ -87,7 +94,9 @@ def test_a_planted_foot_has_no_slide_and_stands_on_the_floor(pipeline, slid, foo
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_never_holds_nothing(pipeline, slid, sampler):
-    assert not pipeline(slid, sampler=sampler, foot_lock="never").motion.foot_contacts.any()
+    everywhere = np.ones((slid.num_frames, 4), bool)
+    for given in (None, everywhere):
+        assert not pipeline(slid, sampler=sampler, foot_lock="never", foot_contacts=given).motion.foot_contacts.any()
 
 
 def test_always_holds_every_low_foot(pipeline, slid):
@@ -114,7 +123,7 @@ def test_strength_goes_from_never_holding_to_holding(pipeline, slid):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_given_contacts_take_the_place_of_the_models_and_come_back(pipeline, slid, sampler):
+def test_given_contacts_replace_the_models_and_come_back(pipeline, slid, sampler):
     given = np.zeros((slid.num_frames, 4), bool)
     given[20:50, [0, 2]] = True
     given[60:90, 3] = True
@@ -180,20 +189,31 @@ def test_there_is_no_seam_where_windows_meet(make_frdm):
 
 
 @pytest.mark.parametrize("num_frames", [1, 96, 97, 160, 161, 500])
-def test_windows_cover_a_clip_and_constant_ones_add_up_to_a_constant(pipeline, num_frames):
-    windows = pipeline._cut_windows(torch.arange(num_frames)[:, None].float())
-    assert set(windows.flatten().tolist()) == set(range(num_frames))
-    torch.testing.assert_close(pipeline._mix_windows(windows, num_frames)[:, 0], torch.arange(num_frames).float())
-    constant = torch.full((len(windows), 96, 3), 7.0)
-    torch.testing.assert_close(pipeline._mix_windows(constant, num_frames), torch.full((num_frames, 3), 7.0))
+def test_windows_cover_a_clip_and_constant_ones_add_up_to_a_constant(num_frames):
+    windows = ClipWindows(num_frames, window_frames=96, overlap_frames=32)
+    frames = torch.arange(num_frames).float()
+    cut = windows.cut(frames[:, None])
+    assert set(cut.flatten().tolist()) == set(range(num_frames))
+    torch.testing.assert_close(windows.mix(cut)[:, 0], frames)
+    constant = torch.full((len(cut), 96, 3), 7.0)
+    torch.testing.assert_close(windows.mix(constant), torch.full((num_frames, 3), 7.0))
+
+
+@pytest.mark.parametrize("num_frames", [1, 4096, 4352, 4353, 12000])
+def test_blocks_keep_every_frame_once_and_margins_hold_windows_in_place(num_frames):
+    blocks = divide_clip(num_frames, 64)
+    assert [frame for *_, first, last in blocks for frame in range(first, last)] == list(range(num_frames))
+    for start, end, first, last in blocks:
+        assert start % 64 == 0 and (start == 0 or first - start == 256)
+        assert end == num_frames or end - last == 256
 
 
 def test_a_long_clip_in_blocks_equals_the_clip_in_one_piece(pipeline, monkeypatch):
     dance = sliding(synthesize_dance("rumba", 96, 1100 / 30, seed=0))
     given = np.random.default_rng(0).random((dance.num_frames, 4)) < 0.5
     whole = [pipeline(dance), pipeline(dance, foot_contacts=given)]
-    monkeypatch.setattr("infinitedance.restoration.pipeline_frdm._BLOCK_STRIDES", 5)
-    assert len(pipeline._blocks(dance.num_frames)) == 3
+    monkeypatch.setattr(pipeline_frdm, "BLOCK_STRIDES", 5)
+    assert len(divide_clip(dance.num_frames, 64)) == 3
     for expected, in_blocks in zip(whole, [pipeline(dance), pipeline(dance, foot_contacts=given)], strict=True):
         np.testing.assert_allclose(in_blocks.motion.joint_positions(), expected.motion.joint_positions(), atol=1e-5)
         unturned = [joint for joint in range(22) if joint not in TURNED_JOINTS]
@@ -292,23 +312,23 @@ class Algorithm2:
 
 
 @pytest.mark.parametrize("corrected", [False, True])
-def test_the_paper_sampler_is_algorithm_2(make_frdm, slid, monkeypatch, corrected):
+def test_the_paper_sampler_is_algorithm_2(make_frdm, slid, corrected):
     model = make_frdm(initializer_range=0.05)
     pipeline = FrdmPipeline(model, paper_settings=PaperSettings(num_steps=5, threshold_share=0.5))
-    clip, seen = slid.cut(0, 96), []
-    monkeypatch.setattr(FrdmPipeline, "_pose_by_features", lambda self, motion, features, lock: seen.append(features))
-    pipeline(clip, sampler="paper_corrected" if corrected else "paper", seed=4)
-    features = motion_to_features(clip)
-    noise = torch.randn(96, model.config.num_restored_channels, generator=torch.Generator().manual_seed(4))
+    features = motion_to_features(slid.cut(0, 96))
+    noise = torch.randn(96, len(model.restored_channels), generator=torch.Generator().manual_seed(4))
+    sampled, _ = pipeline.sample_by_paper(
+        features, noise, FootLock(), corrected=corrected, progress=tqdm(disable=True)
+    )
     with torch.no_grad():
         loop = Algorithm2(model, 5, 0.5, corrected)
         expected = loop.run(features, noise, pipeline.scheduler.alphas_cumprod)
     assert any(map(any, loop.touching(expected.double())))
-    torch.testing.assert_close(seen[0], expected, atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(sampled, expected, atol=2e-3, rtol=1e-3)
 
 
 def test_what_a_clean_dance_says_of_its_feet_is_true(dance):
-    estimate = DancerFrame(dance).estimate(motion_to_features(dance), np.zeros((dance.num_frames, 4)))
+    estimate = FootPlacer(dance).estimate(motion_to_features(dance), np.zeros((dance.num_frames, 4)))
     root, places = dance.root_positions, feet(dance)
     np.testing.assert_allclose(estimate.root_positions, root)
     np.testing.assert_allclose(estimate.root_heights, root[:, 1], atol=1e-6)
@@ -319,18 +339,18 @@ def test_what_a_clean_dance_says_of_its_feet_is_true(dance):
 
 
 def test_placed_feet_are_written_to_where_they_are_read(dance, slid):
-    frame, features = DancerFrame(slid), motion_to_features(slid)
+    placer, features = FootPlacer(slid), motion_to_features(slid)
     truth = motion_to_features(dance)
     places = feet(dance)
-    placed = FusedFeet(dance.root_positions.astype(float), places[:, :2], places[:, 2:] - places[:, :2])
-    written = frame.write(features, placed)
-    read = frame.estimate(written, np.zeros((dance.num_frames, 4)))
+    placed = FusedFeet(dance.root_positions.astype(float), places)
+    written = placer.write(features, placed)
+    read = placer.estimate(written, np.zeros((dance.num_frames, 4)))
     np.testing.assert_allclose(
         read.root_positions[0] + read.root_steps.sum(0),
         slid.root_positions[0] + np.diff(dance.root_positions, axis=0).sum(0),
         atol=1e-4,
     )
-    np.testing.assert_allclose(read.ankle_offsets + placed.root_positions[:, None], placed.ankles, atol=1e-5)
+    np.testing.assert_allclose(read.ankle_offsets + placed.root_positions[:, None], places[:, :2], atol=1e-5)
     np.testing.assert_allclose(read.foot_steps, np.diff(places, axis=0), atol=1e-5)
     # Nothing but root, ankles and toes is written; the heading did not change, so the rest is the truth.
     changed = set(np.flatnonzero((written != features).any(dim=0)))
@@ -341,15 +361,14 @@ def test_placed_feet_are_written_to_where_they_are_read(dance, slid):
 
 
 def placed_feet(motion: Motion) -> FusedFeet:
-    frame = DancerFrame(motion)
-    estimate = frame.estimate(motion_to_features(motion), np.ones((motion.num_frames, 4)))
+    estimate = FootPlacer(motion).estimate(motion_to_features(motion), np.ones((motion.num_frames, 4)))
     return fuse_feet(estimate, FusionWeights(), motion.skeleton)
 
 
 def test_posed_feet_are_within_a_millimetre_of_where_they_are_held(slid):
     fused = placed_feet(slid)
     contacts = np.ones((slid.num_frames, 4), bool)
-    posed = pose_legs(slid, motion_to_features(slid), fused, contacts, slid.joint_rotations_matrix()[:, 0])
+    posed = FootPlacer(slid).pose_legs(motion_to_features(slid), fused, contacts)
     missed = np.linalg.norm(feet(posed) - fused.joint_positions, axis=-1)
     assert posed.foot_contacts.mean() > 0.9
     assert missed[posed.foot_contacts].max() < HELD_WITHIN_METRES
@@ -357,11 +376,10 @@ def test_posed_feet_are_within_a_millimetre_of_where_they_are_held(slid):
 
 def test_a_contact_that_no_leg_reaches_is_given_up(slid):
     fused = placed_feet(slid)
-    far = fused.ankles.copy()
-    far[30:40, 0] += [1.5, 0, 0]
+    far = fused.joint_positions.copy()
+    far[30:40, [0, 2]] += [1.5, 0, 0]
     contacts = np.ones((slid.num_frames, 4), bool)
-    rotations = slid.joint_rotations_matrix()[:, 0]
-    posed = pose_legs(slid, motion_to_features(slid), replace(fused, ankles=far), contacts, rotations)
+    posed = FootPlacer(slid).pose_legs(motion_to_features(slid), replace(fused, joint_positions=far), contacts)
     assert not posed.foot_contacts[30:40, [0, 2]].any() and posed.foot_contacts[:20].mean() > 0.9
 
 
@@ -369,17 +387,17 @@ def test_the_root_sinks_smoothly_to_let_a_leg_stand(slid, monkeypatch):
     lift = np.array([0, 0.02, 0], dtype=np.float32)
     high = replace(slid, root_positions=slid.root_positions + lift)
     fused = replace(placed_feet(slid), root_positions=high.root_positions.astype(float))
-    rotations, features = high.joint_rotations_matrix()[:, 0], motion_to_features(high)
+    placer, features = FootPlacer(high), motion_to_features(high)
     contacts = np.ones((slid.num_frames, 4), bool)
-    posed = pose_legs(high, features, fused, contacts, rotations)
+    posed = placer.pose_legs(features, fused, contacts)
     drop = (high.root_positions - posed.root_positions)[:, 1]
     assert 1e-3 < drop.max() <= MAX_DROP_METRES + 1e-6 and drop.min() > -1e-6
     assert np.abs(np.diff(drop)).max() < 0.3 * drop.max()
     np.testing.assert_array_equal(posed.root_positions[:, [0, 2]], high.root_positions[:, [0, 2]])
-    unheld = pose_legs(high, features, fused, 0 * contacts, rotations)
+    unheld = placer.pose_legs(features, fused, 0 * contacts)
     np.testing.assert_array_equal(unheld.root_positions, high.root_positions)
-    monkeypatch.setattr(legs_frdm, "MAX_DROP_METRES", 0.0)
-    upright = pose_legs(high, features, fused, contacts, rotations)
+    monkeypatch.setattr(foot_placer, "MAX_DROP_METRES", 0.0)
+    upright = placer.pose_legs(features, fused, contacts)
     assert upright.foot_contacts.mean() < posed.foot_contacts.mean()
 
 
@@ -404,8 +422,8 @@ def test_progress_is_shown_where_it_is_asked_for(pipeline, slid, capfd):
     [
         ({"sampler": "ddpm"}, "`sampler` must be one of default, paper, paper_corrected, got 'ddpm'"),
         ({"foot_lock": "sometimes"}, "`foot_lock` must be one of auto, always, never, grounding"),
-        ({"strength": 1.5}, "`strength` must lie in 0 to 1, got 1.5"),
-        ({"strength": float("nan")}, "`strength` must lie in 0 to 1, got nan"),
+        ({"strength": 1.5}, "`strength` must be between 0 and 1, got 1.5"),
+        ({"strength": float("nan")}, "`strength` must be between 0 and 1, got nan"),
         ({"foot_contacts": np.zeros((3, 4), bool)}, r"`foot_contacts` must have shape \(120, 4\), got \(3, 4\)"),
     ],
 )
@@ -415,10 +433,11 @@ def test_wrong_options_are_refused(pipeline, slid, options, message):
 
 
 def test_other_bodies_rates_and_numbers_of_contacts_are_refused(pipeline, slid):
-    for wrong in (replace(slid, frame_rate=60.0), replace(slid, skeleton=slid.skeleton.scaled(1.1))):
-        with pytest.raises(ValueError, match="must be on our neutral body at 30 Hz"):
-            pipeline(wrong)
-    with pytest.raises(ValueError, match="one entry for each of 2 dances, got 1"):
+    with pytest.raises(ValueError, match=r"30 frames per second, got 60. Convert it with `motion.resample\(30\)`"):
+        pipeline(replace(slid, frame_rate=60.0))
+    with pytest.raises(ValueError, match=r"on the neutral body .* Convert it with `retarget\(motion\)`"):
+        pipeline(replace(slid, skeleton=slid.skeleton.scaled(1.1)))
+    with pytest.raises(ValueError, match="one entry for each of the 2 dances, got 1"):
         pipeline.restore_all([slid, slid], foot_contacts=[None])
 
 

@@ -9,8 +9,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoModel
 
 from infinitedance.modeling.frdm.configuration_frdm import LOSS_WEIGHTS, FrdmConfig
-from infinitedance.modeling.frdm.modeling_frdm import FrdmModel, shift_frames
-from infinitedance.modeling.frdm.scheduling_frdm import FrdmScheduler
+from infinitedance.modeling.frdm.modeling_frdm import FrdmModel, FrdmScheduler, shift_frames
 from infinitedance.motion.features import CONTACTS, NUM_FEATURES, motion_to_features
 from infinitedance.motion.skeleton import JOINT_NAMES
 
@@ -143,7 +142,7 @@ def test_a_saved_model_is_the_same_in_a_fresh_process(make_frdm, dance, generato
     torch.save(output.clean_sample.detach(), tmp_path / "sample.pt")
     program = f"""
 import torch, infinitedance
-from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
+from infinitedance.modeling.frdm.modeling_frdm import FrdmModel, FrdmScheduler
 model = FrdmModel.from_pretrained(r"{tmp_path / "model"}").eval()
 expected = torch.load(r"{tmp_path / "expected.pt"}", weights_only=True)
 output = model(**expected["batch"])

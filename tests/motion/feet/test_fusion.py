@@ -12,6 +12,11 @@ SKELETON = neutral_skeleton()
 FEET = SKELETON.offsets[[JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]]
 
 
+def vectors_of(fused) -> np.ndarray:
+    """From ankle to toe, `(frames, 2, 3)`."""
+    return fused.joint_positions[:, 2:] - fused.joint_positions[:, :2]
+
+
 def make_estimate(num_frames: int = 12, seed: int = 0, height: float = 1.2) -> FootEstimate:
     """Return beliefs that contradict each other, of a body high above the floor."""
     generator = np.random.default_rng(seed)
@@ -95,14 +100,14 @@ def test_places_over_the_floor_solve_their_equations_in_the_sense_of_least_squar
             for side in range(2):
                 step = {then + 1 + side: 1, now + 1 + side: -1}
                 # A toe is its ankle plus the foot: what it should move, less what the foot turns.
-                turned = fused.foot_vectors[frame + 1, side, axis] - fused.foot_vectors[frame, side, axis]
+                turned = vectors_of(fused)[frame + 1, side, axis] - vectors_of(fused)[frame, side, axis]
                 for part, less in ((side, 0.0), (side + 2, turned)):
                     both = estimate.foot_contacts[frame, part] * estimate.foot_contacts[frame + 1, part]
                     dense.add(step, estimate.foot_steps[frame, part, axis] - less, weights.foot_step)
                     dense.add(step, -less, weights.contact * both)
         expected = dense.solve().reshape(num_frames, 3)
         np.testing.assert_allclose(fused.root_positions[:, axis], expected[:, 0], atol=1e-8)
-        np.testing.assert_allclose(fused.ankles[..., axis], expected[:, 1:], atol=1e-8)
+        np.testing.assert_allclose(fused.joint_positions[:, :2, axis], expected[:, 1:], atol=1e-8)
 
 
 def test_heights_over_the_floor_solve_their_equations_in_the_sense_of_least_squares():
@@ -114,10 +119,10 @@ def test_heights_over_the_floor_solve_their_equations_in_the_sense_of_least_squa
         dense.add({3 * frame: 1}, estimate.root_heights[frame], weights.root_height)
         for side in range(2):
             ankle = {3 * frame + 1 + side: 1}
-            believed = estimate.root_heights[frame] + estimate.ankle_offsets[frame, side, 1]
-            dense.add(ankle, believed, weights.ankle_offset)
+            estimated = estimate.root_heights[frame] + estimate.ankle_offsets[frame, side, 1]
+            dense.add(ankle, estimated, weights.ankle_offset)
             # The lowest part of the foot rests: the ankle of a level foot, the toe of one on its toes.
-            lowest = max(rest[side], rest[side + 2] - fused.foot_vectors[frame, side, 1])
+            lowest = max(rest[side], rest[side + 2] - vectors_of(fused)[frame, side, 1])
             standing = max(estimate.foot_contacts[frame, [side, side + 2]])
             dense.add(ankle, lowest, weights.floor * standing)
     for frame in range(num_frames - 1):
@@ -125,26 +130,25 @@ def test_heights_over_the_floor_solve_their_equations_in_the_sense_of_least_squa
         dense.add({then: 1, now: -1}, estimate.root_steps[frame, 1], weights.root_step)
         for side in range(2):
             step = {then + 1 + side: 1, now + 1 + side: -1}
-            turned = fused.foot_vectors[frame + 1, side, 1] - fused.foot_vectors[frame, side, 1]
+            turned = vectors_of(fused)[frame + 1, side, 1] - vectors_of(fused)[frame, side, 1]
             for part, less in ((side, 0.0), (side + 2, turned)):
                 dense.add(step, estimate.foot_steps[frame, part, 1] - less, weights.foot_step)
     expected = dense.solve().reshape(num_frames, 3)
     np.testing.assert_allclose(fused.root_positions[:, 1], expected[:, 0], atol=1e-8)
-    np.testing.assert_allclose(fused.ankles[..., 1], expected[:, 1:], atol=1e-8)
+    np.testing.assert_allclose(fused.joint_positions[:, :2, 1], expected[:, 1:], atol=1e-8)
 
 
-def test_beliefs_that_agree_are_what_comes_out():
+def test_estimates_that_agree_come_out():
     estimate = standing()
     fused = fuse_feet(estimate, FusionWeights(), SKELETON)
     np.testing.assert_allclose(fused.root_positions, estimate.root_positions, atol=1e-9)
-    np.testing.assert_allclose(fused.foot_vectors, estimate.foot_vectors, atol=1e-9)
+    np.testing.assert_allclose(vectors_of(fused), estimate.foot_vectors, atol=1e-9)
     expected = estimate.root_positions[:, None] + estimate.ankle_offsets
-    np.testing.assert_allclose(fused.ankles, expected, atol=1e-9)
-    np.testing.assert_allclose(fused.joint_positions[:, :2], fused.ankles)
+    np.testing.assert_allclose(fused.joint_positions[:, :2], expected, atol=1e-9)
     np.testing.assert_allclose(fused.joint_positions[:, 2:, 1], 0.02, atol=1e-9)
 
 
-def test_feet_that_are_held_stand_on_the_floor_however_they_are_believed_to_move():
+def test_feet_that_are_held_stand_on_the_floor_however_they_are_estimated_to_move():
     estimate = make_estimate(30)
     contacts = np.zeros((30, 4))
     contacts[5:20, [0, 2]] = 1
@@ -166,7 +170,7 @@ def test_a_foot_that_rolls_over_its_toe_leaves_the_toe_where_it_is():
     contacts[:, 2] = 1
     held = replace(FusionWeights(), contact=1e9, floor=1e9)
     fused = fuse_feet(replace(estimate, foot_vectors=vectors, foot_contacts=contacts), held, SKELETON)
-    toe, ankle = fused.joint_positions[:, 2], fused.ankles[:, 0]
+    toe, ankle = fused.joint_positions[:, 2], fused.joint_positions[:, 0]
     assert np.ptp(toe, axis=0).max() < 1e-4
     assert ankle[-1, 1] - ankle[0, 1] > 0.05
 
@@ -174,9 +178,9 @@ def test_a_foot_that_rolls_over_its_toe_leaves_the_toe_where_it_is():
 def test_feet_keep_their_length_and_nearly_level_ones_are_flat_where_ankle_and_toe_touch():
     estimate, contacts = make_estimate(20), np.zeros((20, 4))
     contacts[:, [1, 3]] = 1
-    believed = estimate.foot_vectors.copy()
-    believed[:, 1, 1] = FEET[1, 1] + 0.005 * np.sin(np.arange(20))
-    estimate = replace(estimate, foot_vectors=believed, foot_contacts=contacts)
+    estimated = estimate.foot_vectors.copy()
+    estimated[:, 1, 1] = FEET[1, 1] + 0.005 * np.sin(np.arange(20))
+    estimate = replace(estimate, foot_vectors=estimated, foot_contacts=contacts)
     vectors = turn_feet(estimate, FusionWeights(floor=1e9), SKELETON)
     lengths = np.linalg.norm(FEET, axis=-1)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=-1), np.tile(lengths, (20, 1)), atol=1e-12)
@@ -196,8 +200,8 @@ def test_nothing_goes_below_the_floor():
     estimate = make_estimate(60, height=0.8)  # 3 cm too low for feet that rest
     fused = fuse_feet(replace(estimate, foot_contacts=np.zeros((60, 4))), FusionWeights(), SKELETON)
     assert (fused.joint_positions[..., 1] >= SKELETON.contact_rest_heights - 1e-9).all()
-    believed = estimate.root_heights[:, None] + estimate.ankle_offsets[..., 1]
-    assert believed.min() < 0.03
+    estimated = estimate.root_heights[:, None] + estimate.ankle_offsets[..., 1]
+    assert estimated.min() < 0.03
     without = replace(FusionWeights(), floor=0.0)
     sunk = fuse_feet(replace(estimate, foot_contacts=np.zeros((60, 4))), without, SKELETON)
     assert sunk.joint_positions[..., 1].min() < 0.03
@@ -215,7 +219,7 @@ def test_the_firmer_a_belief_the_nearer_the_solution(name):
             "anchor": (root - estimate.root_positions)[:, [0, 2]],
             "root_height": root[:, 1] - estimate.root_heights,
             "root_step": np.diff(root, axis=0) - estimate.root_steps,
-            "ankle_offset": (fused.ankles - root[:, None] - estimate.ankle_offsets)[..., [0, 2]],
+            "ankle_offset": (fused.joint_positions[:, :2] - root[:, None] - estimate.ankle_offsets)[..., [0, 2]],
             "foot_step": np.diff(feet, axis=0) - estimate.foot_steps,
             "contact": np.diff(feet, axis=0)[..., [0, 2]] * both,
             "floor": (feet[..., 1] - SKELETON.contact_rest_heights) * contacts,
@@ -232,12 +236,14 @@ def test_the_way_between_two_solutions_begins_and_ends_with_them():
     first, second = (fuse_feet(make_estimate(10, seed), FusionWeights(), SKELETON) for seed in (0, 1))
     for share, same in ((0.0, first), (1.0, second)):
         mixed = mix(first, second, share)
-        for name in ("root_positions", "ankles", "foot_vectors"):
+        for name in ("root_positions", "joint_positions"):
             np.testing.assert_allclose(getattr(mixed, name), getattr(same, name), atol=1e-12)
     half = mix(first, second, 0.5)
-    np.testing.assert_allclose(half.ankles, (first.ankles + second.ankles) / 2)
+    np.testing.assert_allclose(
+        half.joint_positions[:, :2], (first.joint_positions[:, :2] + second.joint_positions[:, :2]) / 2
+    )
     lengths = np.linalg.norm(FEET, axis=-1)
-    np.testing.assert_allclose(np.linalg.norm(half.foot_vectors, axis=-1), np.tile(lengths, (10, 1)))
+    np.testing.assert_allclose(np.linalg.norm(vectors_of(half), axis=-1), np.tile(lengths, (10, 1)))
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 3])
