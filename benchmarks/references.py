@@ -10,9 +10,9 @@ python -m benchmarks.references --data_dir prepared \
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from infinitedance.evaluation.metrics.memory import CodeLibrary
 from infinitedance.evaluation.report.tables import Cell, Table, mean_with_interval
 from infinitedance.evaluation.sets import FeatureKey, clip_set
 from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
-from infinitedance.motion.files import atomic_path
 from infinitedance.retrieval.references import load_encoder
 from infinitedance.training.data_choreollama import ChoreoWindows
 from infinitedance.training.evaluation_choreollama import evaluate_choreollama
@@ -36,7 +35,7 @@ from infinitedance.training.takes import DanceTake, load_takes
 from .held_out import DanceRequest, MeasuredDance, ReportData
 from .metrics.baselines import Baselines
 from .metrics.report import WINDOW_SECONDS, frechet_cell, measure_distance
-from .writer import render_markdown, section_record
+from .writer import Section, write_report
 
 NONE = "none"
 CHOICES = (NONE, *REFERENCE_CHOICES)
@@ -53,7 +52,7 @@ differences can be seen.
 
 
 class Arm:
-    """A generator, and the references that it was trained with.
+    """Generator, and the references that it was trained with.
 
     Args:
         name: `"none"`, or a choice of `ReferenceFinder`.
@@ -173,6 +172,11 @@ def dance_tables(arms: Sequence[Arm]) -> list[Table]:
     ]
 
 
+def arm_tables(arms: Sequence[Arm]) -> list[Table]:
+    """Compare generators by their losses, by their use of references, and by their dances."""
+    return [loss_table(arms), *(use_table(arm) for arm in arms if arm.name == "retrieved"), *dance_tables(arms)]
+
+
 def _dance_row(
     name: str,
     by_song: Sequence[Sequence[MeasuredDance]],
@@ -255,18 +259,14 @@ def main(command_line: list[str] | None = None) -> None:
         Arm(name, ReportData(model, arguments.data_dir, **settings), options)
         for name, model in tqdm(models.items(), desc="models")
     ]
-    tables = [loss_table(arms), *(use_table(arm) for arm in arms if arm.name == "retrieved"), *dance_tables(arms)]
     shown = " ".join(f"{name}={Path(model).name}" for name, model in models.items())
     command = (
         f"python -m benchmarks.references --data_dir {arguments.data_dir.name} "
         f"--retrieval_dir {arguments.retrieval_dir.name} --arms {shown} --output "
         f"{arguments.output.name} --num_seeds {arguments.num_seeds} --max_seconds {arguments.max_seconds:g}"
     )
-    measured = {"arms": section_record("Ablation", command, Path(models[arms[-1].name]), tables)}
-    with atomic_path(arguments.output.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    with atomic_path(arguments.output) as partial:
-        partial.write_text(render_markdown(measured, INTRODUCTION), encoding="utf-8")
+    section = Section("Ablation", command, Path(models[arms[-1].name]), partial(arm_tables, arms))
+    write_report(arguments.output, INTRODUCTION, {"arms": section})
 
 
 if __name__ == "__main__":

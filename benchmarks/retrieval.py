@@ -14,6 +14,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ import torch
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.evaluation.report.tables import Cell, Table
 from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
-from infinitedance.motion.files import atomic_path
 from infinitedance.motion.motion import FRAME_RATE
 from infinitedance.training.data_retrieval import PairedTake, load_paired_takes, share_of_songs
 from infinitedance.training.evaluation_retrieval import (
@@ -34,7 +34,7 @@ from infinitedance.training.evaluation_retrieval import (
     recall_table,
 )
 
-from .writer import render_markdown, section_record
+from .writer import Section, write_report
 
 GUIDE = """# Retrieval
 
@@ -179,7 +179,7 @@ def similarity_quantiles(windows: EncodedWindows) -> list[float]:
 
 
 def procedural_section(data: BuiltDataset, run: Path) -> list[Table]:
-    """Measure an encoder on made data, where music and dance belong together exactly."""
+    """Measure an encoder on procedural data, where music and dance belong together exactly."""
     encoder, arguments = read_encoder(run)
     recalls, within = [], []
     for splits in (("test",), HELD_OUT):
@@ -237,7 +237,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--procedural_data_dir", type=Path, required=True, help="prepared procedural data set")
     parser.add_argument("--procedural_run", type=Path, required=True, help="run of train_retrieval on it")
     parser.add_argument("--scale", type=Path, required=True, help="JSON that benchmarks/retrieval_scale.py wrote")
-    parser.add_argument("--output", type=Path, required=True, help="Markdown file")
+    parser.add_argument("--output", type=Path, required=True, help="Markdown file; numbers go to a .json beside it")
     return parser
 
 
@@ -263,16 +263,16 @@ def main(command_line: list[str] | None = None) -> None:
     """Measure and write the page."""
     arguments = build_parser().parse_args(command_line)
     scale = json.loads(arguments.scale.read_text(encoding="utf-8"))
-    real = real_section(BuiltDataset(arguments.data_dir), arguments.runs)
-    procedural = procedural_section(BuiltDataset(arguments.procedural_data_dir), arguments.procedural_run)
-    last, made = arguments.runs[-1], arguments.procedural_run
+    real, procedural = BuiltDataset(arguments.data_dir), BuiltDataset(arguments.procedural_data_dir)
+    last, run = arguments.runs[-1], arguments.procedural_run
     sections = {
-        "real": section_record("1. Real dances", training_command(last), last, real),
-        "procedural": section_record("2. Made data", training_command(made), made, procedural),
-        "scale": section_record("3. Scale", "python benchmarks/retrieval_scale.py", last, scale_section(scale)),
+        "real": Section("1. Real dances", training_command(last), last, partial(real_section, real, arguments.runs)),
+        "procedural": Section(
+            "2. Procedural data", training_command(run), run, partial(procedural_section, procedural, run)
+        ),
+        "scale": Section("3. Scale", "python benchmarks/retrieval_scale.py", last, partial(scale_section, scale)),
     }
-    with atomic_path(arguments.output) as partial:
-        partial.write_text(render_markdown(sections, GUIDE), encoding="utf-8")
+    write_report(arguments.output, GUIDE, sections)
 
 
 if __name__ == "__main__":

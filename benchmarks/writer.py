@@ -6,8 +6,9 @@ import hashlib
 import json
 import platform
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,40 +48,90 @@ def render_markdown(sections: dict[str, dict[str, Any]], introduction: str) -> s
     return "\n".join(parts)
 
 
+@dataclass(frozen=True)
+class Section:
+    """Part of a report that is measured by itself.
+
+    Args:
+        title: Of the section.
+        command: Command line that measures it again.
+        model_dir: Folder of the weights that are measured.
+        measure: Measures it.
+    """
+
+    title: str
+    command: str
+    model_dir: Path
+    measure: Callable[[], list[Table]]
+
+
+def write_report(
+    output: Path, introduction: str, sections: Mapping[str, Section], chosen: Sequence[str] | None = None
+) -> None:
+    """Measure sections and write the report after each of them; those not chosen are kept from the last report.
+
+    Args:
+        output: Markdown file; numbers go to a `.json` of the same name.
+        introduction: Text before the sections.
+        sections: All sections, in order.
+        chosen: Names of those to measure; all by default.
+    """
+    json_path = output.with_suffix(".json")
+    measured = json.loads(json_path.read_text(encoding="utf-8")) if json_path.is_file() else {}
+    for name in tqdm([name for name in sections if chosen is None or name in chosen], unit="section"):
+        section = sections[name]
+        measured[name] = section_record(section.title, section.command, section.model_dir, section.measure())
+        measured = {each: measured[each] for each in sections if each in measured}
+        texts = {json_path: json.dumps(measured, indent=1) + "\n", output: render_markdown(measured, introduction)}
+        for path, text in texts.items():
+            with atomic_path(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+
+
+def add_sections_option(parser: ArgumentParser, sections: Iterable[str]) -> None:
+    """Add `--sections`, all by default."""
+    parser.add_argument(
+        "--sections",
+        default=",".join(sections),
+        help="sections to measure again, the others are kept from the last report (default: %(default)s)",
+    )
+
+
+def chosen_sections(parser: ArgumentParser, arguments: Namespace, sections: Iterable[str]) -> list[str]:
+    """Return the names that `--sections` has; end the program if one is unknown."""
+    chosen = arguments.sections.split(",")
+    unknown = sorted(set(chosen) - set(sections))
+    if unknown:
+        parser.error(f"--sections must be some of {','.join(sections)}, got {','.join(unknown)}")
+    return chosen
+
+
+def shown_options(arguments: Namespace, names: Iterable[str]) -> str:
+    """Return options with paths as a command line has them; of absolute paths only the last part is shown."""
+    paths: dict[str, Path] = {name: getattr(arguments, name) for name in names}
+    return " ".join(f"--{name} {path.name if path.is_absolute() else path}" for name, path in paths.items())
+
+
 Sections = Mapping[str, tuple[str, Callable[[ReportData], list[Table]]]]
 """Title of each section, and what measures it."""
 
 
 def report_parser(description: str | None, sections: Sequence[str]) -> ArgumentParser:
-    """Return the parser of the command line of a report."""
+    """Return the parser of the command line of a report on generated dances."""
     parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--model_dir", type=Path, required=True, help="model folder with its codec")
     parser.add_argument("--data_dir", type=Path, required=True, help="built data set; its test split is measured on")
     parser.add_argument("--output", type=Path, required=True, help="Markdown file; numbers go to a .json beside it")
     parser.add_argument("--num_seeds", type=int, default=3, help="dances for each song (default: 3)")
     parser.add_argument("--max_seconds", type=float, default=60.0, help="songs are cut to this length (default: 60)")
-    parser.add_argument(
-        "--sections",
-        default=",".join(sections),
-        help="sections to measure again, the others are kept from the last report (default: %(default)s)",
-    )
+    add_sections_option(parser, sections)
     return parser
-
-
-def section_command(module: str, arguments: Namespace, section: str) -> str:
-    """Return the command line that measures one section again; of absolute paths only the last part is shown."""
-    parts = [f"python -m benchmarks.{module}"]
-    for name in ("model_dir", "data_dir", "output"):
-        path: Path = getattr(arguments, name)
-        parts.append(f"--{name} {path.name if path.is_absolute() else path}")
-    parts += [f"--num_seeds {arguments.num_seeds}", f"--max_seconds {arguments.max_seconds:g}"]
-    return " ".join([*parts, f"--sections {section}"])
 
 
 def run_report(
     module: str, parser: ArgumentParser, sections: Sections, introduction: str, command_line: Sequence[str] | None
 ) -> None:
-    """Measure sections and write the report after each of them; those not chosen are kept from the last report.
+    """Run the command line of a report on generated dances.
 
     Args:
         module: Name of the calling module, below `benchmarks`.
@@ -90,24 +141,17 @@ def run_report(
         command_line: Without the program's name; `sys.argv[1:]` if `None`.
     """
     arguments = parser.parse_args(command_line)
-    chosen = arguments.sections.split(",")
-    unknown = sorted(set(chosen) - set(sections))
-    if unknown:
-        parser.error(f"--sections must be some of {','.join(sections)}, got {','.join(unknown)}")
-    json_path = arguments.output.with_suffix(".json")
-    measured = json.loads(json_path.read_text(encoding="utf-8")) if json_path.is_file() else {}
+    chosen = chosen_sections(parser, arguments, sections)
     data = ReportData(
         arguments.model_dir,
         arguments.data_dir,
         num_seeds=arguments.num_seeds,
         max_seconds=arguments.max_seconds,
     )
-    for name in tqdm([name for name in sections if name in chosen], unit="section"):
-        title, measure = sections[name]
-        command = section_command(module, arguments, name)
-        measured[name] = section_record(title, command, arguments.model_dir, measure(data))
-        measured = {each: measured[each] for each in sections if each in measured}
-        with atomic_path(json_path) as partial:
-            partial.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        with atomic_path(arguments.output) as partial:
-            partial.write_text(render_markdown(measured, introduction), encoding="utf-8")
+    command = f"python -m benchmarks.{module} {shown_options(arguments, ('model_dir', 'data_dir', 'output'))} "
+    command += f"--num_seeds {arguments.num_seeds} --max_seconds {arguments.max_seconds:g} --sections "
+    records = {
+        name: Section(title, command + name, arguments.model_dir, partial(measure, data))
+        for name, (title, measure) in sections.items()
+    }
+    write_report(arguments.output, introduction, records, chosen)

@@ -1,4 +1,4 @@
-"""How well feet are restored: against the truth where there is one, else by what feet do."""
+"""Measures of restored feet: against the truth where there is one, else of the feet themselves."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def restorer(pipeline: FrdmPipeline, **options: Any) -> Method:
 
 @dataclass(frozen=True)
 class Case:
-    """A dance to restore.
+    """Dance to restore.
 
     Args:
         observed: With its faults, put on the floor.
@@ -70,8 +70,8 @@ class Case:
     truth: Motion | None = None
 
 
-def made_cases(data: BuiltDataset, clips: Sequence[BuiltClip]) -> list[Case]:
-    """Put made faults into clean clips; always the same ones."""
+def synthetic_cases(data: BuiltDataset, clips: Sequence[BuiltClip]) -> list[Case]:
+    """Put synthetic faults into clean clips; always the same ones."""
     cases = []
     for index, clip in enumerate(clips):
         generator = np.random.default_rng((EVAL_SEED, index))

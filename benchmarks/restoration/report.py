@@ -9,9 +9,8 @@ python -m benchmarks.restoration --model_dir assets/frdm-tiny --generator_dir as
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.evaluation.report.tables import Cell, Table, mean_with_interval
 from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.feet.planting import plant_feet
-from infinitedance.motion.files import atomic_path
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.physics.imitation import imitate
 from infinitedance.motion.retargeting.retargeting import put_on_floor
@@ -33,10 +31,10 @@ from infinitedance.training.data_frdm import split_by_performer
 from infinitedance.training.train_frdm import FrdmArguments
 
 from ..held_out import MeasuredDance, ReportData
-from ..writer import render_markdown, section_record
+from ..writer import Section, add_sections_option, chosen_sections, shown_options, write_report
 from .ablation import guidance_table, loss_table, paper_table, steps_table
 from .baselines import lock_feet, smooth_savgol
-from .measures import OWN_MEASURES, TRUTH_MEASURES, Case, Method, made_cases, measure_method, restorer
+from .measures import OWN_MEASURES, TRUTH_MEASURES, Case, Method, measure_method, restorer, synthetic_cases
 from .speed import speed_tables
 
 INTRODUCTION = """# Foot restoration, measured
@@ -44,10 +42,10 @@ INTRODUCTION = """# Foot restoration, measured
 Written by `python -m benchmarks.restoration`; not edited by hand. [restoring.md](restoring.md) shows how
 to restore files.
 
-Faults are made (`dataset_builder/augmentation/faults.py`) on clean captures of people who were never trained on:
-CMU's subject 5, ballet, for choosing settings, and Motorica's dancer d01, street dance, for the test. Training saw
-Motorica's d02 and Bandai Namco. The faults of training, validation and test come from the same generator with other
-seeds; section 3 has faults that nobody made. A range in parentheses is a 95 % bootstrap interval over pieces of 10 s;
+Synthetic faults (`dataset_builder/augmentation/faults.py`) are put on clean captures of people on whom the model was
+never trained: CMU's subject 5, ballet, for choosing settings, and Motorica's dancer d01, street dance, for the test.
+Training saw Motorica's d02 and Bandai Namco. The faults of training, validation and test come from the same generator
+with other seeds; section 3 has real faults. A range in parentheses is a 95 % bootstrap interval over pieces of 10 s;
 pieces of one clip are not independent, so it is too narrow.
 """
 PATHS = ("model_dir", "generator_dir", "data_dir", "output")
@@ -56,7 +54,7 @@ OBSERVED, DECODED, TRUTH = "as it came, put on the floor", "decoded, smoothed", 
 
 
 class FrdmReport:
-    """Load what is measured.
+    """Model, data and cases that are measured.
 
     Args:
         model_dir: Foot restoration model.
@@ -76,8 +74,8 @@ class FrdmReport:
 
     @cached_property
     def validation_cases(self) -> list[Case]:
-        """Clips of the validation split with made faults."""
-        return made_cases(self.data, self.splits["validation"])
+        """Clips of the validation split with synthetic faults."""
+        return synthetic_cases(self.data, self.splits["validation"])
 
     def methods(self) -> dict[str, Method]:
         """Return all that is compared, by name."""
@@ -96,7 +94,7 @@ class FrdmReport:
 
 
 def imitated(motion: Motion) -> Motion:
-    """Take root and legs of a physics imitation, also where `infinitedance restore` would reject it."""
+    """Return the root and legs of a physics imitation, also where `infinitedance restore` would reject it."""
     return with_lower_body(motion, imitate(motion).motion)
 
 
@@ -112,9 +110,9 @@ def compare(methods: Mapping[str, Method], cases: Sequence[Case], title: str, no
     return Table(title, ["method", *columns.values(), "x real time"], rows, note)
 
 
-def made_section(report: FrdmReport, split: str) -> list[Table]:
-    """Compare all methods on clean dances with made faults."""
-    cases = report.validation_cases if split == "validation" else made_cases(report.data, report.splits[split])
+def synthetic_section(report: FrdmReport, split: str) -> list[Table]:
+    """Compare all methods on clean dances with synthetic faults."""
+    cases = report.validation_cases if split == "validation" else synthetic_cases(report.data, report.splits[split])
     seconds = sum(case.observed.duration_seconds for case in cases)
     truths = {id(case.observed): case.truth for case in cases if case.truth is not None}
     methods = report.methods() | {TRUTH: lambda motion: truths[id(motion)]}
@@ -124,7 +122,7 @@ def made_section(report: FrdmReport, split: str) -> list[Table]:
         "heights of the skeleton. The paper's samplers never see the observed legs and root: their path is the sum of "
         "the model's velocities, over whole clips here. Timings on one thread of a busy machine: read them as ratios."
     )
-    return [compare(methods, cases, "Made faults", note)]
+    return [compare(methods, cases, "Synthetic faults", note)]
 
 
 def real_section(report: FrdmReport) -> list[Table]:
@@ -185,9 +183,12 @@ def generated_tables(report: FrdmReport, note: str) -> list[Table]:
 
 
 SECTIONS: Mapping[str, tuple[str, Callable[[FrdmReport], list[Table]]]] = {
-    "test": ("1. Made faults: a dancer never seen", lambda report: made_section(report, "test")),
-    "validation": ("2. Made faults: the dancer that settings were chosen on", lambda r: made_section(r, "validation")),
-    "real": ("3. Faults that nobody made", real_section),
+    "test": ("1. Synthetic faults: a dancer never seen", lambda report: synthetic_section(report, "test")),
+    "validation": (
+        "2. Synthetic faults: the dancer that settings were chosen on",
+        lambda r: synthetic_section(r, "validation"),
+    ),
+    "real": ("3. Real faults", real_section),
     "sampling": (
         "4. Parts of the sampler (validation)",
         lambda report: [
@@ -205,19 +206,16 @@ SECTIONS: Mapping[str, tuple[str, Callable[[FrdmReport], list[Table]]]] = {
 
 
 def main(command_line: Sequence[str] | None = None) -> None:
-    """Measure sections and write the report after each of them; those not chosen are kept from the last report."""
+    """Measure the chosen sections and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in PATHS:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument(
         "--config", type=Path, default=Path("training/configs/frdm_tiny_cpu.yaml"), help="recipe of the training"
     )
-    parser.add_argument("--sections", default=",".join(SECTIONS), help="(default: %(default)s)")
+    add_sections_option(parser, SECTIONS)
     arguments = parser.parse_args(command_line)
-    chosen = arguments.sections.split(",")
-    unknown = sorted(set(chosen) - set(SECTIONS))
-    if unknown:
-        parser.error(f"--sections must be some of {','.join(SECTIONS)}, got {','.join(unknown)}")
+    chosen = chosen_sections(parser, arguments, SECTIONS)
     options = ["--config", arguments.config, "--data_dir", arguments.data_dir, "--output_dir", arguments.model_dir]
     recipe = parse_arguments((LoopArguments, FrdmArguments), list(map(str, options)))[1]
     report = FrdmReport(
@@ -226,19 +224,12 @@ def main(command_line: Sequence[str] | None = None) -> None:
         arguments.data_dir,
         recipe,
     )
-    json_path = arguments.output.with_suffix(".json")
-    measured = json.loads(json_path.read_text(encoding="utf-8")) if json_path.is_file() else {}
-    for name in tqdm([name for name in SECTIONS if name in chosen], unit="section"):
-        title, measure = SECTIONS[name]
-        paths = {key: getattr(arguments, key) for key in PATHS}
-        shown = " ".join(f"--{key} {path.name if path.is_absolute() else path}" for key, path in paths.items())
-        command = f"python -m benchmarks.restoration {shown} --sections {name}"
-        measured[name] = section_record(title, command, arguments.model_dir, measure(report))
-        measured = {each: measured[each] for each in SECTIONS if each in measured}
-        with atomic_path(json_path) as partial:
-            partial.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        with atomic_path(arguments.output) as partial:
-            partial.write_text(render_markdown(measured, INTRODUCTION), encoding="utf-8")
+    command = f"python -m benchmarks.restoration {shown_options(arguments, PATHS)} --sections "
+    sections = {
+        name: Section(title, command + name, arguments.model_dir, partial(measure, report))
+        for name, (title, measure) in SECTIONS.items()
+    }
+    write_report(arguments.output, INTRODUCTION, sections, chosen)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,11 @@ def speed_tables(model_dir: Path) -> list[Table]:
     return [Table("", columns, rows, note)]
 
 
-def main() -> None:
+def main(command_line: Sequence[str] | None = None) -> None:
     """Measure one length; print seconds and megabytes before and at most, as JSON."""
-    pipeline = FrdmPipeline.from_pretrained(sys.argv[1])
-    dance = walking_dance(float(sys.argv[2]))
+    model_dir, seconds = sys.argv[1:] if command_line is None else command_line
+    pipeline = FrdmPipeline.from_pretrained(model_dir)
+    dance = walking_dance(float(seconds))
     pipeline(walking_dance(4.0))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     started = time.perf_counter()

@@ -47,12 +47,14 @@ def test_the_page_holds_every_section_and_the_commands_that_made_it(folders, sca
     options = ["--data_dir", data_dir, "--runs", run, run, "--procedural_data_dir", data_dir, "--procedural_run", run]
     output = tmp_path / "retrieval.md"
     report_retrieval.main([*options, "--scale", str(scale_file), "--output", str(output)])
+    assert list(json.loads(output.with_suffix(".json").read_text())) == ["real", "procedural", "scale"]
+    assert list(json.loads(output.with_suffix(".json").read_text())) == ["real", "procedural", "scale"]
     text = output.read_text()
     for heading in (
         "# Retrieval",
         "## 1. Real dances",
         "### Genre of retrieved dances",
-        "## 2. Made data",
+        "## 2. Procedural data",
         "## 3. Scale",
     ):
         assert heading in text
