@@ -49,9 +49,9 @@ def check_features(features: torch.Tensor) -> None:
 
 
 def joint_channels(joints: Sequence[int]) -> dict[str, list[int]]:
-    """Return where `positions`, `rotations` and `velocities` of some joints stand, channels joint by joint.
+    """Return the channels of `positions`, `rotations` and `velocities` of some joints, joint by joint.
 
-    The root has no channels among the positions: its height stands among the root's.
+    The root has no channels among the positions: its height is one of the root's own.
     """
     blocks = {"positions": (POSITIONS, 3, 1), "rotations": (ROTATIONS, 6, 0), "velocities": (VELOCITIES, 3, 0)}
     return {
@@ -66,7 +66,7 @@ def joint_channels(joints: Sequence[int]) -> dict[str, list[int]]:
 
 
 def facing_heading(joint_positions: np.ndarray, frame_rate: float) -> np.ndarray:
-    """Find where the dancer looks: the horizontal direction at right angles to hips and shoulders.
+    """Find where the dancer faces: the horizontal direction at right angles to hips and shoulders.
 
     Args:
         joint_positions: `(frames, 22, 3)`, metres, Y up.
@@ -186,7 +186,7 @@ def reconstruct(features: torch.Tensor, joints: Sequence[int], frame_rate: float
         frame_rate: Hz.
 
     Returns:
-        `(..., frames, joints, 3)`, metres; the first frame stands at the origin and looks along +Z.
+        `(..., frames, joints, 3)`, metres; the first frame is at the origin and faces +Z.
     """
     heading, root_positions = integrate_root(features, frame_rate)
     local = features[..., POSITIONS].unflatten(-1, (NUM_JOINTS - 1, 3))[..., [joint - 1 for joint in joints], :]

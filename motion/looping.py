@@ -15,7 +15,7 @@ BEAT_KEYS = ("beat_times_seconds", "downbeat_times_seconds")
 
 @dataclass(frozen=True)
 class Seam:
-    """What jumps where a loop starts again, the path over the floor left aside.
+    """Jump where a loop starts again, without the path over the floor.
 
     Args:
         start_seconds: Where the loop starts in the dance.

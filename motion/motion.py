@@ -1,4 +1,4 @@
-"""`Motion`: the one currency in which a dance passes between the parts of this package."""
+"""`Motion`: a dance, as all parts of this package exchange it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNIT_ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Motion:
-    """A dance of one person: true joint rotations on a skeleton with bones of fixed length.
+    """Dance of one person: true joint rotations on a skeleton with bones of fixed length.
 
     Args:
         frame_rate: Frames per second.

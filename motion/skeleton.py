@@ -205,5 +205,5 @@ def is_low_and_slow(
     height_threshold: float = CONTACT_HEIGHT_METRES,
     speed_threshold: float = CONTACT_SPEED_METRES_PER_SECOND,
 ) -> Array:
-    """Tell which joints touch the floor, by heights in metres and speeds in m/s; arrays or tensors of one shape."""
+    """Return which joints touch the floor, by heights in metres and speeds in m/s; arrays or tensors of one shape."""
     return (heights < rest_heights + height_threshold) & (speeds < speed_threshold)

@@ -1,4 +1,4 @@
-"""Take the jitter out of a motion without taking its accents."""
+"""Remove the jitter of a motion and keep its accents."""
 
 from __future__ import annotations
 

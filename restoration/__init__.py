@@ -1,1 +1,1 @@
-"""Plant the feet of anybody's motion file: read it, restore it, write it back with everything else untouched."""
+"""Restore the feet of any motion file: read it, restore it, write it back with everything else untouched."""

@@ -25,14 +25,14 @@ LEG_PARTS = ("hip", "knee", "ankle", "foot")
 _FADE_SECONDS = 0.2
 """Time in which what holds a foot in contact dies away before and after it."""
 _STRAIGHT_METRES = 1e-3
-"""A knee nearer to the line from hip to ankle does not say to which side it bends."""
+"""A knee nearer to the line from hip to ankle does not show to which side it bends."""
 _SAME_ROTATION = 1e-5
 """Radians, and entries of a matrix: less is the rounding of single precision."""
 
 
 @dataclass(frozen=True)
 class PlacedRig:
-    """A rig, and its dance on our body with the floor at y = 0.
+    """Rig, and its dance on our body with the floor at y = 0.
 
     Args:
         source: The rig as its file has it, metres, Y up.
@@ -53,7 +53,7 @@ class PlacedRig:
 
 @dataclass(frozen=True)
 class RigChange:
-    """What a repair changes in a rig; every other value of it stays.
+    """Change of a rig by a repair; every other value of it stays.
 
     Args:
         moved_joint: The joint whose translation carries the body.
@@ -164,7 +164,7 @@ def at_frame_rate(labels: np.ndarray, frame_rate: float, new_frame_rate: float, 
 
 
 class _BodyChange:
-    """By how much a repair moves and turns our joints, at the rig's frame rate and scale.
+    """Movement and turn of our joints by a repair, at the rig's frame rate and scale.
 
     Attributes:
         positions: `(frames, 22, 3)`, metres of the rig.
@@ -191,7 +191,7 @@ class _BodyChange:
         self.knee_forward = {side: globals_at_rig_rate[:, JOINT_INDEX[f"{side}_hip"], :, 2] for side in SIDES}
 
     def turns(self, joint: str) -> bool:
-        """Tell whether a joint turns at all."""
+        """Return whether a joint turns at all."""
         return bool(self.angles[JOINT_INDEX[joint]] > _SAME_ROTATION)
 
 
@@ -305,7 +305,7 @@ def hold_foot(
     corrections = np.zeros((len(ankle), 2, 3))
     for column, points in enumerate((ankle, toe)):
         for start, end in runs(contacts[:, column]):
-            # The foot's place while all of it stands counts, if it ever does: a toe alone may roll.
+            # The place of the foot while all of it touches counts, if it ever does: a toe alone may roll.
             chosen = flat[start:end] if flat[start:end].any() else np.ones(end - start, bool)
             apart = (repaired[:, column] - points)[start:end]
             corrections[start:end, column] = apart - np.median(apart[chosen], axis=0)

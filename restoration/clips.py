@@ -1,4 +1,4 @@
-"""Clips of any file that `restore` takes: what stands in the file as a rig, and how it is written again."""
+"""Clips of any file that `restore` reads: its rig, and how it is written again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .carry_back import PlacedRig, RigChange, place_motion, place_rig
 from .smpl_edit import write_changed_smpl
 
 FLOOR_TOLERANCE_METRES = 0.05
-"""A floor nearer to 0 is left where it is: no file says how high a joint of the foot rests."""
+"""A floor nearer to 0 is left where it is: no file states how high a joint of the foot rests."""
 SMPL_FLOOR_TOLERANCE_METRES = 0.5
 """The pelvis of a body model lies off its translation by a way that only the licensed model knows."""
 _ESTIMATE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".npy")
@@ -31,13 +31,13 @@ _ESTIMATE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".npy")
 
 @dataclass
 class Clip(ABC):
-    """A clip of a file.
+    """Clip of a file.
 
     Args:
-        name: What its output files are called by.
+        name: Of its output files, without suffix.
         rig: The file's own rig, and its dance on our body.
         suffixes: Of the files that are written.
-        notes: What was found out about the file and is worth telling.
+        notes: Facts on the file, for the report.
         moved_joint: The rig's joint that carries the body.
         floor_tolerance: Metres: a floor nearer to 0 stays where it is.
     """
@@ -72,7 +72,7 @@ class Clip(ABC):
 
 @dataclass(kw_only=True)
 class BvhClip(Clip):
-    """A BVH file, which is written with all but the changed channels byte by byte."""
+    """BVH file, which is written with all but the changed channels byte by byte."""
 
     path: Path
     file: BvhRig
@@ -84,7 +84,7 @@ class BvhClip(Clip):
 
 @dataclass(kw_only=True)
 class SmplClip(Clip):
-    """An `.npz` of SMPL, which is written with the same arrays."""
+    """SMPL `.npz`, which is written with the same arrays."""
 
     arrays: dict[str, np.ndarray]
     up_axis: str
@@ -96,7 +96,7 @@ class SmplClip(Clip):
 
 @dataclass(kw_only=True)
 class MotionClip(Clip):
-    """A dance on our body: our own `.npz`, or a file of another kind, which becomes our `.npz` and a BVH."""
+    """Dance on our body: our own `.npz`, or a file of another kind, which becomes our `.npz` and a BVH."""
 
     motion: Motion
 

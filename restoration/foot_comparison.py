@@ -1,4 +1,4 @@
-"""What a repair did to the feet of a clip, and what it cost: the same measures before and after."""
+"""Effect of a repair on the feet of a clip, and its cost: the same measures before and after."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..evaluation.metrics.foot_contact import (
 )
 from ..evaluation.metrics.physics import jitter
 from ..evaluation.metrics.reconstruction import mpjpe_mm
+from .carry_back import runs
 
 MEASURED_FRAME_RATE = 30.0
 """Hz; faster clips are sampled at this rate, so that a millimetre a frame means the same in each."""
@@ -40,8 +41,7 @@ def compare_feet(
 ) -> dict[str, Any]:
     """Measure a clip before and after a repair.
 
-    Both are measured on the contacts that the repair used, against the rest heights of the feet after it: where they
-    stand is where the floor is.
+    Both are measured on the contacts that the repair used, against the rest heights of the feet after it.
 
     Args:
         before: `(frames, joints, 3)`, metres, Y up.
@@ -109,5 +109,4 @@ def _floor(rest_heights: np.ndarray) -> np.ndarray:
 
 
 def _spans(flags: np.ndarray, frame_rate: float) -> list[list[float]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
-    return (edges.reshape(-1, 2) / frame_rate).tolist()
+    return [[start / frame_rate, end / frame_rate] for start, end in runs(flags)]

@@ -138,7 +138,7 @@ class FootPlacer:
         return self.pose_legs(features, mix(loose, fixed, self.lock.strength), contacts)
 
     def place_by_features(self, features: torch.Tensor, foot_contacts: np.ndarray) -> Motion:
-        """Return the dance whose root, ankles and toes are where features say, and whose pelvis turns as they say.
+        """Return the dance with root, ankles, toes and the turn of the pelvis of features.
 
         Args:
             features: The path starts at the observed first frame.
@@ -159,7 +159,7 @@ class FootPlacer:
         return self.pose_legs(features, FusedFeet(root.numpy(), places), foot_contacts, root_rotations)
 
     def estimate(self, features: torch.Tensor, foot_contacts: np.ndarray) -> FootEstimate:
-        """Read what features say of root and feet; `foot_contacts` `(frames, 4)`, 0 to 1."""
+        """Read root and feet from features; `foot_contacts` `(frames, 4)`, 0 to 1."""
         values = features.double().numpy()
         frame_rate, height = self.motion.frame_rate, values[:, ROOT_HEIGHT]
         places = _joints(values[:, POSITIONS], NUM_JOINTS - 1)[:, [joint - 1 for joint in CONTACT_JOINTS]]

@@ -21,7 +21,7 @@ def render_restoration_page(record: Mapping[str, Any]) -> str:
     """Return the page.
 
     Args:
-        record: What the report.json of a clip holds.
+        record: Content of the `_report.json` of a clip.
     """
     title = escape(f"Feet of {record['name']}")
     seconds = record["feet"]["duration_seconds"]
@@ -96,6 +96,5 @@ def _settings(record: Mapping[str, Any]) -> str:
         if value is not None and value is not False
     )
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    return (
-        f"<section><h2>How this was made</h2><ul><li>{escape(settings)}</li><li>{escape(versions)}</li></ul></section>"
-    )
+    items = f"<li>{escape(settings)}</li><li>{escape(versions)}</li>"
+    return f"<section><h2>Settings and versions</h2><ul>{items}</ul></section>"

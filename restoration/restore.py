@@ -1,15 +1,15 @@
-"""`restore_files`: motion files in, the same files with planted feet and a report on each out."""
+"""`restore_files`: motion files in, the same files with restored feet and a report on each out."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,8 +26,11 @@ from .contact_files import read_contacts, write_contacts
 from .foot_comparison import MIN_FRAMES, compare_feet
 from .report_page import render_restoration_page
 
+if TYPE_CHECKING:
+    from .pipeline_frdm import RestoredMotion
+
 LOCKING_MODES = ("auto", "always")
-"""Foot-lock modes in which feet are held; the others only move them."""
+"""Modes of `foot_lock` in which feet are held; the others only move them."""
 _VIDEO_SIZE = (640, 540)
 _PACKAGES = ("infinitedance", "numpy", "scipy", "torch")
 _LOWER_BODY = [
@@ -35,34 +38,9 @@ _LOWER_BODY = [
 ]
 
 
-class Restored(Protocol):
-    """What a restorer returns."""
-
-    @property
-    def motion(self) -> Motion:
-        """The dance with repaired legs and the contacts that it was repaired by."""
-
-
-class Restorer(Protocol):
-    """What repairs a dance on our body at 30 Hz: `FrdmPipeline`, or any other."""
-
-    def __call__(
-        self,
-        motion: Motion,
-        *,
-        sampler: str,
-        foot_lock: str,
-        strength: float,
-        foot_contacts: np.ndarray | None,
-        seed: int,
-        show_progress: bool,
-    ) -> Restored:
-        """Repair one dance."""
-
-
 @dataclass(frozen=True)
 class RestoreOptions:
-    """How files are read, repaired and shown.
+    """Options of how files are read, repaired and shown.
 
     Args:
         sampler: Of the restorer: `"default"`, `"paper"` or `"paper_corrected"`.
@@ -105,24 +83,24 @@ def restore_with_model(
 def restore_files(
     files: Sequence[str | os.PathLike],
     output_dir: str | os.PathLike,
-    restorer: Restorer,
+    restorer: Callable[..., RestoredMotion],
     options: RestoreOptions | None = None,
     *,
     show_progress: bool = False,
 ) -> dict[str, Any]:
-    """Plant the feet of motion files and write them, with their contacts and a report, under the same names.
+    """Restore the feet of motion files and write them, with their contacts and a report, under the same names.
 
     Nothing is written before all files were read. A file that cannot be read is left out with its reason.
 
     Args:
-        files: What `open_clips` reads.
-        output_dir: Made if it does not exist.
-        restorer: Repairs a dance; a `FrdmPipeline`.
-        options: How.
+        files: Paths of files that `open_clips` reads.
+        output_dir: Created if it does not exist.
+        restorer: A `FrdmPipeline`, or any function with its arguments.
+        options: See `RestoreOptions`.
         show_progress: Show progress bars.
 
     Returns:
-        `clips`: what the report of each says; `left_out`: `file` and `reason` of the others.
+        `clips`: the report of each; `left_out`: `file` and `reason` of the others.
 
     Raises:
         FileExistsError: If an output exists already.
@@ -137,7 +115,9 @@ def restore_files(
     clips, left_out = _open_all(files, options)
     _check_outputs(clips, Path(output_dir), options)
     if options.contacts is not None and len(clips) != 1:
-        raise ValueError(f"`contacts` belong to one clip, got {len(clips)}.")
+        raise ValueError(
+            f"`contacts` must go with a single clip, got {len(clips)} clips: restore the others separately."
+        )
     Path(output_dir).mkdir(parents=True, exist_ok=True)
     records = [_restore_clip(clip, Path(output_dir), restorer, options, show_progress) for clip in clips]
     return {"clips": records, "left_out": left_out}
@@ -169,7 +149,7 @@ def _check_length(clip: Clip, file: str | os.PathLike) -> None:
     if frames < MIN_FRAMES or frames / rate < MIN_FRAMES / FRAME_RATE:
         raise ValueError(
             f"{file}: a clip must have at least {MIN_FRAMES} frames at {FRAME_RATE:g} Hz "
-            f"({MIN_FRAMES / FRAME_RATE:.2f} s) to tell standing from sliding, got {frames} at {rate:g} Hz."
+            f"({MIN_FRAMES / FRAME_RATE:.2f} s), else standing and sliding look alike; got {frames} at {rate:g} Hz."
         )
 
 
@@ -189,7 +169,7 @@ def _check_outputs(clips: Sequence[Clip], folder: Path, options: RestoreOptions)
 
 
 def _restore_clip(
-    clip: Clip, folder: Path, restorer: Restorer, options: RestoreOptions, show_progress: bool
+    clip: Clip, folder: Path, restorer: Callable[..., RestoredMotion], options: RestoreOptions, show_progress: bool
 ) -> dict[str, Any]:
     """Repair, write and report one clip."""
     rig = clip.rig
@@ -225,7 +205,7 @@ def _restore_clip(
 
 
 def _imitated(before: Motion) -> tuple[Motion, PhysicsReport]:
-    """Take root and legs of an imitation; the dance itself where the imitation is rejected."""
+    """Return the dance with root and legs of an imitation, or as it is if the imitation is rejected."""
     result = imitate(before)
     if result.report.rejected:
         return before, result.report

@@ -1,4 +1,4 @@
-"""What each part of foot restoration is worth: parts of the sampler left out, and models trained without a loss."""
+"""Ablation of foot restoration: parts of the sampler left out, and models trained without a loss."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from infinitedance.training.data_frdm import RestorationSampler
 from .measures import TRUTH_MEASURES, Case, measure_method, restorer
 
 _WITHOUT = 1e-6
-"""Stands for a weight of 0 where without any weight the root could be anywhere."""
+"""In the place of 0, where the root could be anywhere without a weight."""
 SMALL_SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
 SMALL_STEPS, SMALL_BATCH, SMALL_RATE = 600, 16, 1e-3
 PAPER_LOSSES = ("reconstruction", "root", "foot_contact", "velocity_position", "rotation_position")
@@ -113,7 +113,7 @@ def loss_table(
     note = (
         f"Models of width {SMALL_SIZES['hidden_size']} with {SMALL_SIZES['num_hidden_layers']} layers, {SMALL_STEPS} "
         f"steps of {SMALL_BATCH} windows from the same start on the same batches: far from the shipped one, so only "
-        "differences between rows count. Without the loss of contacts hardly a foot is held rightly."
+        "differences between rows count. Without the loss of contacts hardly any foot is held rightly."
     )
     return _table("A loss left out", "trained", rows + masked, note)
 

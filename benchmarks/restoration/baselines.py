@@ -1,4 +1,4 @@
-"""What foot restoration has to beat: smoothing, and the foot lock of animation tools."""
+"""Baselines of foot restoration: smoothing, and the foot lock of animation tools."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ class FrdmConfig(PreTrainedConfig):
     """Configuration of a [`FrdmModel`]: its sizes and how it is trained (paper section "FRDM").
 
     The paper gives the representation, the masked joints and the five losses; the denoiser "follows EDGE", whose sizes
-    `paper` returns. Window, diffusion steps, schedule and loss weights are not in the paper: those here are ours, from
-    a prototype on a CPU.
+    `paper` returns. Window, diffusion steps, schedule and loss weights are not in the paper; these
+    defaults come from a prototype on a CPU.
 
     Args:
         hidden_size (`int`, *optional*, defaults to 128):

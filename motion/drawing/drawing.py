@@ -273,7 +273,7 @@ class Painter:
         """Return frame number `frame` as `(height, width, 3)` uint8, blue, green, red."""
         image = self.background.copy()
         self._draw_grid(image, frame)
-        self._draw_shadow(image, frame)
+        self.draw_shadow(image, frame)
         self._draw_contacts(image, frame)
         self._draw_body(image, frame)
         return image
@@ -300,7 +300,7 @@ class Painter:
         floor = image[self.floor_rows]
         cv2.add(floor, cv2.cvtColor(drawn, cv2.COLOR_GRAY2BGR), dst=floor)
 
-    def _draw_shadow(self, image: np.ndarray, frame: int) -> None:
+    def draw_shadow(self, image: np.ndarray, frame: int) -> None:
         """Darken the floor below each part: the lower the part, the darker; drawn small and blurred."""
         import cv2
 

@@ -1,1 +1,1 @@
-"""Feet and floor: contacts, grounding, planting, leg IK."""
+"""Feet and floor: fusion, grounding, planting."""

@@ -1,6 +1,6 @@
 """Place root and feet so that they agree best with estimates of places, steps and contacts: linear least squares.
 
-All unknowns of a clip are solved for at once. Each is tied to unknowns of neighboring frames only, so that the normal
+All unknowns of a clip are solved for at once. Equations join unknowns of neighboring frames only, so that the normal
 equations are banded, and time and memory grow linearly with the length of the clip.
 """
 
@@ -112,7 +112,7 @@ def mix(first: FusedFeet, second: FusedFeet, share: float) -> FusedFeet:
 
 
 def turn_feet(estimate: FootEstimate, weights: FusionWeights, skeleton: Skeleton) -> np.ndarray:
-    """Return vectors from ankle to toe, `(frames, 2, 3)`: level and still where the whole foot stands."""
+    """Return vectors from ankle to toe, `(frames, 2, 3)`: level and still where the whole foot touches."""
     offsets = skeleton.offsets[[JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]]
     lengths = np.linalg.norm(offsets, axis=-1)[:, None]
     estimated = estimate.foot_vectors / np.linalg.norm(estimate.foot_vectors, axis=-1, keepdims=True) * lengths
@@ -129,7 +129,7 @@ def turn_feet(estimate: FootEstimate, weights: FusionWeights, skeleton: Skeleton
             system.add(columns, bend, weights.foot_step)
         still = weights.contact * flat[1:] * flat[:-1]
         system.add([(frames[1:], 1.0), (frames[:-1], -1.0)], np.zeros((num_frames - 1, 3)), still)
-        # Only a foot that is nearly level stands on heel and toe; a raised heel may be low and still, too.
+        # Only a foot that is nearly level touches with heel and toe; a raised heel may be low and still, too.
         nearness = np.exp(-(((estimated[:, side, 1] - offsets[side, 1]) / _LEVEL_METRES) ** 2))
         level = system.copy()
         level.add(
@@ -216,11 +216,11 @@ def _at(frames: np.ndarray, unknown: int) -> np.ndarray:
 
 
 class BandedLeastSquares:
-    """Least squares whose unknowns are tied to near ones only.
+    """Least squares with equations between near unknowns only.
 
     Args:
         num_unknowns: How many.
-        bandwidth: Largest distance of two unknowns that stand in one equation.
+        bandwidth: Largest distance of two unknowns in one equation.
         num_sides: Right sides that are solved for with the same equations.
     """
 

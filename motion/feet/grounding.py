@@ -14,9 +14,9 @@ from ..skeleton import CONTACT_HEIGHT_METRES, CONTACT_JOINTS
 MAX_SLOPE_DEGREES = 15.0
 """A fit that finds a steeper floor has followed something else, and only the height is corrected."""
 MIN_SPREAD_METRES = 0.3
-"""Standard deviation of the places that feet touch, across their narrower way, from which on a slope can be told."""
+"""Standard deviation of the places that feet touch, across their narrower way, needed to measure a slope."""
 MAX_DEPTH_METRES = 0.07
-"""Feet sink no deeper in their lowest moments: where the capture drifts up and down, few feet stand on one floor."""
+"""Feet sink no deeper in their lowest moments: where the capture drifts up and down, few feet share one floor."""
 _MIN_TOUCHES = 30
 _MAX_ROUNDS = 5
 
@@ -24,10 +24,10 @@ _MAX_ROUNDS = 5
 def level_floor(motion: Motion, *, fits_slope: bool = True) -> Motion:
     """Turn and shift a dance as a whole so that the floor under its feet is level and at y = 0.
 
-    Where most feet stand is where the floor is: steadier than `put_on_floor`, which goes by the lowest moments.
+    The floor is where most feet rest: steadier than `put_on_floor`, which goes by the lowest moments.
 
     The floor is the plane that feet in contact rest on, by least squares; what touches it is then found again, until
-    nothing changes. Where the feet touch too few places to tell a slope, only the height is corrected.
+    nothing changes. Where the feet touch too few places to measure a slope, only the height is corrected.
 
     Args:
         motion: A dance over any floor that is less steep than 15 degrees.

@@ -1,4 +1,4 @@
-"""Keep feet where they stand: less slide in contact and nothing below the floor, by moving legs only."""
+"""Hold feet in contact where they are: less slide, nothing below the floor, by moving legs only."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def motion_from_smpl(
     root_positions, skeleton = translations, neutral_skeleton()
     if "full_pose" in arrays:
         joints = finite_array(arrays["full_pose"], "full_pose", path)
-        root_positions, skeleton = _measured_body(joints, rotations, path)
+        root_positions, skeleton = measure_body(joints, rotations, path)
 
     body = Motion(rate, root_positions, matrix_to_quaternion(rotations).numpy(), skeleton)
     found_axis = up_axis or guess_up_axis(body.joint_positions(), path)
@@ -190,9 +190,7 @@ def _frame_rate(arrays: Mapping[str, Any], path: str | os.PathLike) -> float:
     )
 
 
-def _measured_body(
-    joints: np.ndarray, rotations: torch.Tensor, path: str | os.PathLike
-) -> tuple[np.ndarray, Skeleton]:
+def measure_body(joints: np.ndarray, rotations: torch.Tensor, path: str | os.PathLike) -> tuple[np.ndarray, Skeleton]:
     """Return the root's path and the dancer's own bones from posed joints `(frames, >= 22, 3)`.
 
     A joint's offset is its position in the frame of its parent; over time it does not change.

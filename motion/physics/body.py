@@ -1,4 +1,4 @@
-"""A MuJoCo body made of a skeleton's own bones: ball joints, capsules for limbs, boxes for feet, a floor at y = 0."""
+"""A MuJoCo body from the bones of a skeleton: ball joints, capsules for limbs, boxes for feet, a floor at y = 0."""
 
 from __future__ import annotations
 

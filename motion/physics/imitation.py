@@ -34,7 +34,7 @@ _ROOT_TURN_STIFFNESS, _ROOT_TURN_DAMPING = 6000.0, 600.0
 
 @dataclass(frozen=True)
 class PhysicsReport:
-    """How well a body could imitate a dance.
+    """Quality of the imitation of a dance by a simulated body.
 
     Args:
         mpjpe_to_input_mm: Mean distance of the joints from the dance, in the world, after it was put on the floor.
@@ -58,7 +58,7 @@ class PhysicsReport:
 
 @dataclass(frozen=True)
 class PhysicsResult:
-    """What `imitate` returns.
+    """Result of `imitate`.
 
     Args:
         motion: The imitation at 30 Hz, contacts detected anew.
@@ -144,7 +144,7 @@ def _simulate(
     for frame in range(1, len(poses)):
         target = poses[frame - 1].copy()
         mujoco.mj_differentiatePos(model, velocity, 1 / FRAME_RATE, poses[frame - 1], poses[frame])
-        # The damper of a joint acts on its own speed, implicitly; the reference's speed takes that back.
+        # The damper of a joint acts on its own speed, implicitly; the speed of the reference undoes that.
         feed = DAMPING_SECONDS * stiffness * velocity[6:]
         for _ in range(steps):
             mujoco.mj_integratePos(model, target, velocity, TIME_STEP_SECONDS)

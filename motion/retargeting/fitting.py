@@ -28,7 +28,7 @@ _TRUNK_CHILDREN = {
 
 
 def check_joint_positions(joint_positions: np.ndarray) -> np.ndarray:
-    """Return positions as float64, or say what is wrong with them.
+    """Return positions as float64, or raise an error that names what is wrong.
 
     Raises:
         ValueError: If the shape is not `(frames, 22, 3)` or a value is not finite.
@@ -227,7 +227,7 @@ def measure_skeleton(
 
 
 def _place_root(positions: torch.Tensor, global_rotations: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-    """Put the root where the middle of both hips is as observed: legs stand truer than one noisy pelvis point."""
+    """Put the root where the middle of both hips is as observed: that is steadier than one noisy pelvis point."""
     hips = [JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]]
     return positions[:, hips].mean(1) - global_rotations[:, 0] @ offsets[hips].mean(0)
 

@@ -31,7 +31,7 @@ _LIMB_WORDS = {
 
 
 class JointMappingError(ValueError):
-    """Some of our joints have no counterpart in a rig, or a mapping by hand names a joint that does not exist.
+    """Error: some of our joints have no counterpart in a rig, or a mapping by hand names a joint that does not exist.
 
     Args:
         missing: Our joints that could not be mapped.
@@ -88,7 +88,7 @@ def guess_joint_mapping(
 
 def _words_of_joints(joint_names: Sequence[str]) -> list[tuple[str, str] | None]:
     """Split each name into side ("left", "right" or "") and the rest in lower case; `None` for helper bones."""
-    # A name space ("mixamorig:", "Armature|") says nothing.
+    # A name space ("mixamorig:", "Armature|") carries no information.
     split = [[word.lower() for word in _WORD.findall(re.split(r"[:|]", name)[-1])] for name in joint_names]
     while True:
         # Neither does a first word that nearly all names share ("CC_Base_", "DEF-", "Bip01 ", "f_avg_").
@@ -109,7 +109,7 @@ def _words_of_joints(joint_names: Sequence[str]) -> list[tuple[str, str] | None]
                 for prefix, other, meaning in ((left, right, "left"), (right, left, "right")):
                     if not side and name.startswith(prefix) and other + name[len(prefix) :] in all_names:
                         side, name = meaning, name[len(prefix) :]
-        # The neck of Character Creator is made of twist bones and nothing else.
+        # The neck of Character Creator consists of twist bones only.
         helper = bool(_HELPERS & set(words)) and not (name == "necktwist" and not side)
         result.append(None if helper else (side, name))
     return result

@@ -12,7 +12,7 @@ from ..motion import Motion
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, Skeleton, neutral_skeleton
 from .fitting import check_joint_positions, fit_positions
 
-# Joints at the end of a chain: no bone of theirs can be compared, so they take over the calibration of their parent.
+# Joints at the end of a chain: no bone of theirs can be compared, so they share the calibration of their parent.
 _END_JOINTS = ("head", "left_wrist", "right_wrist", "left_foot", "right_foot")
 
 

@@ -15,7 +15,7 @@ from .joint_mapping import guess_joint_mapping
 
 @dataclass(frozen=True)
 class SourceAnimation:
-    """An animation on any rig.
+    """Animation on any rig.
 
     Args:
         frame_rate: Hz.

@@ -1,6 +1,6 @@
 """A dancer whose feet slide though they should stand, and a restorer that knows where they should."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from infinitedance.motion.kinematics import forward_kinematics, local_rotations,
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
 from infinitedance.motion.skeleton import JOINT_INDEX, PARENTS, neutral_skeleton
+from infinitedance.restoration.pipeline_frdm import RestoredMotion
 
 SIDES = ("left", "right")
 
@@ -31,12 +32,7 @@ def make_sliding(num_frames: int = 60, frame_rate: float = 30.0, scale: float = 
     return put_on_floor(Motion(frame_rate, scale * root, rotations, neutral_skeleton().scaled(scale)))
 
 
-@dataclass
-class Restored:
-    motion: Motion
-
-
-def hold_feet(motion: Motion, **options) -> Restored:
+def hold_feet(motion: Motion, **options) -> RestoredMotion:
     """Raise the root by 1 cm and let both feet stand where they are in the first frame."""
     offsets = torch.from_numpy(motion.skeleton.offsets)
     root = torch.from_numpy(motion.root_positions).double()
@@ -53,13 +49,14 @@ def hold_feet(motion: Motion, **options) -> Restored:
     contacts = (
         np.ones((motion.num_frames, 4), bool) if options.get("foot_contacts") is None else options["foot_contacts"]
     )
-    return Restored(
+    return RestoredMotion(
         replace(
             motion,
             root_positions=root.numpy(),
             joint_rotations=matrix_to_quaternion(local).numpy(),
             foot_contacts=contacts,
-        )
+        ),
+        None,
     )
 
 

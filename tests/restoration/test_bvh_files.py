@@ -11,9 +11,10 @@ import torch
 from infinitedance.evaluation.metrics.foot_contact import foot_slide_mm
 from infinitedance.motion.files import read_bvh, write_bvh
 from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_NAMES
+from infinitedance.restoration.pipeline_frdm import RestoredMotion
 from infinitedance.restoration.restore import RestoreOptions, restore_files
 
-from .conftest import Restored, hold_feet, make_sliding
+from .conftest import hold_feet, make_sliding
 
 LEG_JOINTS = {f"{side}_{part}" for side in ("left", "right") for part in ("hip", "knee", "ankle", "foot")}
 
@@ -163,7 +164,7 @@ def test_a_thousand_frames_a_second_are_all_repaired(tmp_path):
 
 
 def test_a_restorer_that_changes_nothing_changes_no_character(bvh, tmp_path):
-    written, _ = restore(bvh, tmp_path / "out", lambda motion, **_: Restored(motion), foot_lock="never")
+    written, _ = restore(bvh, tmp_path / "out", lambda motion, **_: RestoredMotion(motion, None), foot_lock="never")
     assert written.read_bytes() == bvh.read_bytes()
 
 

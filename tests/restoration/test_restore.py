@@ -14,9 +14,10 @@ from infinitedance.motion.files import load_motion, read_bvh, read_motion, save_
 from infinitedance.motion.kinematics import forward_kinematics, local_rotations, matrix_to_quaternion, reach_with_leg
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, JOINT_NAMES, PARENTS
+from infinitedance.restoration.pipeline_frdm import RestoredMotion
 from infinitedance.restoration.restore import RestoreOptions, restore_files
 
-from .conftest import Restored, hold_feet, make_sliding
+from .conftest import hold_feet, make_sliding
 
 LEGS = [0, *(joint for joint, name in enumerate(JOINT_NAMES) if name.endswith(("hip", "knee", "ankle", "foot")))]
 UPPER_BODY = [joint for joint in range(22) if joint not in LEGS]
@@ -120,7 +121,7 @@ def roll_on_toes(motion, **_):
     local = matrix_to_quaternion(local_rotations(rotations, PARENTS)).numpy()
     contacts = np.zeros((motion.num_frames, 4), bool)
     contacts[:, 2:] = True
-    return Restored(replace(motion, joint_rotations=local, foot_contacts=contacts))
+    return RestoredMotion(replace(motion, joint_rotations=local, foot_contacts=contacts), None)
 
 
 def test_a_longer_foot_rolls_on_its_own_toes_as_firmly_as_asked(sliding, tmp_path):
@@ -204,7 +205,7 @@ def test_physics_comes_before_the_restorer_and_touches_no_upper_body(tmp_path):
 
     def noting(observed, **_):
         seen.append(observed)
-        return Restored(observed)
+        return RestoredMotion(observed, None)
 
     record = restore(tmp_path / "dance.npz", tmp_path / "out", noting, physics=True, foot_lock="never")
     assert record["physics"]["rejected"] is False and record["physics"]["mpjpe_to_input_mm"] < 60
@@ -331,7 +332,7 @@ def test_wrong_contacts_are_refused(change, message, sliding, tmp_path):
 def test_contacts_belong_to_one_clip(sliding, tmp_path):
     for name in ("one", "two"):
         save_motion(sliding, tmp_path / f"{name}.npz")
-    with pytest.raises(ValueError, match="`contacts` belong to one clip, got 2"):
+    with pytest.raises(ValueError, match="`contacts` must go with a single clip, got 2 clips"):
         restore_files(
             [tmp_path / "one.npz", tmp_path / "two.npz"],
             tmp_path / "out",

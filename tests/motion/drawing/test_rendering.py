@@ -241,7 +241,7 @@ def test_a_body_casts_a_shadow_that_weakens_as_it_jumps():
     def darkness(height):
         painter = Painter(build_scene(standing(root_positions=np.tile([0.0, height, 0.0], (3, 1))), SIZE))
         image = painter.background.copy()
-        painter._draw_shadow(image, 0)
+        painter.draw_shadow(image, 0)
         return (painter.background.astype(int) - image).max()
 
     assert darkness(0.98) > darkness(1.6) > 5
