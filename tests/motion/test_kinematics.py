@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import roma
 import torch
@@ -7,10 +8,17 @@ import torch
 from infinitedance.motion.kinematics import (
     SIDES,
     forward_kinematics,
+    local_rotations,
+    matrix_to_quaternion,
+    matrix_to_rotation_6d,
     point_foot,
+    quaternion_to_matrix,
     reach_with_leg,
     root_drop,
+    rotation_6d_to_matrix,
+    shortest_rotation,
     soften_reach,
+    yaw_to_matrix,
 )
 from infinitedance.motion.skeleton import JOINT_INDEX, PARENTS, neutral_skeleton
 
@@ -134,3 +142,46 @@ def test_the_root_sinks_until_the_leg_reaches_and_no_further_than_allowed(genera
     horizontal = (hips - ankles)[:, [0, 2]].norm(dim=-1)
     reached &= horizontal < 0.8
     torch.testing.assert_close(sunk[reached], torch.full_like(sunk[reached], 0.8))
+
+
+def test_forward_kinematics_equals_a_slow_walk_down_the_tree(moving):
+    matrices = moving.joint_rotations_matrix()[:5]
+    for frame in range(5):
+        rotation, position = {}, {}
+        for joint, parent in enumerate(moving.skeleton.parents):
+            if parent < 0:
+                rotation[joint] = matrices[frame, joint].numpy()
+                position[joint] = moving.root_positions[frame].astype(float)
+            else:
+                rotation[joint] = rotation[parent] @ matrices[frame, joint].numpy()
+                position[joint] = position[parent] + rotation[parent] @ moving.skeleton.offsets[joint]
+        expected = np.stack([position[joint] for joint in range(22)])
+        np.testing.assert_allclose(moving.joint_positions()[frame], expected, atol=1e-5)
+
+
+def test_local_rotations_undo_forward_kinematics(moving):
+    matrices = moving.joint_rotations_matrix()
+    offsets = torch.from_numpy(moving.skeleton.offsets)
+    _, rotations = forward_kinematics(matrices, torch.zeros(120, 3).double(), offsets, moving.skeleton.parents)
+    torch.testing.assert_close(local_rotations(rotations, moving.skeleton.parents), matrices, atol=1e-5, rtol=0)
+
+
+def test_rotation_conversions_are_inverse_to_each_other():
+    matrices = roma.random_rotmat(500, dtype=torch.float64)
+    torch.testing.assert_close(rotation_6d_to_matrix(matrix_to_rotation_6d(matrices)), matrices)
+    torch.testing.assert_close(quaternion_to_matrix(matrix_to_quaternion(matrices)), matrices)
+
+
+def test_positive_yaw_turns_z_toward_x():
+    turned = yaw_to_matrix(torch.tensor(np.pi / 2, dtype=torch.float64)) @ torch.tensor(
+        [0.0, 0.0, 1.0], dtype=torch.float64
+    )
+    torch.testing.assert_close(turned, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+
+
+def test_the_shortest_rotation_also_turns_a_direction_round():
+    source = torch.nn.functional.normalize(torch.randn(50, 3, dtype=torch.float64), dim=-1)
+    for target in (source.roll(1, 0), source, -source):
+        rotation = shortest_rotation(source, target)
+        torch.testing.assert_close((rotation @ source.unsqueeze(-1)).squeeze(-1), target)
+        torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(50, dtype=torch.float64))

@@ -6,14 +6,7 @@ import roma
 import torch
 
 from infinitedance.motion.kinematics import (
-    forward_kinematics,
-    local_rotations,
-    matrix_to_quaternion,
-    matrix_to_rotation_6d,
     quaternion_to_matrix,
-    rotation_6d_to_matrix,
-    shortest_rotation,
-    yaw_to_matrix,
 )
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import JOINT_INDEX, MIRROR_ORDER, Skeleton, neutral_skeleton
@@ -24,35 +17,6 @@ def standing(num_frames: int = 10) -> Motion:
     rotations[..., 0] = 1
     hips_height = -neutral_skeleton().offsets[[1, 4, 7, 10], 1].sum() + 0.02
     return Motion(30.0, np.tile([0.0, hips_height, 0.0], (num_frames, 1)), rotations)
-
-
-def test_the_neutral_body_stands_on_the_floor_and_is_symmetric():
-    positions = standing().joint_positions()[0]
-    assert positions[10, 1] == pytest.approx(0.02, abs=1e-6)
-    assert 1.5 < positions[JOINT_INDEX["head"], 1] < 1.7
-    np.testing.assert_allclose(positions[list(MIRROR_ORDER)] * [-1, 1, 1], positions, atol=1e-6)
-
-
-def test_forward_kinematics_equals_a_slow_walk_down_the_tree(moving):
-    matrices = moving.joint_rotations_matrix()[:5]
-    for frame in range(5):
-        rotation, position = {}, {}
-        for joint, parent in enumerate(moving.skeleton.parents):
-            if parent < 0:
-                rotation[joint] = matrices[frame, joint].numpy()
-                position[joint] = moving.root_positions[frame].astype(float)
-            else:
-                rotation[joint] = rotation[parent] @ matrices[frame, joint].numpy()
-                position[joint] = position[parent] + rotation[parent] @ moving.skeleton.offsets[joint]
-        expected = np.stack([position[joint] for joint in range(22)])
-        np.testing.assert_allclose(moving.joint_positions()[frame], expected, atol=1e-5)
-
-
-def test_local_rotations_undo_forward_kinematics(moving):
-    matrices = moving.joint_rotations_matrix()
-    offsets = torch.from_numpy(moving.skeleton.offsets)
-    _, rotations = forward_kinematics(matrices, torch.zeros(120, 3).double(), offsets, moving.skeleton.parents)
-    torch.testing.assert_close(local_rotations(rotations, moving.skeleton.parents), matrices, atol=1e-5, rtol=0)
 
 
 def test_a_quarter_turn_of_the_left_elbow_moves_only_what_hangs_on_it():
@@ -67,27 +31,6 @@ def test_a_quarter_turn_of_the_left_elbow_moves_only_what_hangs_on_it():
     np.testing.assert_allclose(difference, 0, atol=1e-6)
 
 
-def test_rotation_conversions_are_inverse_to_each_other():
-    matrices = roma.random_rotmat(500, dtype=torch.float64)
-    torch.testing.assert_close(rotation_6d_to_matrix(matrix_to_rotation_6d(matrices)), matrices)
-    torch.testing.assert_close(quaternion_to_matrix(matrix_to_quaternion(matrices)), matrices)
-
-
-def test_positive_yaw_turns_z_toward_x():
-    turned = yaw_to_matrix(torch.tensor(np.pi / 2, dtype=torch.float64)) @ torch.tensor(
-        [0.0, 0.0, 1.0], dtype=torch.float64
-    )
-    torch.testing.assert_close(turned, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
-
-
-def test_the_shortest_rotation_also_turns_a_direction_round():
-    source = torch.nn.functional.normalize(torch.randn(50, 3, dtype=torch.float64), dim=-1)
-    for target in (source.roll(1, 0), source, -source):
-        rotation = shortest_rotation(source, target)
-        torch.testing.assert_close((rotation @ source.unsqueeze(-1)).squeeze(-1), target)
-        torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(50, dtype=torch.float64))
-
-
 def test_mirroring_reflects_every_joint(moving):
     reflected = moving.joint_positions()[:, list(MIRROR_ORDER)] * [-1, 1, 1]
     np.testing.assert_allclose(moving.mirror().joint_positions(), reflected, atol=1e-5)
@@ -100,20 +43,6 @@ def test_resampling_keeps_duration_and_the_frames_both_rates_share(moving):
     between = (moving.joint_rotations_matrix()[:-1] + moving.joint_rotations_matrix()[1:]) / 2
     half_way = quaternion_to_matrix(torch.from_numpy(doubled.joint_rotations[1:-1:2]).double())
     torch.testing.assert_close(roma.special_procrustes(between), half_way, atol=1e-3, rtol=0)
-
-
-def test_a_planted_foot_is_in_contact_and_a_sliding_or_lifted_one_is_not():
-    motion = standing(30)
-    positions = motion.joint_positions()
-    assert motion.skeleton.detect_foot_contacts(positions, 30.0).all()
-    sliding = positions + np.arange(30)[:, None, None] / 30 * np.array([0.7, 0, 0.7])
-    assert not motion.skeleton.detect_foot_contacts(sliding, 30.0).any()
-    assert not motion.skeleton.detect_foot_contacts(positions + [0, 0.06, 0], 30.0).any()
-
-
-def test_the_floor_is_found_under_a_dancer_who_floats():
-    motion = standing(40)
-    assert motion.skeleton.fit_floor_height(motion.joint_positions() + [0, 0.3, 0]) == pytest.approx(0.3, abs=1e-5)
 
 
 @pytest.mark.parametrize(
