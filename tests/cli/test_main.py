@@ -9,7 +9,7 @@ import infinitedance
 from infinitedance.cli import convert, main, restore
 from infinitedance.dataset_builder.manifest import read_manifest
 from infinitedance.motion.files import BODIES, BONE_NAMES, EXPORT_FORMATS, write_bvh
-from infinitedance.restoration.foot_lock import FOOT_LOCKS
+from infinitedance.restoration.foot_placer import FOOT_LOCKS
 from infinitedance.restoration.pipeline_frdm import SAMPLERS
 
 
