@@ -8,6 +8,8 @@ import numpy as np
 
 from ..utils.extras import require_extra
 
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aif", ".aiff", ".opus")
+"""Endings of the files that are looked for in folders; of songs with one name the earliest here is read."""
 MIN_SECONDS = 0.5
 MAX_SECONDS = 3600.0
 SILENCE_PEAK = 1e-5  # -100 dB below full scale, under the smallest step of 16-bit audio

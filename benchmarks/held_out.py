@@ -23,7 +23,7 @@ from infinitedance.pipeline import MusicToDancePipeline
 
 
 @dataclass(frozen=True)
-class MeasuredDance:
+class CodedDance:
     """A dance with the codes that it was decoded from, or that a real one is encoded to.
 
     Args:
@@ -59,7 +59,7 @@ class HeldOutSong:
     clip: BuiltClip
     bpm: float
     music: np.ndarray
-    real: MeasuredDance
+    real: CodedDance
 
     @property
     def num_frames(self) -> int:
@@ -73,7 +73,7 @@ class HeldOutSong:
 
 
 @dataclass(frozen=True)
-class DanceRequest:
+class GenerationRequest:
     """A dance to generate.
 
     Args:
@@ -152,12 +152,12 @@ class ReportData:
         return [clip for clip in self.clips.split("train") if clip.music_file is not None]
 
     @torch.inference_mode()
-    def encode(self, features: np.ndarray) -> MeasuredDance:
-        """Turn motion features `(frames, 269)` of a real dance into a `MeasuredDance`."""
+    def encode(self, features: np.ndarray) -> CodedDance:
+        """Turn motion features `(frames, 269)` of a real dance into a `CodedDance`."""
         tensor = torch.from_numpy(np.array(features))
-        return MeasuredDance(put_on_floor(features_to_motion(tensor)), self.codec.encode(tensor[None])[0].numpy())
+        return CodedDance(put_on_floor(features_to_motion(tensor)), self.codec.encode(tensor[None])[0].numpy())
 
-    def generate(self, requests: Sequence[DanceRequest], guidance_scale: float | None = None) -> list[MeasuredDance]:
+    def generate(self, requests: Sequence[GenerationRequest], guidance_scale: float | None = None) -> list[CodedDance]:
         """Generate dances in one batch, with the sampling settings of the model.
 
         Args:
@@ -185,13 +185,13 @@ class ReportData:
         for row, num_frames in zip(codes, lengths, strict=True):
             row = row[:, : self.pipeline.processor.num_tokens(num_frames)]
             motion = self.pipeline.decode(row, num_frames)
-            dances.append(MeasuredDance(motion, row.numpy()))
+            dances.append(CodedDance(motion, row.numpy()))
         return dances
 
-    def requests(self) -> list[DanceRequest]:
+    def requests(self) -> list[GenerationRequest]:
         """Return a request for each song and seed, in that order."""
         return [
-            DanceRequest(song.music[: song.num_frames], song.clip.genre, seed)
+            GenerationRequest(song.music[: song.num_frames], song.clip.genre, seed)
             for song in self.songs
             for seed in self.seeds
         ]
@@ -201,7 +201,7 @@ class ReportData:
         return [values[start : start + len(self.seeds)] for start in range(0, len(values), len(self.seeds))]
 
     @cached_property
-    def dances(self) -> list[Sequence[MeasuredDance]]:
+    def dances(self) -> list[Sequence[CodedDance]]:
         """For each song, the dance of each seed, with the song's genre and the model's guidance."""
         return self.by_song(self.generate(self.requests()))
 

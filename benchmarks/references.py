@@ -32,7 +32,7 @@ from infinitedance.training.evaluation_choreollama import evaluate_choreollama
 from infinitedance.training.references_choreollama import REFERENCE_CHOICES, ReferenceFinder, TakeReferences
 from infinitedance.training.takes import DanceTake, load_takes
 
-from .held_out import DanceRequest, MeasuredDance, ReportData
+from .held_out import CodedDance, GenerationRequest, ReportData
 from .metrics.baselines import Baselines
 from .metrics.report import WINDOW_SECONDS, frechet_cell, measure_distance
 from .writer import Section, write_report
@@ -75,12 +75,12 @@ class Arm:
         windows = ChoreoWindows(takes, self.data.model.config, self.references(takes, choice))
         return evaluate_choreollama(self.data.model, windows)["right"]
 
-    def dances(self) -> tuple[TakeReferences | None, list[Sequence[MeasuredDance]]]:
+    def dances(self) -> tuple[TakeReferences | None, list[Sequence[CodedDance]]]:
         """Dance to the songs: the references of this arm, and for each song the dance of each seed."""
         songs = self.data.songs
         takes = [DanceTake(song.clip.song_id, song.clip.genre, song.music[: song.num_frames], []) for song in songs]
         found = self.references(takes, self.name)
-        requests: list[DanceRequest] = []
+        requests: list[GenerationRequest] = []
         for index, request in enumerate(self.data.requests()):
             song = index // len(self.data.seeds)
             references = None if found is None else found.cut(song, 0, len(request.music))
@@ -179,7 +179,7 @@ def arm_tables(arms: Sequence[Arm]) -> list[Table]:
 
 def _dance_row(
     name: str,
-    by_song: Sequence[Sequence[MeasuredDance]],
+    by_song: Sequence[Sequence[CodedDance]],
     baselines: Baselines,
     reference: Any,
     poses: dict[str, np.ndarray],
@@ -209,13 +209,13 @@ def _dance_row(
     return [name, *cells]
 
 
-def _runs(by_song: Sequence[Sequence[MeasuredDance]], library: CodeLibrary) -> list[Cell]:
+def _runs(by_song: Sequence[Sequence[CodedDance]], library: CodeLibrary) -> list[Cell]:
     runs = [library.shared_runs(dance.codes) for dances in by_song for dance in dances]
     return [max(run.longest for run in runs), float(np.mean([run.copied_share(8) for run in runs]))]
 
 
 def _reference_run(
-    found: TakeReferences | None, by_song: Sequence[Sequence[MeasuredDance]], codes: dict[str, np.ndarray]
+    found: TakeReferences | None, by_song: Sequence[Sequence[CodedDance]], codes: dict[str, np.ndarray]
 ) -> Cell:
     """Return the longest run of codes that a dance shares with a dance that led it."""
     if found is None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..motion.files import atomic_path
 from ..utils.extras import require_extra
-from .build_report import REPORT_FILES, write_report
+from .build_report import REPORT_FILES, write_build_report
 from .clip_folder import MIRROR_SUFFIX
 from .manifest import MANIFEST_FILE, BuiltClip, write_manifest
 from .quality_gates import QualityGates
@@ -148,7 +148,7 @@ def finish_build(jobs: Sequence[ClipJob], output: Path, seed: int = 0, split_son
     entries = [json.loads(_entry_path(job, output).read_text(encoding="utf-8")) for job in jobs]
     clips = _draw_splits(jobs, entries, seed, split_songs)
     _remove_strangers(output, {job.file(ENTRY_FOLDER, ".json") for job in jobs}, clips)
-    write_report([(job.source.name, entry) for job, entry in zip(jobs, entries, strict=True)], clips, output)
+    write_build_report([(job.source.name, entry) for job, entry in zip(jobs, entries, strict=True)], clips, output)
     if not clips:
         raise ValueError(f"None of the {len(jobs)} clips could be built: {output / 'report.md'} says why.")
     write_manifest(clips, output)

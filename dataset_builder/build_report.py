@@ -21,7 +21,9 @@ REPORT_FILES = ("report.json", "report.md")
 MAX_LISTED_CLIPS = 50
 
 
-def write_report(entries: Sequence[tuple[str, dict[str, Any]]], clips: Sequence[BuiltClip], built_dir: Path) -> None:
+def write_build_report(
+    entries: Sequence[tuple[str, dict[str, Any]]], clips: Sequence[BuiltClip], built_dir: Path
+) -> None:
     """Write `report.json`, with every clip that was left out, and `report.md`, to be read.
 
     Args:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..audio.beats import BeatClock
+from ..evaluation.metrics.collapse import longest_run
 from ..evaluation.metrics.foot_contact import floor_penetration_mm, foot_skating_ratio
 from ..evaluation.metrics.physics import bone_length_variation, jitter, step_lengths
 from ..evaluation.metrics.pulse import MIN_CYCLES, pulse_lock, pulse_phase, speed_curve
@@ -162,7 +163,7 @@ class QualityGates:
         """Compare the measures of a clip with the limits.
 
         Args:
-            measures: Of `measure_motion` and `measure_music`; `None` for what could not be measured, which passes.
+            measures: Of `measure_motion` and `measure_music_fit`; `None` for what could not be measured, which passes.
         """
         reasons, flags = [], []
         for gate_field in fields(self):
@@ -200,7 +201,7 @@ def measure_motion(motion: Motion, source_positions: np.ndarray | None = None) -
         measures |= {
             "peak_root_speed": float(speeds[:, 0].max()),
             "peak_joint_speed": float(speeds.max()),
-            "freeze_seconds": _longest_run(speeds.max(axis=1) < FROZEN_METRES_PER_SECOND) / motion.frame_rate,
+            "freeze_seconds": longest_run(speeds.max(axis=1) < FROZEN_METRES_PER_SECOND) / motion.frame_rate,
             "foot_skating": foot_skating_ratio(feet, motion.frame_rate, rest_heights=rest_heights),
             "jitter": jitter(positions, motion.frame_rate),
             "floor_penetration_mm": floor_penetration_mm(feet, rest_heights),
@@ -209,7 +210,7 @@ def measure_motion(motion: Motion, source_positions: np.ndarray | None = None) -
     return {name: None if value is None or math.isnan(value) else value for name, value in measures.items()}
 
 
-def measure_music(motion: Motion, beat_clock: BeatClock, music_seconds: float) -> dict[str, float | None]:
+def measure_music_fit(motion: Motion, beat_clock: BeatClock, music_seconds: float) -> dict[str, float | None]:
     """Measure what the gates of the music judge.
 
     Args:
@@ -246,12 +247,6 @@ def music_offset_seconds(joint_positions: np.ndarray, frame_rate: float, beat_cl
         return None
     beat_seconds = 60 / float(np.median(beat_clock.bpm(frame_times)))
     return (pulse_phase(speed, beat_phase, 1.0) - 0.5) * beat_seconds  # slowest half a beat after it is fastest
-
-
-def _longest_run(is_frozen: np.ndarray) -> int:
-    """Return the length of the longest run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_frozen, [False]]).astype(int)))
-    return int(np.diff(edges)[::2].max(initial=0))
 
 
 def _floor_drift_mm(motion: Motion, positions: np.ndarray) -> float:

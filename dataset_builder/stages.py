@@ -36,7 +36,7 @@ from ..utils.extras import require_extra
 from .clip_folder import MIRROR_SUFFIX
 from .genres import OTHER, coarse_genre
 from .manifest import BuiltClip, file_sha256, json_line
-from .quality_gates import QualityGates, measure_motion, measure_music
+from .quality_gates import QualityGates, measure_motion, measure_music_fit
 from .sources import SOURCES, open_source
 from .sources.base import MotionSource, SourceRecord
 from .sources.clip_folder import ClipFolderSource
@@ -204,7 +204,7 @@ def run_stages(job: ClipJob, settings: StageSettings) -> tuple[dict[str, Any], d
             return _judged(entry, settings.gates, measures), {}
         music = read_music(job.record, motion, job.source.name == ClipFolderSource.name)
         if music is not None:
-            measures |= measure_music(motion, music.beat_clock, len(music.waveform) / SAMPLING_RATE)
+            measures |= measure_music_fit(motion, music.beat_clock, len(music.waveform) / SAMPLING_RATE)
         entry = _judged(entry, settings.gates, measures)
         if entry["status"] == REJECTED:
             return entry, {}

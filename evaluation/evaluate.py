@@ -20,10 +20,10 @@ from ..motion.files import atomic_path, read_motion, read_motion_with_rotations
 from ..motion.motion import FRAME_RATE
 from ..utils.extras import require_extra
 from .catalogue import METRICS
-from .folders import DanceFolder, PairedDances, pair_dances, read_dances, read_manifest
+from .folders import DanceFolder, PairedDances, pair_dances, read_dances, read_pairing_manifest
 from .inputs import EvaluationInputs
 from .measures import (
-    Dance,
+    MeasuredDance,
     measure_body,
     measure_joins,
     measure_music,
@@ -76,7 +76,7 @@ def evaluate_dances(inputs: EvaluationInputs, output_dir: Path) -> dict[str, Any
         raise ValueError(f"The report goes to a folder, but {output_dir} is a file.")
     if inputs.with_pictures:
         require_extra("cv2", "video", "A report with pictures")
-    manifest = {} if inputs.manifest is None else read_manifest(inputs.manifest)
+    manifest = {} if inputs.manifest is None else read_pairing_manifest(inputs.manifest)
     folders = {
         name: read_dances(
             folder,
@@ -251,12 +251,12 @@ def _rotations(which: str, path: Path, inputs: EvaluationInputs) -> np.ndarray |
     return None if motion is None else motion.resample(FRAME_RATE).joint_rotations_matrix().numpy().astype(np.float64)
 
 
-def _unit(dance: Dance) -> str:
+def _unit(dance: MeasuredDance) -> str:
     """Return what a dance is counted as: its song, of which there may be several dances, or itself."""
     return dance.name if dance.song is None else dance.song.name
 
 
-def _clip_set(dances: Sequence[Dance], window_seconds: float | None) -> ClipSet:
+def _clip_set(dances: Sequence[MeasuredDance], window_seconds: float | None) -> ClipSet:
     return clip_set([dance.positions for dance in dances], list(map(_unit, dances)), window_seconds)
 
 
@@ -328,7 +328,7 @@ def draw_pictures(paired: PairedDances, folders: Mapping[str, DanceFolder], inpu
     return pictures
 
 
-def _draw(which: str, dance: Dance, path: Path, inputs: EvaluationInputs) -> Picture:
+def _draw(which: str, dance: MeasuredDance, path: Path, inputs: EvaluationInputs) -> Picture:
     motion = read_motion(path, trust_pickle=inputs.trust_pickle, frame_rate=inputs.rate_of(which))
     with tempfile.TemporaryDirectory() as folder:
         sheet = Path(folder) / "sheet.png"

@@ -13,13 +13,12 @@ from scipy.interpolate import CubicSpline
 from tqdm import tqdm
 
 from ..audio.beats import estimate_beats
-from ..audio.loading import load_audio
+from ..audio.loading import AUDIO_SUFFIXES, load_audio
 from ..audio.spectra import SAMPLING_RATE
 from ..motion.files import MOTION_SUFFIXES, read_joint_positions, read_motion
 from ..motion.motion import FRAME_RATE
-from .measures import MIN_DANCE_SECONDS, Dance, Song
+from .measures import MIN_DANCE_SECONDS, MeasuredDance, Song
 
-AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav")
 MANIFEST_COLUMNS = ("file", "song", "genre", "bpm")
 MAX_LISTED = 3
 EXACT_SUFFIX = ".npz"
@@ -70,8 +69,8 @@ class PairedDances:
         left_out: File and reason of what could not be paired.
     """
 
-    generated: list[Dance]
-    reference: list[Dance]
+    generated: list[MeasuredDance]
+    reference: list[MeasuredDance]
     songs: list[Song]
     song_hashes: dict[str, str]
     left_out: list[dict[str, str]] = field(default_factory=list)
@@ -182,7 +181,7 @@ def resample_positions(joint_positions: np.ndarray, frame_rate: float, new_frame
     return CubicSpline(np.arange(len(joint_positions)) / frame_rate, joint_positions)(times)
 
 
-def read_manifest(path: Path) -> dict[str, ManifestRow]:
+def read_pairing_manifest(path: Path) -> dict[str, ManifestRow]:
     """Read a CSV with the columns `file` and, where wanted, `song`, `genre` and `bpm`.
 
     Returns:
@@ -228,7 +227,7 @@ def pair_dances(
         generated: Positions of each dance `(frames, 22, 3)`, metres, at 30 Hz, by name.
         reference: Likewise.
         music_folder: Songs; their beats are estimated, with genre and tempo of the manifest where it has them.
-        manifest: From `read_manifest`.
+        manifest: From `read_pairing_manifest`.
 
     Raises:
         FileNotFoundError: As `list_files`.
@@ -259,7 +258,7 @@ def pair_dances(
     left_out += [{"file": files[name].name, "reason": "no dance has its name"} for name in files if name not in songs]
     ours, real = (
         [
-            Dance(name, each, songs.get(song_of[name]), rows[name].genre or genres.get(song_of[name], ""))
+            MeasuredDance(name, each, songs.get(song_of[name]), rows[name].genre or genres.get(song_of[name], ""))
             for name, each in dances.items()
         ]
         for dances in (generated, reference)

@@ -19,7 +19,7 @@ class EvaluationInputs:
         reference: Real dances to compare with.
         music: Their songs.
         training: The dances that the system was trained on, for distances from them and copies; `None`: left out.
-        manifest: CSV with songs, genres and tempos, see `read_manifest`.
+        manifest: CSV with songs, genres and tempos, see `read_pairing_manifest`.
         window_seconds: Features of distributions are taken of windows of this length; `None`: of whole clips.
         join_seconds: Time between the places where the system joins its windows, for jumps there; `None`: left out.
         is_reconstruction: Whether each generated dance is a version (decoded, repaired, estimated from video) of the

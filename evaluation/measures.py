@@ -55,7 +55,7 @@ class Song:
 
 
 @dataclass(frozen=True, eq=False)
-class Dance:
+class MeasuredDance:
     """A dance to measure.
 
     Args:
@@ -94,7 +94,7 @@ class Dance:
 
 
 def measure_music(
-    dance: Dance, songs: Sequence[Song], real: Dance | None = None, *, seed: int = 0
+    dance: MeasuredDance, songs: Sequence[Song], real: MeasuredDance | None = None, *, seed: int = 0
 ) -> dict[str, float]:
     """Measure a dance against its song, and against others.
 
@@ -132,7 +132,9 @@ def measure_music(
     return values
 
 
-def _pulse_measures(dance: Dance, song: Song, others: Sequence[Song], real: Dance | None) -> dict[str, float]:
+def _pulse_measures(
+    dance: MeasuredDance, song: Song, others: Sequence[Song], real: MeasuredDance | None
+) -> dict[str, float]:
     wrong = [other for other in others if _is_another_tempo(song, other)]
     locks = [_lock(dance, other, song.cycles_per_beat) for other in wrong]
     lock = _lock(dance, song, song.cycles_per_beat)
@@ -149,7 +151,7 @@ def _pulse_measures(dance: Dance, song: Song, others: Sequence[Song], real: Danc
     }
 
 
-def _lock(dance: Dance, song: Song, cycles_per_beat: float) -> float:
+def _lock(dance: MeasuredDance, song: Song, cycles_per_beat: float) -> float:
     """Return the lock to a song; NaN for a dance that is too short, 0 for one that never moves."""
     phase = _beat_phase(dance, song)
     if (phase[-1] - phase[0]) * cycles_per_beat < pulse.MIN_CYCLES:
@@ -159,7 +161,7 @@ def _lock(dance: Dance, song: Song, cycles_per_beat: float) -> float:
     return pulse.pulse_lock(dance.speed, phase, cycles_per_beat)
 
 
-def _beat_phase(dance: Dance, song: Song) -> np.ndarray:
+def _beat_phase(dance: MeasuredDance, song: Song) -> np.ndarray:
     return song.clock.phase(np.arange(len(dance.speed)) / FRAME_RATE)
 
 
@@ -167,7 +169,7 @@ def _is_another_tempo(song: Song, other: Song) -> bool:
     return abs(other.bpm / song.bpm - 1) >= MIN_TEMPO_DIFFERENCE
 
 
-def _tempo_measures(dance: Dance, song: Song, others: Sequence[Song]) -> dict[str, float]:
+def _tempo_measures(dance: MeasuredDance, song: Song, others: Sequence[Song]) -> dict[str, float]:
     if len(dance.speed) < MIN_TEMPO_SECONDS * FRAME_RATE:
         return dict.fromkeys(TEMPO_METRICS, float("nan"))
     tempo = beats.dance_tempo_bpm(dance.speed, FRAME_RATE)

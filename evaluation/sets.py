@@ -10,7 +10,7 @@ import numpy as np
 
 from ..motion.motion import FRAME_RATE
 from ..motion.skeleton import PARENTS
-from .measures import Dance
+from .measures import MeasuredDance
 from .metrics.beats import nearest_beat_offsets
 from .metrics.distribution import mean_pairwise_distance, measure_frechet, normalize_by_reference
 from .metrics.geometric_features import geometric_features
@@ -139,7 +139,7 @@ def measure_distributions(
     return frechet, diversity
 
 
-def measure_histograms(sets: Mapping[str, Sequence[Dance]]) -> dict[str, dict[str, Any]]:
+def measure_histograms(sets: Mapping[str, Sequence[MeasuredDance]]) -> dict[str, dict[str, Any]]:
     """Return what the charts of the report show, see `evaluation.report.histogram`."""
     speeds = {name: np.concatenate([speed_curve(each.positions, FRAME_RATE) for each in sets[name]]) for name in sets}
     energies = {name: np.concatenate([_energies(each.positions) for each in sets[name]]) for name in sets}

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..audio.beats import BeatClock
-from ..evaluation.measures import Dance as MeasuredDance
-from ..evaluation.measures import Song, measure_music
+from ..evaluation.measures import MeasuredDance, Song, measure_music
 from ..evaluation.metrics import foot_contact
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.skeleton import CONTACT_JOINTS

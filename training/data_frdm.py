@@ -131,7 +131,7 @@ class RestorationSampler:
         block = batch_index // BLOCK_BATCHES
         generator = np.random.default_rng((*self.seed, 1, batch_index))
         pairs = [self._segment(block, index) for index in generator.integers(BLOCK_SEGMENTS, size=self.batch_size)]
-        clean, corrupted, frame_mask = cut_windows(pairs, self.window_frames, generator)
+        clean, corrupted, frame_mask = cut_random_windows(pairs, self.window_frames, generator)
         observed = torch.from_numpy(generator.random(self.batch_size) < 0.5)
         timesteps = torch.from_numpy(
             generator.integers(1, self.scheduler.num_train_timesteps + 1, size=self.batch_size)
@@ -152,7 +152,7 @@ class RestorationSampler:
         return motion_to_features(clean).numpy(), motion_to_features(corrupted).numpy()
 
 
-def cut_windows(
+def cut_random_windows(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]], window_frames: int, generator: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Cut a window at a random place out of each pair.

@@ -21,7 +21,7 @@ from ..modeling.frdm.modeling_frdm import FrdmModel, FrdmOutput, FrdmScheduler
 from ..motion.features import CONTACTS
 from ..motion.normalization import fit_feature_statistics
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
-from .data_frdm import RestorationSampler, cut_windows, evaluation_windows, split_by_performer, training_batch
+from .data_frdm import RestorationSampler, cut_random_windows, evaluation_windows, split_by_performer, training_batch
 from .loop import build_accelerator, train, write_run_record
 
 EVAL_TIMESTEP_SHARE = 0.3
@@ -67,7 +67,7 @@ def evaluate_windows(
     hits = positives = labeled = 0.0
     for start in range(0, len(windows), batch_size):
         generator = np.random.default_rng(start)
-        clean, corrupted, frame_mask = cut_windows(
+        clean, corrupted, frame_mask = cut_random_windows(
             windows[start : start + batch_size], model.config.window_frames, generator
         )
         shape = (*clean.shape[:2], model.config.num_restored_channels)

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from infinitedance.audio.beats import TRIPLE_METER_GENRES, BeatClock
 from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.dataset_builder.manifest import BuiltClip
-from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE, Dance, Song
+from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE, MeasuredDance, Song
 from infinitedance.evaluation.metrics.physics import mean_joint_speed
 from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.motion import FRAME_RATE, Motion
@@ -38,10 +38,10 @@ class System:
     """
 
     name: str
-    takes: list[list[Dance]]
+    takes: list[list[MeasuredDance]]
 
     @property
-    def dances(self) -> list[Dance]:
+    def dances(self) -> list[MeasuredDance]:
         """All dances."""
         return [dance for take in self.takes for dance in take]
 
@@ -53,7 +53,7 @@ def known_song(name: str, bpm: float, genre: str, num_frames: int) -> Song:
     return Song(name, clock, seconds)
 
 
-def smooth_noise(real: Motion, seed: int) -> Motion:
+def noise_dance(real: Motion, seed: int) -> Motion:
     """Let a body move at random, smoothly and as fast as a real dance, around that dance's first pose.
 
     Args:
@@ -142,7 +142,7 @@ class Baselines:
         """For each system but the shuffled one its takes: a dance for each held-out song."""
         real = [song.real.motion for song in self.data.songs]
         noise = [
-            [smooth_noise(motion, 1000 * take + index) for index, motion in enumerate(real)]
+            [noise_dance(motion, 1000 * take + index) for index, motion in enumerate(real)]
             for take in range(NUM_NOISE_TAKES)
         ]
         generated = [[dances[seed].motion for dances in self.data.dances] for seed in self.data.seeds]
@@ -161,7 +161,7 @@ class Baselines:
             name,
             [
                 [
-                    Dance(song.name, motion.joint_positions().astype(np.float64), song, genre)
+                    MeasuredDance(song.name, motion.joint_positions().astype(np.float64), song, genre)
                     for song, genre, motion in zip(self.songs, genres, take, strict=True)
                 ]
                 for take in takes

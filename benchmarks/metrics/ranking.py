@@ -47,7 +47,7 @@ RIGHT, UNSURE, WRONG = "yes", "not surely", "no"
 
 
 @dataclass(frozen=True)
-class Case:
+class Ranking:
     """How a metric ranks real dances and one system.
 
     Args:
@@ -65,7 +65,7 @@ class Case:
     other: float
 
 
-def rank(metric: Metric, system: str, real: Mapping[str, float], other: Mapping[str, float]) -> Case:
+def rank(metric: Metric, system: str, real: Mapping[str, float], other: Mapping[str, float]) -> Ranking:
     """Compare real dances with a system, song by song.
 
     Args:
@@ -77,7 +77,7 @@ def rank(metric: Metric, system: str, real: Mapping[str, float], other: Mapping[
     """
     songs = [song for song in real if np.isfinite(real[song]) and np.isfinite(other.get(song, float("nan")))]
     if not songs:
-        return Case(metric, system, WRONG, float("nan"), float("nan"))
+        return Ranking(metric, system, WRONG, float("nan"), float("nan"))
     differences = np.array([real[song] - other[song] for song in songs])
     if metric.better == "lower" or (metric.better == "real" and differences.mean() < 0):
         differences = -differences
@@ -86,10 +86,10 @@ def rank(metric: Metric, system: str, real: Mapping[str, float], other: Mapping[
     else:
         verdict = RIGHT if bootstrap_interval(differences)[0] > 0 else UNSURE
     means = [float(np.mean([values[song] for song in songs])) for values in (real, other)]
-    return Case(metric, system, verdict, *means)
+    return Ranking(metric, system, verdict, *means)
 
 
-def rank_distance(label: str, system: str, floor: float, value: float, is_outside: bool) -> Case:
+def rank_distance(label: str, system: str, floor: float, value: float, is_outside: bool) -> Ranking:
     """Say whether a distance between sets of dances tells a system from real dances.
 
     Args:
@@ -100,10 +100,10 @@ def rank_distance(label: str, system: str, floor: float, value: float, is_outsid
         is_outside: Whether that is outside of the range of real dances.
     """
     metric = Metric(label, label, "distribution", "", "lower", "")
-    return Case(metric, system, RIGHT if is_outside else WRONG, floor, value)
+    return Ranking(metric, system, RIGHT if is_outside else WRONG, floor, value)
 
 
-def rank_all(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Case]:
+def rank_all(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Ranking]:
     """Rank all metrics on the obvious cases.
 
     Args:
@@ -116,16 +116,16 @@ def rank_all(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[Ca
     ]
 
 
-def ranking_tables(cases: Sequence[Case], num_songs: int) -> list[Table]:
-    """Show the cases, and say in a sentence what each metric that fails does instead."""
+def ranking_tables(rankings: Sequence[Ranking], num_songs: int) -> list[Table]:
+    """Show the rankings, and say in a sentence what each metric that fails does instead."""
     systems = ["shuffled", "frozen", "noise", "copy"]
     rows: list[list[Cell]] = []
     failures: list[list[Cell]] = []
     trusted: list[str] = []
-    for metric in dict.fromkeys(case.metric for case in cases):
-        own = {case.system: case for case in cases if case.metric == metric}
+    for metric in dict.fromkeys(ranking.metric for ranking in rankings):
+        own = {ranking.system: ranking for ranking in rankings if ranking.metric == metric}
         rows.append([metric.label, *(own[name].verdict if name in own else None for name in systems)])
-        failing = [case for case in own.values() if case.verdict != RIGHT]
+        failing = [ranking for ranking in own.values() if ranking.verdict != RIGHT]
         trusted += [] if failing else [metric.label]
         if failing:
             failures.append([metric.label, " ".join(map(failure_sentence, failing))])
@@ -143,19 +143,21 @@ def ranking_tables(cases: Sequence[Case], num_songs: int) -> list[Table]:
     return tables
 
 
-def failure_sentence(case: Case) -> str:
+def failure_sentence(ranking: Ranking) -> str:
     """Say what a metric does where it fails, or leans."""
-    numbers = f"({format_cell(case.real)} against {format_cell(case.other)})"
-    name = SYSTEM_PHRASES[case.system]
-    if case.metric.family == "distribution":
-        if np.isnan(case.other):
+    numbers = f"({format_cell(ranking.real)} against {format_cell(ranking.other)})"
+    name = SYSTEM_PHRASES[ranking.system]
+    if ranking.metric.family == "distribution":
+        if np.isnan(ranking.other):
             return f"It cannot tell {name} from real dances: as a set they are the same."
-        return f"It cannot tell {name} from real dances ({format_cell(case.other)}; real {format_cell(case.real)})."
-    if case.verdict == UNSURE:
+        return (
+            f"It cannot tell {name} from real dances ({format_cell(ranking.other)}; real {format_cell(ranking.real)})."
+        )
+    if ranking.verdict == UNSURE:
         return f"It leans the right way against {name} {numbers}, but these songs cannot confirm it."
-    if case.metric.better == "real" or case.real == case.other:
+    if ranking.metric.better == "real" or ranking.real == ranking.other:
         return f"It cannot tell real dances from {name} {numbers}."
-    if np.isnan(case.real) or np.isnan(case.other):
+    if np.isnan(ranking.real) or np.isnan(ranking.other):
         return f"It has no value for {name}."
     return f"It prefers {name} to real dances {numbers}."
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from infinitedance.evaluation.catalogue import METRICS
 from infinitedance.evaluation.measures import (
-    Dance,
+    MeasuredDance,
     measure_body,
     measure_joins,
     measure_memory,
@@ -42,7 +42,7 @@ from ..results.quality import window_boundaries
 from ..writer import Sections, report_parser, run_report
 from .baselines import Baselines
 from .codes import codes_table
-from .ranking import Case, mean_by_song, rank_all, rank_distance, ranking_tables
+from .ranking import Ranking, mean_by_song, rank_all, rank_distance, ranking_tables
 from .tables import WINDOW_SECONDS, chance_tables, floor_tables
 
 INTRODUCTION = """# The metrics, measured
@@ -53,6 +53,9 @@ system's dances with the same metrics.
 
 Read a number only beside its floor or its chance. A range in parentheses is a 95 % interval; over a handful of
 held-out songs it is a rough one, and only large differences can be seen.
+
+Beyond chance always means one thing (`evaluation/metrics/beats.py:alignment_excess`): the score with the song's beats
+minus the mean score with beats of other songs, spread to the same density and shifted at random.
 """
 DISTANCE_CASES = ("shuffled", "frozen", "noise", "copy")
 SYSTEM_NOTES = {
@@ -103,9 +106,9 @@ def systems_section(data: ReportData) -> list[Table]:
         for family, title in FAMILIES.items()
         if any(by_song["real"][metric.key] for metric in METRICS if metric.family == family)
     ]
-    distributions, cases = distribution_tables(baselines)
-    rankings = ranking_tables(rank_all(by_song) + cases, len(baselines.songs))
-    return [families[0], *distributions, *families[1:], codes_table(baselines), *rankings]
+    distributions, rankings = distribution_tables(baselines)
+    ranked = ranking_tables(rank_all(by_song) + rankings, len(baselines.songs))
+    return [families[0], *distributions, *families[1:], codes_table(baselines), *ranked]
 
 
 @lru_cache(maxsize=1)
@@ -154,7 +157,7 @@ def _family_table(title: str, family: str, by_song: dict[str, Any], genres: Coun
     return Table(title, ["metric", "better", *by_song], rows, note)
 
 
-def distribution_tables(baselines: Baselines) -> tuple[list[Table], list[Case]]:
+def distribution_tables(baselines: Baselines) -> tuple[list[Table], list[Ranking]]:
     """Measure distances of each system from the whole real test dances and from the training dances, and diversity.
 
     Returns:
@@ -171,7 +174,7 @@ def distribution_tables(baselines: Baselines) -> tuple[list[Table], list[Case]]:
     }
     taken = {system.name: [_clip_set(take) for take in system.takes] for system in baselines.systems}
     rows: list[list[Cell]] = []
-    cases: list[Case] = []
+    rankings: list[Ranking] = []
     for against, reference in references.items():
         measured = [name for name in taken if not (against == "test" and name in ("real", "shuffled"))]
         for key in FEATURE_KEYS:
@@ -181,7 +184,7 @@ def distribution_tables(baselines: Baselines) -> tuple[list[Table], list[Case]]:
             cells = [frechet_cell(results.get(name, [])) for name in taken]
             sizes = f"{floor.sample_size} and {floor.reference_size}"
             rows.append([label, sizes, [floor.value, *floor.interval], *cells])
-            cases += [_distance_case(label, name, floor.value, results.get(name, [])) for name in DISTANCE_CASES]
+            rankings += [_distance_ranking(label, name, floor.value, results.get(name, [])) for name in DISTANCE_CASES]
     note = (
         f"Windows of {WINDOW_SECONDS:g} s, at the sizes named; no song on both sides. Far: above the range of the "
         "floor, which is that of real dances from real dances. Near: below it, as copies are. Against the test "
@@ -191,7 +194,7 @@ def distribution_tables(baselines: Baselines) -> tuple[list[Table], list[Case]]:
     )
     columns = ["distance", "windows", "floor", *taken]
     tables = [Table("Distances between sets: the model and baselines", columns, rows, note)]
-    return [*tables, _diversity_table(taken, references["test"])], cases
+    return [*tables, _diversity_table(taken, references["test"])], rankings
 
 
 def _diversity_table(taken: dict[str, list[ClipSet]], reference: ClipSet) -> Table:
@@ -211,7 +214,7 @@ def _diversity_table(taken: dict[str, list[ClipSet]], reference: ClipSet) -> Tab
     return Table("Diversity: the model and baselines", ["diversity", *taken], rows, note)
 
 
-def _distance_case(label: str, system: str, floor: float, results: Sequence[FrechetResult]) -> Case:
+def _distance_ranking(label: str, system: str, floor: float, results: Sequence[FrechetResult]) -> Ranking:
     far, near = _sides(results)
     value = float(np.mean([result.matched_value for result in results])) if results else float("nan")
     return rank_distance(label, system, floor, value, far or (near and system == "copy"))
@@ -224,7 +227,7 @@ def _sides(results: Sequence[FrechetResult]) -> tuple[bool, bool]:
     return sum(above) > len(results) / 2, sum(below) > len(results) / 2
 
 
-def _clip_set(dances: Sequence[Dance]) -> ClipSet:
+def _clip_set(dances: Sequence[MeasuredDance]) -> ClipSet:
     return clip_set([dance.positions for dance in dances], [dance.name for dance in dances], WINDOW_SECONDS)
 
 

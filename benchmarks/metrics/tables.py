@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from infinitedance.dataset_builder.manifest import BuiltClip
-from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE, Dance
+from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE, MeasuredDance
 from infinitedance.evaluation.metrics import beats, pulse
 from infinitedance.evaluation.metrics.distribution import frechet_floor, normalize_by_reference
 from infinitedance.evaluation.report.record import summarize
@@ -17,7 +17,7 @@ from infinitedance.evaluation.sets import FEATURE_KEYS, ClipSet, clip_set
 from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.motion import FRAME_RATE
 
-from .baselines import Baselines, known_song, smooth_noise
+from .baselines import Baselines, known_song, noise_dance
 
 WINDOW_SECONDS = 10.0
 FLOOR_SIZES = (10, 20, 40)
@@ -133,8 +133,8 @@ def _chance_of(baselines: Baselines, clip: BuiltClip, bpm: Mapping[str, float], 
         for name, other in bpm.items()
         if abs(other / song.bpm - 1) >= MIN_TEMPO_DIFFERENCE
     ]
-    real = Dance(clip.clip_id, motion.joint_positions().astype(np.float64), song)
-    noise = Dance(clip.clip_id, smooth_noise(motion, seed).joint_positions().astype(np.float64), song)
+    real = MeasuredDance(clip.clip_id, motion.joint_positions().astype(np.float64), song)
+    noise = MeasuredDance(clip.clip_id, noise_dance(motion, seed).joint_positions().astype(np.float64), song)
     own = song.beats_within(real.duration_seconds)
     shifted = beats.unrelated_beats(own, real.duration_seconds, seed=seed)
     other_beats = [other.beats_within(real.duration_seconds) for other in others]

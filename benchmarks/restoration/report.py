@@ -30,7 +30,7 @@ from infinitedance.training.arguments import LoopArguments, parse_arguments
 from infinitedance.training.data_frdm import split_by_performer
 from infinitedance.training.train_frdm import FrdmArguments
 
-from ..held_out import MeasuredDance, ReportData
+from ..held_out import CodedDance, ReportData
 from ..writer import Section, add_sections_option, chosen_sections, shown_options, write_report
 from .ablation import guidance_table, loss_table, paper_table, steps_table
 from .baselines import lock_feet, smooth_savgol
@@ -172,7 +172,7 @@ def generated_tables(report: FrdmReport, note: str) -> list[Table]:
     rows: list[list[Cell]] = []
     for name, method in methods.items():
         locks = [
-            MeasuredDance(method(dance), measured.codes).lock(song.bpm, song.clip.genre)
+            CodedDance(method(dance), measured.codes).lock(song.bpm, song.clip.genre)
             for dance, measured, song in zip(loose, dances, songs, strict=True)
         ]
         rows.append([name, mean_with_interval(locks)])

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
+from infinitedance.evaluation.measures import HIPS
 from infinitedance.evaluation.metrics.motion_quality import frozen_share
 from infinitedance.evaluation.metrics.physics import mean_joint_speed, mean_local_speed
 from infinitedance.evaluation.report.tables import Cell, Table, mean_with_interval
@@ -15,8 +16,8 @@ from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.motion import FRAME_RATE
 from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_INDEX
 
-from ..held_out import DanceRequest, MeasuredDance, ReportData
-from .quality import HIPS, real_speed
+from ..held_out import CodedDance, GenerationRequest, ReportData
+from .quality import real_speed
 
 GUIDANCE_SCALES = (0.0, 1.0, 2.0)
 STATISTICS_SECONDS = 10
@@ -88,11 +89,11 @@ def train_classifier(data: ReportData) -> NearestCentroid:
     return NearestCentroid({genre: np.concatenate(rows) for genre, rows in statistics.items()})
 
 
-def swapped_dances(data: ReportData) -> list[dict[str, Sequence[MeasuredDance]]]:
+def swapped_dances(data: ReportData) -> list[dict[str, Sequence[CodedDance]]]:
     """Return, for each song and each genre of the model, the dances of all seeds, for the first 30 s of the song."""
     num_frames = round(SWAP_SECONDS * FRAME_RATE)
     requests = [
-        DanceRequest(song.music[: min(song.num_frames, num_frames)], genre, seed)
+        GenerationRequest(song.music[: min(song.num_frames, num_frames)], genre, seed)
         for song in data.songs
         for genre in data.genres
         for seed in data.seeds

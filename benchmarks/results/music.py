@@ -8,8 +8,8 @@ import numpy as np
 
 from infinitedance.audio.features import MusicFeatureExtractor
 from infinitedance.dataset_builder.procedural.music import SAMPLING_RATE, synthesize_music
+from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE
 from infinitedance.evaluation.metrics.pulse import (
-    beat_alignment_excess,
     phase_difference_beats,
     pulse_lock,
     pulse_phase,
@@ -22,9 +22,8 @@ from infinitedance.training.data_choreollama import ChoreoWindows
 from infinitedance.training.evaluation_choreollama import evaluate_choreollama, wrong_songs
 from infinitedance.training.takes import DanceTake, load_takes
 
-from ..held_out import DanceRequest, HeldOutSong, MeasuredDance, ReportData, cycles_per_beat, tempo_bpm
+from ..held_out import CodedDance, GenerationRequest, HeldOutSong, ReportData, cycles_per_beat, tempo_bpm
 
-MIN_TEMPO_DIFFERENCE = 0.1
 CHANGE_TEMPOS_BPM = (90.0, 120.0)
 CHANGE_BEATS = (60, 80)
 """Both parts of a song with a change of tempo last 40 s, and the first ends with a bar of 3 or of 4."""
@@ -49,7 +48,7 @@ def estimated_windows(data: ReportData) -> ChoreoWindows:
     return ChoreoWindows(heard, data.model.config)
 
 
-def wrong_song_requests(data: ReportData, wrong: list[HeldOutSong]) -> list[DanceRequest]:
+def wrong_song_requests(data: ReportData, wrong: list[HeldOutSong]) -> list[GenerationRequest]:
     """Ask for the genre of each song and the music of another one, as long as both last.
 
     Args:
@@ -68,7 +67,7 @@ def wrong_song_requests(data: ReportData, wrong: list[HeldOutSong]) -> list[Danc
                 "song in the test split."
             )
         music = other.music[: min(song.num_frames, len(other.music))]
-        requests += [DanceRequest(music, song.clip.genre, seed) for seed in data.seeds]
+        requests += [GenerationRequest(music, song.clip.genre, seed) for seed in data.seeds]
     return requests
 
 
@@ -100,7 +99,6 @@ def _pulse_tables(data: ReportData, wrong: list[HeldOutSong]) -> list[Table]:
     wrong_dances = data.by_song(data.generate(wrong_song_requests(data, wrong)))
     lock_rows: list[list[Cell]] = []
     phase_rows: list[list[Cell]] = []
-    excess_rows: list[list[Cell]] = []
     for song, other, dances, others in zip(data.songs, wrong, data.dances, wrong_dances, strict=True):
         kinds = ((song.real,), dances, others)
         name = song.clip.clip_id
@@ -110,10 +108,8 @@ def _pulse_tables(data: ReportData, wrong: list[HeldOutSong]) -> list[Table]:
         chance = 0.25 / cycles_per_beat(song.clip.genre)
         shown = " ".join(f"{difference:+.2f}" for difference in differences)
         phase_rows.append([name, shown, float(np.mean(np.abs(differences))), chance])
-        excess_rows.append([name, *(float(np.mean([_excess(song, dance) for dance in kind])) for kind in kinds)])
     lock_rows.append(["mean", None, None, None, *_column_means(lock_rows, 4)])
     phase_rows.append(["mean", None, *_column_means(phase_rows, 2)])
-    excess_rows.append(["mean", *_column_means(excess_rows, 1)])
     lock_note = (
         "Power of the mean joint speed at the pulse (1/3 cycle a true beat in a waltz, else 1/2) over its mean power "
         "5 to 30 % below and above; 1 = no lock, with a wide scatter for a single dance. A wrong song: same genre and "
@@ -124,17 +120,12 @@ def _pulse_tables(data: ReportData, wrong: list[HeldOutSong]) -> list[Table]:
         "How much later than the real dance the generated one is fastest in its cycle, in beats, one number a seed; "
         "then its mean size. Chance: mean size of a random phase."
     )
-    excess_note = (
-        "Music beats against the nearest speed minimum (sigma 0.1 s), minus the mean of 30 circular shifts. Real "
-        "dances are hardly above chance themselves: this measure cannot tell."
-    )
     kinds_columns = ["real dance", "right song", "wrong song"]
     return [
         Table(
             "Pulse lock", ["song", "true bpm", "estimated bpm", "wrong song is", *kinds_columns], lock_rows, lock_note
         ),
         Table("Phase against the real dance", ["song", "each seed", "size", "chance"], phase_rows, phase_note),
-        Table("Beat alignment beyond chance", ["song", *kinds_columns], excess_rows, excess_note),
     ]
 
 
@@ -143,7 +134,7 @@ def _column_means(rows: list[list[Cell]], first: int) -> list[Cell]:
     return [mean_with_interval(np.array(column, dtype=float)) for column in columns]
 
 
-def _phase_difference(song: HeldOutSong, dance: MeasuredDance) -> float:
+def _phase_difference(song: HeldOutSong, dance: CodedDance) -> float:
     rate = cycles_per_beat(song.clip.genre)
     beats = steady_beat_phase(song.num_frames, FRAME_RATE, song.bpm)
     phase, real_phase = (
@@ -152,16 +143,11 @@ def _phase_difference(song: HeldOutSong, dance: MeasuredDance) -> float:
     return phase_difference_beats(phase, real_phase, rate)
 
 
-def _excess(song: HeldOutSong, dance: MeasuredDance) -> float:
-    num_beats = int(song.num_frames / FRAME_RATE * song.bpm / 60)
-    return beat_alignment_excess(dance.positions, FRAME_RATE, np.arange(num_beats) * 60 / song.bpm)
-
-
 def _tempo_change_table(data: ReportData) -> Table:
     extractor = MusicFeatureExtractor()
     songs = [extractor(tempo_change_song(genre), SAMPLING_RATE)["input_features"][0] for genre in data.genres]
     pairs = zip(data.genres, songs, strict=True)
-    requests = [DanceRequest(music, genre, seed) for genre, music in pairs for seed in data.seeds]
+    requests = [GenerationRequest(music, genre, seed) for genre, music in pairs for seed in data.seeds]
     half = round(CHANGE_BEATS[0] * 60 / CHANGE_TEMPOS_BPM[0] * FRAME_RATE)
     parts = (slice(0, half), slice(half, None))
     rows: list[list[Cell]] = []
@@ -182,6 +168,6 @@ def _tempo_change_table(data: ReportData) -> Table:
     return Table("A song that changes from 90 to 120 bpm", columns, rows, note)
 
 
-def _part_lock(dance: MeasuredDance, part: slice, bpm: float, genre: str) -> float:
+def _part_lock(dance: CodedDance, part: slice, bpm: float, genre: str) -> float:
     speed = speed_curve(dance.positions[part], FRAME_RATE)
     return pulse_lock(speed, steady_beat_phase(len(speed), FRAME_RATE, bpm), cycles_per_beat(genre))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from infinitedance.dataset_builder.manifest import BuiltClip
+from infinitedance.evaluation.measures import HIPS
 from infinitedance.evaluation.metrics import memory, physics
 from infinitedance.evaluation.metrics import motion_quality as quality
 from infinitedance.evaluation.metrics.foot_contact import floor_float_mm, floor_penetration_mm, foot_slide_mm
@@ -17,13 +18,12 @@ from infinitedance.motion.skeleton import CONTACT_HEIGHT_METRES, CONTACT_JOINTS,
 from infinitedance.training.evaluation_motion_codec import evaluate_codec
 from infinitedance.training.takes import load_takes
 
-from ..held_out import MeasuredDance, ReportData
+from ..held_out import CodedDance, ReportData
 
 WITH_VALIDATION = "all, validation too"
 REFINEMENT_STEPS = 60
 CODEC_ERRORS = ("mpjpe_mm", "root_drift_cm", "speed_ratio")
 COPY_LENGTHS = (8, 16)
-HIPS = (JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"])
 
 GenreNumbers = dict[str, tuple[dict[str, float], dict[str, float]]]
 
@@ -84,7 +84,7 @@ def real_speed(data: ReportData, genre: str) -> float:
     return _mean(lambda dance: physics.mean_joint_speed(dance.positions, FRAME_RATE), _real(data, genre))
 
 
-def body_numbers(dance: MeasuredDance, reference_speed: float) -> dict[str, float]:
+def body_numbers(dance: CodedDance, reference_speed: float) -> dict[str, float]:
     """Measure one dance.
 
     Args:
@@ -208,14 +208,14 @@ def _copying_table(data: ReportData) -> Table:
     return Table("Copying", ["dances", *(f"{length} tokens" for length in COPY_LENGTHS)], rows, note)
 
 
-def _real(data: ReportData, genre: str | None = None) -> list[MeasuredDance]:
+def _real(data: ReportData, genre: str | None = None) -> list[CodedDance]:
     return [song.real for song in data.songs if genre in (None, song.clip.genre)]
 
 
-def _generated(data: ReportData, genre: str | None = None) -> list[MeasuredDance]:
+def _generated(data: ReportData, genre: str | None = None) -> list[CodedDance]:
     pairs = zip(data.songs, data.dances, strict=True)
     return [dance for song, dances in pairs if genre in (None, song.clip.genre) for dance in dances]
 
 
-def _mean(measure: Callable[[MeasuredDance], float], dances: Sequence[MeasuredDance]) -> float:
+def _mean(measure: Callable[[CodedDance], float], dances: Sequence[CodedDance]) -> float:
     return float(np.mean([measure(dance) for dance in dances]))

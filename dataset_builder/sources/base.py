@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...audio.loading import AUDIO_SUFFIXES
 from ...motion.files import RESTRICTED_PICKLE_NOTE
 from ...motion.motion import FRAME_RATE, Motion
 from ...motion.retargeting.retargeting import put_on_floor, retarget
 from ...motion.skeleton import neutral_skeleton
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
 MAX_LISTED_NAMES = 12
 
 

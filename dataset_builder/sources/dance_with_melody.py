@@ -33,11 +33,12 @@ from typing import Any
 
 import numpy as np
 
+from ...audio.loading import AUDIO_SUFFIXES
 from ...motion.files.plausibility import check_body, finite_array
 from ...motion.motion import Motion
 from ...motion.retargeting.retargeting import motion_from_positions
 from ...motion.skeleton import JOINT_NAMES
-from .base import AUDIO_SUFFIXES, MotionSource, SourceRecord
+from .base import MotionSource, SourceRecord
 
 FRAME_RATE = 25.0
 GENRES = {"c": "cha-cha", "r": "rumba", "t": "tango", "w": "waltz"}

@@ -27,10 +27,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...audio.loading import AUDIO_SUFFIXES
 from ...motion.files import read_motion
 from ...motion.motion import Motion
 from ..genres import is_known_genre
-from .base import AUDIO_SUFFIXES, MotionSource, SourceRecord, npy_duration_seconds
+from .base import MotionSource, SourceRecord, npy_duration_seconds
 
 STYLES = ("ballet", "popular", "latin", "modern", "folk", "classic")
 """Coarse styles in the order of the release's indices."""

@@ -2,7 +2,7 @@
 
 The beats of a dance are the moments at which it is slowest (`pulse.slow_times_seconds`). Alignment over music beats
 (Bailando, InfiniteDance) mostly counts how many beats a dance has; alignment over motion beats (FACT, POPDG) mostly
-counts how many the music has. Both are therefore read as an excess over chance.
+counts how many the music has. Both are therefore read as an excess over chance (`alignment_excess`).
 """
 
 from __future__ import annotations

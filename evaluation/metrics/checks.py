@@ -26,7 +26,7 @@ def check_positions(
     _check_finite(positions, name)
 
 
-def check_path(positions: np.ndarray, name: str = "root_positions", min_frames: int = 1) -> None:
+def check_point_path(positions: np.ndarray, name: str = "root_positions", min_frames: int = 1) -> None:
     """Refuse what is not the finite path `(frames, 3)` of one point.
 
     Args:
@@ -48,7 +48,7 @@ def check_same_shape(predicted: np.ndarray, true: np.ndarray) -> None:
         raise ValueError(f"`predicted` and `true` must have the same shape, got {predicted.shape} and {true.shape}.")
 
 
-def check_frame_rate(frame_rate: float) -> None:
+def check_positive_rate(frame_rate: float) -> None:
     """Refuse a frame rate that is not a positive number of Hz."""
     if not (np.isfinite(frame_rate) and frame_rate > 0):
         raise ValueError(f"`frame_rate` must be positive, in Hz, got {frame_rate}.")

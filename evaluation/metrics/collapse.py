@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .checks import check_frame_rate, check_positions
+from .checks import check_positions, check_positive_rate
 
 FREEZE_WINDOW_SECONDS = 1.0
 FREEZE_METRES = 0.01
@@ -62,7 +62,7 @@ def find_freeze(
         threshold_metres: Largest root mean square distance of a still window.
     """
     check_positions(joint_positions)
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     window = round(window_seconds * frame_rate)
     if not 2 <= window <= len(joint_positions):
         raise ValueError(
@@ -92,7 +92,7 @@ def find_loop(poses: np.ndarray, frame_rate: float, *, max_period_seconds: float
         Share 0 for a dancer who never moves.
     """
     check_positions(poses, "poses", min_frames=4)
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     shuffled = poses[np.random.default_rng(0).permutation(len(poses))]
     spread = _pose_distances(poses, shuffled).mean()
     farthest = np.zeros(len(poses))

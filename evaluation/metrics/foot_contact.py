@@ -14,7 +14,7 @@ from scipy.ndimage import uniform_filter1d
 
 from ...motion import skeleton
 from ...motion.skeleton import CONTACT_HEIGHT_METRES, CONTACT_SPEED_METRES_PER_SECOND
-from .checks import check_frame_rate, check_path, check_positions
+from .checks import check_point_path, check_positions, check_positive_rate
 
 SLOW_SHARE = 0.25
 REST_QUANTILE = 0.1
@@ -87,7 +87,7 @@ def detect_contacts(
         `(frames, feet)` bool.
     """
     check_positions(feet_positions, "feet_positions", min_frames=2)
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     _check_rest_heights(feet_positions, rest_heights)
     return skeleton.detect_contacts(feet_positions, frame_rate, rest_heights, height_threshold, speed_threshold)
 
@@ -141,7 +141,7 @@ def foot_slide_mm(feet_positions: np.ndarray, foot_contacts: np.ndarray) -> floa
 def foot_skating_ratio(
     feet_positions: np.ndarray,
     frame_rate: float,
-    mode: Literal["norm", "compat"] = "norm",
+    mode: Literal["corrected", "compat"] = "corrected",
     *,
     rest_heights: np.ndarray | None = None,
 ) -> float:
@@ -152,14 +152,14 @@ def foot_skating_ratio(
     or its toe moves more than 1 cm in the step to the next frame. The ratio is taken for each foot and averaged.
 
     `compat` measures the step as published: `|mean(vx, vz)|` in metres a frame, whatever the frame rate. A slide along
-    (1, -1) then counts nothing, and any other too little. `norm` takes the distance over the floor, in m/s (1 cm a
-    frame at 30 Hz = 0.3 m/s). Deviation: LODGE divides by zero where a foot is never in contact; such a foot is left
+    (1, -1) then counts nothing, and any other too little. `corrected` takes the distance over the floor, in m/s (1 cm
+    a frame at 30 Hz = 0.3 m/s). Deviation: LODGE divides by zero where a foot is never in contact; such a foot is left
     out.
 
     Args:
         feet_positions: `(frames >= 2, 4, 3)`, metres, Y up.
         frame_rate: Hz.
-        mode: `norm` or `compat`.
+        mode: `corrected` or `compat`.
         rest_heights: `(4,)`, metres. If given, a foot is in contact where both of its joints are within 3 cm of these,
             instead: an ankle that rests at 10 cm, as Motorica's, is never below 8 cm.
 
@@ -169,10 +169,10 @@ def foot_skating_ratio(
     Raises:
         ValueError: If `mode` is another one, or the arrays are not clips of four joints.
     """
-    if mode not in ("norm", "compat"):
-        raise ValueError(f"`mode` must be 'norm' or 'compat', got {mode!r}.")
+    if mode not in ("corrected", "compat"):
+        raise ValueError(f"`mode` must be 'corrected' or 'compat', got {mode!r}.")
     check_positions(feet_positions, "feet_positions", min_frames=2, num_joints=4)
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     steps = np.diff(feet_positions[..., [0, 2]], axis=0)
     if mode == "compat":
         slides = np.abs(steps.mean(axis=-1)) > LODGE_STEP_METRES
@@ -199,7 +199,7 @@ def gmd_skating_ratio(toe_positions: np.ndarray, frame_rate: float) -> float:
         frame_rate: Hz.
     """
     check_positions(toe_positions, "toe_positions", min_frames=2, num_joints=2)
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     low = toe_positions[..., 1] < GMD_HEIGHT_METRES
     speed = np.linalg.norm(np.diff(toe_positions[..., [0, 2]], axis=0), axis=-1) * frame_rate
     mean_speed = uniform_filter1d(speed, GMD_MEAN_FRAMES, axis=0, mode="constant")
@@ -219,7 +219,7 @@ def heel_skating_ratio(heel_positions: np.ndarray, frame_rate: float, rest_heigh
         rest_heights: `(2,)`, metres.
     """
     check_positions(heel_positions, "heel_positions", min_frames=2, num_joints=2)
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     low = _clearance(heel_positions, rest_heights) < HEEL_HEIGHT_METRES
     speed = np.linalg.norm(np.diff(heel_positions, axis=0), axis=-1) * frame_rate
     return float((low[1:] & low[:-1] & (speed > HEEL_SPEED_METRES_PER_SECOND)).mean())
@@ -243,9 +243,9 @@ def physical_foot_contact(root_positions: np.ndarray, feet_positions: np.ndarray
     Returns:
         The score; 0 if the root never accelerates.
     """
-    check_path(root_positions, min_frames=3)
+    check_point_path(root_positions, min_frames=3)
     check_positions(feet_positions, "feet_positions", min_frames=3, num_joints=4)
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     if len(feet_positions) != len(root_positions):
         raise ValueError(
             f"`root_positions` and `feet_positions` must have equally many frames, got {len(root_positions)} and "

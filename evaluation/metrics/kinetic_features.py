@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from .checks import check_frame_rate, check_positions
+from .checks import check_positions, check_positive_rate
 
 FeatureMode = Literal["compat", "compat_world", "corrected"]
 """Which formulae: the published ones on root-relative or on world joints, or those without their mistakes."""
@@ -86,7 +86,7 @@ def check_clip(joint_positions: np.ndarray, frame_rate: float, mode: str, num_jo
     """
     if mode not in get_args(FeatureMode):
         raise ValueError(f"`mode` must be one of {get_args(FeatureMode)}, got {mode!r}.")
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     min_frames = 2 * half_window_frames(frame_rate) + 1 if mode == "corrected" else 3
     check_positions(joint_positions, min_frames=min_frames, num_joints=num_joints)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .checks import check_frame_rate, check_positions
+from .checks import check_positions, check_positive_rate
 
 WINDOW_SECONDS = 2.0
 HOP_SECONDS = 0.5
@@ -84,7 +84,7 @@ def nearest_windows(
         ValueError: If the dance or all clips are shorter than a window, or joints differ.
     """
     check_positions(poses, "poses")
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     window, hop = round(window_seconds * frame_rate), max(1, round(hop_seconds * frame_rate))
     if window < 1 or len(poses) < window:
         raise ValueError(f"`poses` must last at least one window of {window} >= 1 frames, got {len(poses)} frames.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .checks import check_frame_rate, check_path, check_positions
+from .checks import check_point_path, check_positions, check_positive_rate
 
 JITTER_UNIT = 10.0
 """GVHMR prints jitter in units of 10 m/s^3."""
@@ -51,8 +51,8 @@ def root_speed(root_positions: np.ndarray, frame_rate: float) -> float:
         root_positions: `(frames >= 2, 3)`, metres, Y up.
         frame_rate: Hz.
     """
-    check_path(root_positions, min_frames=2)
-    check_frame_rate(frame_rate)
+    check_point_path(root_positions, min_frames=2)
+    check_positive_rate(frame_rate)
     return float(np.linalg.norm(np.diff(root_positions[:, [0, 2]], axis=0), axis=-1).mean() * frame_rate)
 
 
@@ -107,6 +107,6 @@ def bone_length_variation(joint_positions: np.ndarray, parents: Sequence[int]) -
 
 def _mean_difference(joint_positions: np.ndarray, frame_rate: float, order: int) -> float:
     check_positions(joint_positions, min_frames=order + 1)
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     differences = np.diff(joint_positions, n=order, axis=0)
     return float(np.linalg.norm(differences, axis=-1).mean() * frame_rate**order)

@@ -1,4 +1,4 @@
-"""Whether a dance moves with the pulse of its music: lock, phase, and beat alignment beyond chance.
+"""Whether a dance moves with the pulse of its music: lock and phase.
 
 Beat alignment alone cannot tell a dance from the same dance shifted in time; the lock to a known tempo can. A *beat
 phase* counts the beats of the music, continuously, at every frame: steady and changing tempo are then one case.
@@ -94,35 +94,6 @@ def phase_difference_beats(phase: float, other_phase: float, cycles_per_beat: fl
     return float(((phase - other_phase) * cycles_per_beat + 0.5) % 1.0 - 0.5) / cycles_per_beat
 
 
-def beat_alignment_excess(
-    joint_positions: np.ndarray,
-    frame_rate: float,
-    beat_times: np.ndarray,
-    sigma_seconds: float = 0.1,
-    *,
-    num_shifts: int = 30,
-    seed: int = 0,
-) -> float:
-    """Return `beats.alignment` over music beats minus that of the same dance shifted in time.
-
-    It is 0 by chance, at any density of beats.
-
-    Args:
-        joint_positions: `(frames, joints, 3)`, metres.
-        frame_rate: Hz.
-        beat_times: `(beats,)`, seconds; those outside the clip are left out.
-        sigma_seconds: Tolerance.
-        num_shifts: Random circular shifts to average over.
-        seed: Of the shifts.
-    """
-    beat_times = _beats_inside(joint_positions, frame_rate, beat_times)
-    slow_times = slow_times_seconds(joint_positions, frame_rate)
-    duration = len(joint_positions) / frame_rate
-    shifts = np.random.default_rng(seed).uniform(0, duration, num_shifts)
-    chance = [mean_nearness(beat_times, (slow_times + shift) % duration, sigma_seconds) for shift in shifts]
-    return mean_nearness(beat_times, slow_times, sigma_seconds) - float(np.mean(chance))
-
-
 def slow_times_seconds(joint_positions: np.ndarray, frame_rate: float) -> np.ndarray:
     """Return when a dance is slowest: the minima of the speed curve, smoothed over 0.1 s, `(minima,)`."""
     smooth = gaussian_filter1d(speed_curve(joint_positions, frame_rate), SMOOTHING_SECONDS * frame_rate)
@@ -197,11 +168,3 @@ def _spectrum(speed: np.ndarray, beat_phase: np.ndarray, frequencies: np.ndarray
     beats_per_frame = np.gradient(beat_phase)
     centered = speed - (speed * beats_per_frame).sum() / beats_per_frame.sum()
     return np.exp(-2j * np.pi * np.outer(frequencies, beat_phase)) @ (centered * beats_per_frame)
-
-
-def _beats_inside(joint_positions: np.ndarray, frame_rate: float, beat_times: np.ndarray) -> np.ndarray:
-    duration = len(joint_positions) / frame_rate
-    inside = np.asarray(beat_times)[(np.asarray(beat_times) >= 0) & (np.asarray(beat_times) < duration)]
-    if len(inside) == 0:
-        raise ValueError(f"`beat_times` must hold a beat within the clip's {duration:.2f} s, got none.")
-    return inside

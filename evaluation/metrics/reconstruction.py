@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .checks import check_frame_rate, check_path, check_positions, check_same_shape
+from .checks import check_point_path, check_positions, check_positive_rate, check_same_shape
 
 CHUNK_FRAMES = 100
 START_FRAMES = 2
@@ -137,8 +137,8 @@ def rte_percent(predicted_root: np.ndarray, true_root: np.ndarray) -> float:
     Returns:
         Per cent; NaN if the true root never moves.
     """
-    check_path(predicted_root, "predicted_root", min_frames=2)
-    check_path(true_root, "true_root", min_frames=2)
+    check_point_path(predicted_root, "predicted_root", min_frames=2)
+    check_point_path(true_root, "true_root", min_frames=2)
     check_same_shape(predicted_root, true_root)
     length = np.linalg.norm(np.diff(true_root, axis=0), axis=-1).sum()
     if length == 0:
@@ -159,7 +159,7 @@ def acceleration_error(predicted: np.ndarray, true: np.ndarray, frame_rate: floa
         frame_rate: Hz.
     """
     _check_clips(predicted, true, min_frames=3)
-    check_frame_rate(frame_rate)
+    check_positive_rate(frame_rate)
     difference = np.diff(predicted - true, n=2, axis=0)
     return float(np.linalg.norm(difference, axis=-1).mean() * frame_rate**2)
 

@@ -8,8 +8,8 @@ from benchmarks.held_out import ReportData
 from benchmarks.metrics import baselines as metric_baselines
 from benchmarks.metrics import report as report_metrics
 from benchmarks.metrics import tables as metric_tables
-from benchmarks.metrics.baselines import Baselines, frozen_pose, known_song, smooth_noise
-from benchmarks.metrics.ranking import Case, failure_sentence, rank, rank_distance, ranking_tables
+from benchmarks.metrics.baselines import Baselines, frozen_pose, known_song, noise_dance
+from benchmarks.metrics.ranking import Ranking, failure_sentence, rank, rank_distance, ranking_tables
 from infinitedance.evaluation.catalogue import METRIC
 from infinitedance.motion.features import features_to_motion
 
@@ -70,7 +70,7 @@ def test_noise_moves_as_fast_as_the_real_dance_and_a_frozen_pose_does_not_move(s
 
 def test_noise_is_reproducible_and_another_seed_is_another_noise(data):
     motion = data.songs[0].real.motion.cut(0, 60)
-    first, again, other = (smooth_noise(motion, seed).joint_positions() for seed in (1, 1, 2))
+    first, again, other = (noise_dance(motion, seed).joint_positions() for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.05
     assert frozen_pose(motion).num_frames == 60
@@ -111,12 +111,12 @@ def test_cases_are_ranked_song_by_song(key, real, other, verdict):
     ("case", "sentence"),
     [
         (
-            Case(METRIC["slide"], "frozen", "no", 4.0, 0.0),
+            Ranking(METRIC["slide"], "frozen", "no", 4.0, 0.0),
             "It prefers a frozen pose to real dances (4.00 against 0.000).",
         ),
-        (Case(METRIC["jitter"], "noise", "no", 4.0, 4.0), "It cannot tell real dances from random movement"),
-        (Case(METRIC["beat_f1"], "noise", "not surely", 4.0, 3.0), "but these songs cannot confirm it"),
-        (Case(METRIC["slide"], "frozen", "no", np.nan, np.nan), "It has no value for a frozen pose."),
+        (Ranking(METRIC["jitter"], "noise", "no", 4.0, 4.0), "It cannot tell real dances from random movement"),
+        (Ranking(METRIC["beat_f1"], "noise", "not surely", 4.0, 3.0), "but these songs cannot confirm it"),
+        (Ranking(METRIC["slide"], "frozen", "no", np.nan, np.nan), "It has no value for a frozen pose."),
         (rank_distance("FID", "copy", 9.0, 8.0, False), "It cannot tell copies from real dances (8.00; real 9.00)."),
         (rank_distance("FID", "shuffled", 9.0, np.nan, False), "as a set they are the same"),
     ],

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import torch
 
-from benchmarks.held_out import DanceRequest, MeasuredDance, ReportData, cycles_per_beat
+from benchmarks.held_out import CodedDance, GenerationRequest, ReportData, cycles_per_beat
 from benchmarks.results import __main__ as report
 from benchmarks.results import music as report_music
 from benchmarks.results import speed as report_speed
@@ -34,7 +34,7 @@ class ObedientDancer(ReportData):
             rotations[..., 0] = 1
             path = np.cumsum((0.02 + 0.001 * request.seed) * (1 + 0.8 * pulse))
             root = np.stack([0 * path, 0 * path + 0.9, path], axis=-1)
-            dances.append(MeasuredDance(put_on_floor(Motion(30.0, root, rotations)), np.zeros((3, 1), int)))
+            dances.append(CodedDance(put_on_floor(Motion(30.0, root, rotations)), np.zeros((3, 1), int)))
         return dances
 
 
@@ -48,7 +48,7 @@ class DeafDancer(ObedientDancer):
         for request in requests:
             music = request.music.copy()
             music[:, MusicFeatureLayout.beat_clock][:, :10] = clock[: len(music)]
-            deaf.append(DanceRequest(music, request.genre, request.seed))
+            deaf.append(GenerationRequest(music, request.genre, request.seed))
         return super().generate(deaf, guidance_scale)
 
 
@@ -88,7 +88,7 @@ def test_held_out_songs_carry_the_tempo_of_their_audio(load):
 def test_each_dance_of_a_batch_has_the_length_of_its_music_and_equals_itself_alone(load):
     data = load(ReportData)
     music = data.songs[0].music
-    requests = [DanceRequest(music[:41], "waltz", 3), DanceRequest(music[:90], "rumba", 3)]
+    requests = [GenerationRequest(music[:41], "waltz", 3), GenerationRequest(music[:90], "rumba", 3)]
     dances = data.generate(requests)
     assert [dance.motion.num_frames for dance in dances] == [41, 90]
     assert [dance.codes.shape for dance in dances] == [(3, 11), (3, 23)]

@@ -10,7 +10,7 @@ from infinitedance.dataset_builder.quality_gates import (
     Gate,
     QualityGates,
     measure_motion,
-    measure_music,
+    measure_music_fit,
     music_offset_seconds,
 )
 
@@ -112,9 +112,9 @@ def test_no_offset_is_given_for_a_dance_to_another_tempo(dance):
 
 
 def test_music_that_ends_before_the_dance_is_measured(dance):
-    measures = measure_music(dance, BeatClock.steady(90, 24.0), 21.5)
+    measures = measure_music_fit(dance, BeatClock.steady(90, 24.0), 21.5)
     assert measures["music_shortfall_seconds"] == pytest.approx(2.5)
-    assert measure_music(dance, BeatClock.steady(90, 24.0), 30.0)["music_shortfall_seconds"] == 0
+    assert measure_music_fit(dance, BeatClock.steady(90, 24.0), 30.0)["music_shortfall_seconds"] == 0
 
 
 def test_a_gate_rejects_flags_or_only_measures():

@@ -11,10 +11,10 @@ from infinitedance.cli import main
 from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 from infinitedance.evaluation.catalogue import METRICS
 from infinitedance.evaluation.evaluate import evaluate_dances, join_frames
-from infinitedance.evaluation.folders import read_manifest, resample_positions
+from infinitedance.evaluation.folders import read_pairing_manifest, resample_positions
 from infinitedance.evaluation.inputs import EvaluationInputs
 from infinitedance.evaluation.measures import (
-    Dance,
+    MeasuredDance,
     Song,
     measure_body,
     measure_joins,
@@ -339,7 +339,7 @@ def test_a_manifest_that_cannot_be_used_is_refused(tmp_path, text, message):
     path = tmp_path / "manifest.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
-        read_manifest(path)
+        read_pairing_manifest(path)
 
 
 def test_resampling_keeps_frames_that_fall_together_and_smooth_curves_in_between():
@@ -356,12 +356,12 @@ def song(name: str, bpm: float, seconds: float = 40.0, meter: int = 4) -> Song:
     return Song(name, BeatClock.steady(bpm, seconds, meter=meter), seconds)
 
 
-def bouncing_dance(bpm: float, own: Song, seconds: float = 40.0) -> Dance:
+def bouncing_dance(bpm: float, own: Song, seconds: float = 40.0) -> MeasuredDance:
     """Twenty-two joints that stand still on every second beat of some tempo."""
     times = np.arange(round(30 * seconds)) / 30
     positions = np.zeros((len(times), 22, 3))
     positions[..., 1] = 1 + np.arange(22) / 20 + 0.1 * np.cos(np.pi * bpm / 120 * times)[:, None]
-    return Dance("d", positions, own)
+    return MeasuredDance("d", positions, own)
 
 
 def test_a_dance_is_measured_against_its_own_song_and_against_others():
@@ -381,7 +381,7 @@ def test_a_dance_is_measured_against_its_own_song_and_against_others():
 
 def test_who_stands_still_has_no_lock_and_who_dances_briefly_has_no_number():
     own = song("own", 120.0)
-    still = Dance("d", np.ones((900, 22, 3)), own)
+    still = MeasuredDance("d", np.ones((900, 22, 3)), own)
     values = music_of(still, [own])
     assert values["pulse_lock"] == values["tempo_agrees"] == values["beat_f1"] == 0
     assert np.isnan(values["pulse_lock_wrong_song"]) and np.isnan(values["tempo_agrees_wrong_song"])
@@ -403,7 +403,7 @@ def test_a_song_in_three_pulses_once_a_bar():
 
 def test_a_dance_without_a_song_is_refused_by_the_music_metrics():
     with pytest.raises(ValueError, match="The dance d has no song"):
-        music_of(Dance("d", np.zeros((90, 22, 3))), [])
+        music_of(MeasuredDance("d", np.zeros((90, 22, 3))), [])
 
 
 def test_every_metric_is_measured_once(folders):
@@ -411,7 +411,7 @@ def test_every_metric_is_measured_once(folders):
     own = song("own", 124.0)
     library = training_poses({"a": positions})
     measured = [measure_body(positions, 0.5), measure_memory(positions, library)]
-    measured.append(music_of(Dance("d", positions, own), [own]))
+    measured.append(music_of(MeasuredDance("d", positions, own), [own]))
     measured += [measure_joins(positions, [90]), measure_reconstruction(positions, positions)]
     keys = [key for values in measured for key in values]
     assert sorted(keys) == sorted(metric.key for metric in METRICS)

@@ -18,7 +18,7 @@ from infinitedance.training import data_frdm as frdm_data
 from infinitedance.training import train_frdm
 from infinitedance.training.data_frdm import (
     RestorationSampler,
-    cut_windows,
+    cut_random_windows,
     evaluation_windows,
     performer_of,
     split_by_performer,
@@ -190,7 +190,7 @@ def test_half_of_the_windows_show_faulty_legs_and_half_clean_bodies(folder, few_
 def test_windows_are_the_same_frames_of_both_copies():
     clean = np.arange(50, dtype=np.float32)[:, None].repeat(NUM_FEATURES, 1)
     pairs = [(clean, clean + 100), (clean[:5], clean[:5] + 100)]
-    windows, corrupted, mask = cut_windows(pairs, 16, np.random.default_rng(0))
+    windows, corrupted, mask = cut_random_windows(pairs, 16, np.random.default_rng(0))
     assert torch.equal(corrupted[mask], windows[mask] + 100)
     assert mask.sum(1).tolist() == [16, 5]
     assert (windows[0, :, 0].diff() == 1).all() and (windows[1, 5:] == 0).all()

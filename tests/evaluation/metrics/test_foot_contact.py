@@ -44,7 +44,7 @@ def all_measures(feet: np.ndarray) -> dict[str, float]:
     return {
         "slide": foot_slide_mm(feet, detect_contacts(feet, FRAME_RATE, rest)),
         "compat": foot_skating_ratio(feet, FRAME_RATE, "compat"),
-        "norm": foot_skating_ratio(feet, FRAME_RATE),
+        "corrected": foot_skating_ratio(feet, FRAME_RATE),
         "fitted": foot_skating_ratio(feet, FRAME_RATE, rest_heights=rest),
         "gmd": gmd_skating_ratio(feet[:, 2:], FRAME_RATE),
         "heel": heel_skating_ratio(feet[:, :2], FRAME_RATE, rest[:2]),
@@ -62,7 +62,7 @@ def test_a_diagonal_slide_of_7_cm_a_frame_is_0_as_lodge_is_published_and_1_over_
     diagonal = 0.07 / np.sqrt(2)
     feet = standing(step=(diagonal, 0, -diagonal))
     assert foot_skating_ratio(feet, FRAME_RATE, "compat") == 0
-    assert foot_skating_ratio(feet, FRAME_RATE, "norm") == 1
+    assert foot_skating_ratio(feet, FRAME_RATE, "corrected") == 1
     same_signs = standing(step=(diagonal, 0, diagonal))
     assert foot_skating_ratio(same_signs, FRAME_RATE, "compat") == 1
     assert gmd_skating_ratio(feet[:, 2:], FRAME_RATE) == 1
@@ -70,11 +70,13 @@ def test_a_diagonal_slide_of_7_cm_a_frame_is_0_as_lodge_is_published_and_1_over_
     assert foot_slide_mm(feet, np.ones((40, 4), bool)) == pytest.approx(70)
 
 
-@pytest.mark.parametrize(("step", "compat", "norm"), [(0.009, 0, 0), (0.011, 0, 1), (0.019, 0, 1), (0.021, 1, 1)])
-def test_lodge_slides_begin_at_1_cm_a_frame_over_the_floor_but_at_2_cm_along_an_axis_as_published(step, compat, norm):
+@pytest.mark.parametrize(("step", "compat", "corrected"), [(0.009, 0, 0), (0.011, 0, 1), (0.019, 0, 1), (0.021, 1, 1)])
+def test_lodge_slides_begin_at_1_cm_a_frame_over_the_floor_but_at_2_cm_along_an_axis_as_published(
+    step, compat, corrected
+):
     feet = standing(step=(step, 0, 0))
     assert foot_skating_ratio(feet, FRAME_RATE, "compat") == compat
-    assert foot_skating_ratio(feet, FRAME_RATE, "norm") == norm
+    assert foot_skating_ratio(feet, FRAME_RATE, "corrected") == corrected
 
 
 def test_the_skating_ratio_is_a_mean_over_feet_of_shares_of_their_contacts():
@@ -245,7 +247,7 @@ def test_a_foot_that_rises_or_flies_does_not_slide():
     ("call", "message"),
     [
         (lambda: foot_slide_mm(np.zeros((10, 2, 3)), TOUCHING), r"shape \(10, 2\) for these feet, got \(10, 1\)"),
-        (lambda: foot_skating_ratio(standing(), 30.0, "mean"), "'norm' or 'compat', got 'mean'"),
+        (lambda: foot_skating_ratio(standing(), 30.0, "mean"), "'corrected' or 'compat', got 'mean'"),
         (lambda: foot_skating_ratio(standing()[:, :2], 30.0), r"`feet_positions` .* 4, 3\), got \(40, 2, 3\)"),
         (lambda: foot_skating_ratio(standing(), 30.0, rest_heights=REST[:2]), r"shape \(4,\) for these feet"),
         (lambda: gmd_skating_ratio(standing(), 30.0), r"`toe_positions` .* 2, 3\), got \(40, 4, 3\)"),
