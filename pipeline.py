@@ -18,7 +18,6 @@ from .assets import DEFAULT_MODEL
 from .audio.beats import estimate_beats
 from .audio.loading import load_audio
 from .audio.spectra import check_waveform
-from .modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from .motion.feet.planting import plant_feet
 from .motion.motion import Motion
@@ -30,7 +29,7 @@ from .retrieval.references import ReferenceRetriever
 from .retrieval.windows import RetrievedWindow
 from .tokenization.processing_choreollama import ChoreoLlamaProcessor
 from .tokenization.tokenization_motion import MotionTokenizer
-from .utils.checkpoints import check_model
+from .utils.checkpoints import load_model
 
 # Real held-out dances have a jerk of 90 to 96 m/s^3, through the codec 110 to 180, and after this 62 to 96, for 1 % of
 # the speed.
@@ -132,9 +131,7 @@ class MusicToDancePipeline:
             ImportError: If references are asked for without the extra `data`.
             ValueError: If another kind of model lies there, or the parts of the references do not belong together.
         """
-        path = check_model(path, ChoreoLlamaConfig)
-        # Weights are stored as float16; a CPU computes in float32.
-        model = ChoreoLlamaForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+        model = load_model(path, ChoreoLlamaForConditionalGeneration)
         retriever = None if references is None else ReferenceRetriever.from_pretrained(references)
         feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer)
         pipeline = cls(model, ChoreoLlamaProcessor.from_pretrained(path), retriever, feet)

@@ -1,7 +1,7 @@
 """Compare generators that were trained with references, with other references, and without.
 
 ```bash
-python -m benchmarks.references --data_dir prepared \
+python -m benchmarks.references --data_dir built \
     --retrieval_dir runs/retrieval --arms none=runs/none random=runs/random retrieved=runs/retrieved \
     pinned=runs/pinned --output docs/references.md
 ```
@@ -26,11 +26,11 @@ from infinitedance.evaluation.metrics.memory import CodeLibrary
 from infinitedance.evaluation.report.tables import Cell, Table, mean_with_interval
 from infinitedance.evaluation.sets import FeatureKey, clip_set
 from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
-from infinitedance.retrieval.references import load_encoder
 from infinitedance.training.data_choreollama import ChoreoWindows
 from infinitedance.training.evaluation_choreollama import evaluate_choreollama
 from infinitedance.training.references_choreollama import REFERENCE_CHOICES, ReferenceFinder, TakeReferences
 from infinitedance.training.takes import DanceTake, load_takes
+from infinitedance.utils.checkpoints import load_model
 
 from .held_out import CodedDance, GenerationRequest, ReportData
 from .metrics.baselines import Baselines
@@ -252,7 +252,7 @@ def main(command_line: list[str] | None = None) -> None:
     models = dict(arm.partition("=")[::2] for arm in arguments.arms)
     if not set(models) <= set(CHOICES) or not all(models.values()):
         parser.error(f"--arms must be CHOICE=MODEL with {', '.join(CHOICES)}, got {' '.join(arguments.arms)}")
-    encoder = load_encoder(arguments.retrieval_dir)
+    encoder = load_model(arguments.retrieval_dir, MusicDanceEncoder)
     options = (BuiltDataset(arguments.data_dir), encoder, arguments.num_references)
     settings = {"num_seeds": arguments.num_seeds, "max_seconds": arguments.max_seconds}
     arms = [

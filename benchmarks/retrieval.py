@@ -1,7 +1,7 @@
 """Measure trained towers of retrieval on held-out songs and write the numbers down.
 
 ```bash
-python -m benchmarks.retrieval --data_dir prepared \
+python -m benchmarks.retrieval --data_dir built \
     --runs runs/retrieval_25 runs/retrieval_50 runs/retrieval \
     --procedural_data_dir procedural --procedural_run runs/retrieval_procedural \
     --scale scale.json --output docs/retrieval.md
@@ -234,7 +234,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--runs", type=Path, nargs="+", required=True, help="runs of train_retrieval, least data first"
     )
-    parser.add_argument("--procedural_data_dir", type=Path, required=True, help="prepared procedural data set")
+    parser.add_argument("--procedural_data_dir", type=Path, required=True, help="built procedural data set")
     parser.add_argument("--procedural_run", type=Path, required=True, help="run of train_retrieval on it")
     parser.add_argument("--scale", type=Path, required=True, help="JSON that benchmarks/retrieval_scale.py wrote")
     parser.add_argument("--output", type=Path, required=True, help="Markdown file; numbers go to a .json beside it")

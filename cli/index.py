@@ -26,10 +26,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Encode the dances and write the library."""
     from ..dataset_builder.built import BuiltDataset
     from ..dataset_builder.library import built_clips
-    from ..retrieval.references import ReferenceRetriever, load_encoder
+    from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
+    from ..retrieval.references import ReferenceRetriever
     from ..utils.atomic import check_new_folder
+    from ..utils.checkpoints import load_model
 
     check_new_folder(arguments.output)
-    retriever = ReferenceRetriever.build(load_encoder(arguments.encoder), built_clips(BuiltDataset(arguments.data)))
+    retriever = ReferenceRetriever.build(
+        load_model(arguments.encoder, MusicDanceEncoder), built_clips(BuiltDataset(arguments.data))
+    )
     retriever.save_pretrained(arguments.output)
     print(f"{len(retriever.dances)} dances, {len(retriever.index)} windows: {arguments.output}")

@@ -31,7 +31,7 @@ from ..motion.features import motion_to_features
 from ..motion.files import atomic_path, read_arrays
 from ..motion.motion import Motion
 from ..tokenization.modeling_motion_codec import MotionCodecModel
-from ..tokenization.tokenization_motion import MotionTokenizer
+from ..utils.checkpoints import find_model_type, load_model
 from ..utils.extras import require_extra
 from .clip_folder import MIRROR_SUFFIX
 from .genres import OTHER, coarse_genre
@@ -326,13 +326,12 @@ def load_codec(path: str) -> MotionCodecModel:
         ValueError: If the model is neither, or a generator without its codec.
         OSError: If `path` is neither a folder nor a model on the Hub.
     """
-    model_type = ChoreoLlamaConfig.get_config_dict(path)[0].get("model_type")
-    if model_type != ChoreoLlamaConfig.model_type:
-        return MotionTokenizer.from_pretrained(path).model.float()
-    codec = ChoreoLlamaForConditionalGeneration.from_pretrained(path, dtype=torch.float32).codec
+    if find_model_type(path) != ChoreoLlamaConfig.model_type:
+        return load_model(path, MotionCodecModel)
+    codec = load_model(path, ChoreoLlamaForConditionalGeneration).codec
     if codec is None:
         raise ValueError(f"The generator in {path} carries no codec: give the folder of a motion codec.")
-    return codec.eval()
+    return codec
 
 
 def codec_sha256(path: str) -> str:

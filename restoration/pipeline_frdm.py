@@ -11,13 +11,12 @@ import torch
 from tqdm import tqdm
 
 from ..assets import DEFAULT_RESTORER
-from ..modeling.frdm.configuration_frdm import FrdmConfig
 from ..modeling.frdm.modeling_frdm import FrdmModel, FrdmScheduler
 from ..motion.features import motion_to_features
 from ..motion.feet.grounding import level_floor
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.skeleton import CONTACT_JOINTS, neutral_skeleton
-from ..utils.checkpoints import check_model
+from ..utils.checkpoints import load_model
 from .foot_placer import FOOT_LOCKS, TURNED_JOINTS, FootLock, FootPlacer, SamplerSettings
 from .paper_guidance import blend_geometry, damp_contact_velocities, integrate_velocities, touching_feet
 
@@ -181,8 +180,7 @@ class FrdmPipeline:
             FileNotFoundError: If `path` looks like a folder and does not exist.
             ValueError: If another kind of model lies there.
         """
-        # Weights are stored as float16; a CPU computes in float32.
-        return cls(FrdmModel.from_pretrained(check_model(path, FrdmConfig), dtype=torch.float32))
+        return cls(load_model(path, FrdmModel))
 
     def save_pretrained(self, path: str | os.PathLike) -> None:
         """Write the model to a folder."""

@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from ..modeling.music_dance.configuration_music_dance import MusicDanceConfig
 from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from ..utils.atomic import atomic_folder
+from ..utils.checkpoints import load_model
 from .index import DanceRetrievalIndex
 from .windows import LibraryClip, RetrievedWindow
 
@@ -111,7 +110,7 @@ class ReferenceRetriever:
                     f"{folder} is no folder of references: it has no {part}. Make one with `infinitedance index`, or "
                     "generate without references."
                 )
-        encoder = load_encoder(folder / ENCODER_FOLDER)
+        encoder = load_model(folder / ENCODER_FOLDER, MusicDanceEncoder)
         return cls(DanceRetrievalIndex.load(folder / INDEX_FOLDER, encoder), SavedDances(folder / DANCES_FILE))
 
     def __call__(
@@ -139,21 +138,3 @@ class ReferenceRetriever:
         """
         windows = self.index.query(music_features, num_references, genre=genre, pinned=pinned)
         return self.library.reference_features(windows, len(music_features)), windows
-
-
-def load_encoder(folder: str | Path) -> MusicDanceEncoder:
-    """Load a music-dance encoder in float32.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If another kind of model lies there.
-    """
-    if not (Path(folder) / "config.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no music-dance encoder: there is no config.json. Give the folder of one "
-            "(`--encoder`); `python -m infinitedance.training.train_retrieval` makes it."
-        )
-    found = MusicDanceConfig.get_config_dict(folder)[0].get("model_type")
-    if found != MusicDanceConfig.model_type:
-        raise ValueError(f"{folder} must hold a model of type {MusicDanceConfig.model_type}, got {found}.")
-    return MusicDanceEncoder.from_pretrained(folder, dtype=torch.float32).eval()

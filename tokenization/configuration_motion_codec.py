@@ -11,7 +11,7 @@ from ..motion.motion import FRAME_RATE
 
 @strict
 class MotionCodecConfig(PreTrainedConfig):
-    """Store the sizes and loss weights of a [`MotionCodecModel`].
+    """Sizes and loss weights of a [`MotionCodecModel`]; the defaults are those of the shipped one.
 
     The paper gives 3 codebooks of 512 codes and a width of 1024; its released code adds downsampling by 4, quantizer
     dropout 0.2 and EMA decay 0.99. All work is done at the token rate ("patch stem"), which for equal time on a CPU
@@ -39,24 +39,25 @@ class MotionCodecConfig(PreTrainedConfig):
             level.
         quantizer_dropout (`float`, *optional*, defaults to 0.0):
             Probability that a training clip is quantized by its first levels only.
-        ema_decay (`float`, *optional*, defaults to 0.99):
-            Decay of the moving averages from which the codebooks are computed. With 0.95 a code averages some 20
-            tokens, and its noise costs some 7 % of the joint error (docs/model.md).
+        ema_decay (`float`, *optional*, defaults to 0.95):
+            Decay of the moving averages from which the codebooks are computed. With 0.95 to the end a code averages
+            some 20 tokens, and its noise costs some 7 % of the joint error (docs/model.md): `train_motion_codec`
+            raises it in the second half of a run.
         dead_code_threshold (`float`, *optional*, defaults to 0.25):
             A code used less than this share of the mean use is re-seeded.
-        feature_loss_weight (`float`, *optional*, defaults to 1.0):
+        feature_loss_weight (`float`, *optional*, defaults to 0.8):
             Smooth L1 of the normalized features, above all of the root's.
-        position_loss_weight (`float`, *optional*, defaults to 15.0):
+        position_loss_weight (`float`, *optional*, defaults to 20.0):
             Distance of hip-aligned joints posed by the rotations, metres.
         velocity_loss_weight (`float`, *optional*, defaults to 0.3):
             Distance of the velocities of these joints, m/s.
         acceleration_loss_weight (`float`, *optional*, defaults to 0.002):
             Distance of the accelerations of these joints, m/s^2; keeps calm motion free of jitter.
-        root_path_loss_weight (`float`, *optional*, defaults to 3.0):
+        root_path_loss_weight (`float`, *optional*, defaults to 2.0):
             Distance of the integrated root path, metres, plus that of the integrated heading, radians.
         foot_loss_weight (`float`, *optional*, defaults to 0.15):
             Speed of feet that truly stand on the floor, m/s.
-        commitment_loss_weight (`float`, *optional*, defaults to 0.2):
+        commitment_loss_weight (`float`, *optional*, defaults to 0.15):
             Squared distance of the latents to their codes. With 0.02 (MoMask's value) the latents run away from the
             codebooks: their distance grew from 6 to 27 in 1,600 steps.
 
@@ -81,15 +82,15 @@ class MotionCodecConfig(PreTrainedConfig):
     num_quantizers: int = 3
     search_width: int = 8
     quantizer_dropout: float = 0.0
-    ema_decay: float = 0.99
+    ema_decay: float = 0.95
     dead_code_threshold: float = 0.25
-    feature_loss_weight: float = 1.0
-    position_loss_weight: float = 15.0
+    feature_loss_weight: float = 0.8
+    position_loss_weight: float = 20.0
     velocity_loss_weight: float = 0.3
     acceleration_loss_weight: float = 0.002
-    root_path_loss_weight: float = 3.0
+    root_path_loss_weight: float = 2.0
     foot_loss_weight: float = 0.15
-    commitment_loss_weight: float = 0.2
+    commitment_loss_weight: float = 0.15
 
     def validate_sizes(self) -> None:
         """Raise `ValueError` for sizes that build no network."""

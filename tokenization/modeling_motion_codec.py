@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from ..utils.feature_statistics import FeatureStatisticsMixin
 from .configuration_motion_codec import MotionCodecConfig
 from .losses_motion_codec import reconstruction_losses
 
@@ -164,7 +165,7 @@ class MotionCodecResidualQuantizer(nn.Module):
             codes `(batch, num_quantizers, num_tokens)`; the commitment loss and the perplexities `(num_quantizers,)`.
         """
         if self.training and not self.initialized:
-            self._seed_codebooks(latents[token_mask].detach())
+            self.seed_codebooks(latents[token_mask].detach())
         num_levels = self._draw_num_levels(len(latents), latents.device)
         codes = self.search_codes(latents)
         residual, quantized = latents, torch.zeros_like(latents)
@@ -236,7 +237,7 @@ class MotionCodecResidualQuantizer(nn.Module):
         return torch.bincount(codes, minlength=self.codebooks.shape[1]).float()
 
     @torch.no_grad()
-    def _seed_codebooks(self, residual: torch.Tensor) -> None:
+    def seed_codebooks(self, residual: torch.Tensor) -> None:
         """Seed all levels by k-means of the residuals, `(num_tokens, codebook_dim)`, level after level."""
         num_codes = self.codebooks.shape[1]
         for level in range(len(self.codebooks)):
@@ -281,8 +282,8 @@ def _select(values: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     return values.gather(1, indices.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
 
 
-class MotionCodecModel(PreTrainedModel):
-    """Encode motion features to codes and decode them (paper section "dance tokenizer"; DESIGN section 4).
+class MotionCodecModel(FeatureStatisticsMixin, PreTrainedModel):
+    """The motion codec: motion features to codes and back (paper section "dance tokenizer").
 
     The model takes features as `motion_to_features` gives them and returns such features: mean and standard deviation
     are part of it ([`~MotionCodecModel.set_feature_statistics`]).
@@ -293,16 +294,13 @@ class MotionCodecModel(PreTrainedModel):
     main_input_name = "motion_features"
     _supports_sdpa = True  # no attention inside; a model that holds this one may ask for any implementation
     _no_split_modules = ["MotionCodecResidualBlock"]
-    feature_mean: torch.Tensor
-    feature_std: torch.Tensor
 
     def __init__(self, config: MotionCodecConfig):
         super().__init__(config)
         self.encoder = MotionCodecEncoder(config)
         self.quantizer = MotionCodecResidualQuantizer(config)
         self.decoder = MotionCodecDecoder(config)
-        self.register_buffer("feature_mean", torch.zeros(config.motion_feature_size))
-        self.register_buffer("feature_std", torch.ones(config.motion_feature_size))
+        self.add_feature_statistics(config.motion_feature_size)
         self.post_init()
 
     @torch.no_grad()
@@ -315,8 +313,7 @@ class MotionCodecModel(PreTrainedModel):
             for buffer in (module.codebooks, module.cluster_sums, module.cluster_sizes, module.initialized):
                 init.zeros_(buffer)
         elif isinstance(module, MotionCodecModel):
-            init.zeros_(module.feature_mean)
-            init.ones_(module.feature_std)
+            module.init_feature_statistics()
 
     @property
     def codebooks(self) -> torch.Tensor:
@@ -334,25 +331,6 @@ class MotionCodecModel(PreTrainedModel):
         return -(-num_frames // self.config.frames_per_token)
 
     @torch.no_grad()
-    def set_feature_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Store the statistics by which features are normalized inside the model.
-
-        Args:
-            mean: `(motion_feature_size,)`.
-            std: `(motion_feature_size,)`, positive.
-
-        Raises:
-            ValueError: If a shape is wrong or `std` is not positive and finite.
-        """
-        shape = tuple(self.feature_mean.shape)
-        if tuple(mean.shape) != shape or tuple(std.shape) != shape:
-            raise ValueError(f"`mean` and `std` must have shape {shape}, got {tuple(mean.shape)}, {tuple(std.shape)}.")
-        if not (torch.isfinite(mean).all() and torch.isfinite(std).all() and (std > 0).all()):
-            raise ValueError("`mean` must be finite and `std` finite and positive in every channel.")
-        self.feature_mean.copy_(mean)
-        self.feature_std.copy_(std)
-
-    @torch.no_grad()
     def initialize_from_data(self, motion_features: torch.Tensor) -> None:
         """Start as a principal component analysis of single tokens with k-means codebooks, which training improves.
 
@@ -367,7 +345,7 @@ class MotionCodecModel(PreTrainedModel):
             ValueError: If there are too few tokens.
         """
         stride, rank = self.config.frames_per_token, self.config.codebook_dim
-        normalized = (motion_features - self.feature_mean) / self.feature_std
+        normalized = self.normalize(motion_features)
         num_tokens = normalized.shape[1] // stride
         tokens = normalized[:, : num_tokens * stride].reshape(-1, stride * self.config.motion_feature_size)
         if len(tokens) < rank:
@@ -394,7 +372,7 @@ class MotionCodecModel(PreTrainedModel):
             block.pointwise.weight.zero_()
             block.pointwise.bias.zero_()
         latents, token_mask = self.encode_latents(motion_features, None)
-        self.quantizer._seed_codebooks(latents[token_mask])
+        self.quantizer.seed_codebooks(latents[token_mask])
 
     def encode(self, motion_features: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Encode features to codes.
@@ -430,7 +408,7 @@ class MotionCodecModel(PreTrainedModel):
         token_mask = frame_index[None, ::stride] < lengths[:, None]
         last_frame_repeated = torch.minimum(frame_index[None], lengths[:, None] - 1)
         clip_index = torch.arange(len(lengths), device=lengths.device)[:, None]
-        normalized = (motion_features[clip_index, last_frame_repeated] - self.feature_mean) / self.feature_std
+        normalized = self.normalize(motion_features[clip_index, last_frame_repeated])
         # Beyond the last token everything is zero, as beyond the end of a clip that stands alone.
         normalized = normalized * token_mask.repeat_interleave(stride, dim=1).unsqueeze(-1)
         latents = self.encoder(normalized.to(self.dtype), token_mask.unsqueeze(-1).to(self.dtype))

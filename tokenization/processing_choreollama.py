@@ -1,4 +1,4 @@
-"""`ChoreoLlamaProcessor`: songs and genre names to model inputs, decoded features to dances."""
+"""`ChoreoLlamaProcessor`: songs and genre names to model inputs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import torch
 from transformers import BatchFeature, ProcessorMixin
 
 from ..audio.beats import BeatClock
-from ..motion.features import features_to_motion
-from ..motion.motion import Motion
 
 
 class ChoreoLlamaProcessor(ProcessorMixin):
-    """Prepare the inputs of ChoreoLLaMA and turn decoded features into dances.
+    """The processor of ChoreoLLaMA: it makes the model's inputs from songs and genre names.
 
     Args:
         feature_extractor: A [`MusicFeatureExtractor`].
@@ -95,31 +93,3 @@ class ChoreoLlamaProcessor(ProcessorMixin):
     def num_tokens(self, num_frames: int) -> int:
         """Return how many motion tokens a dance of `num_frames` frames takes."""
         return -(-num_frames // self.frames_per_token)
-
-    def post_process_motion(
-        self, motion_features: torch.Tensor, num_frames: Sequence[int] | None = None
-    ) -> list[Motion]:
-        """Turn decoded features into dances on our neutral body.
-
-        Args:
-            motion_features: `(batch, frames, 269)`, as the codec decodes them.
-            num_frames: Frames of each dance to keep, since the last token may reach beyond the song; all by default.
-
-        Returns:
-            One dance for each row.
-
-        Raises:
-            ValueError: If `num_frames` does not fit the features.
-        """
-        batch_size, most_frames = motion_features.shape[:2]
-        lengths = [most_frames] * batch_size if num_frames is None else list(num_frames)
-        if len(lengths) != batch_size or not all(1 <= length <= most_frames for length in lengths):
-            raise ValueError(
-                f"`num_frames` must hold a number in [1, {most_frames}] for each of {batch_size} dances, got "
-                f"{lengths}."
-            )
-        frame_rate = float(self.feature_extractor.frame_rate)
-        return [
-            features_to_motion(features[:length], frame_rate)
-            for features, length in zip(motion_features, lengths, strict=True)
-        ]

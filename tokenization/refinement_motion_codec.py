@@ -16,7 +16,8 @@ _LEARNING_RATE = 0.05  # times the deviation of the latents
 _PULL_TO_CODES = 0.03
 _SPEED_LOSS_WEIGHT = 0.3
 _WINDOW_FRAMES = 64
-_CHUNK_TOKENS = 512
+CHUNK_TOKENS = 512
+"""Tokens of a long dance that are refined, or decoded, at once."""
 
 
 def refine_codes(
@@ -44,8 +45,8 @@ def refine_codes(
         codes, latents = codes.clone(), latents.detach()
         stride, num_tokens = model.config.frames_per_token, codes.shape[1]
         before, after = model.decoder_receptive_field
-        for start in range(0, num_tokens, _CHUNK_TOKENS):
-            end = min(start + _CHUNK_TOKENS, num_tokens)
+        for start in range(0, num_tokens, CHUNK_TOKENS):
+            end = min(start + CHUNK_TOKENS, num_tokens)
             # What lies around a chunk is decoded with it but stays as it is.
             left = model.quantizer.lookup(codes[None, :, max(0, start - before) : start])
             right = model.quantizer.lookup(codes[None, :, end : end + after])

@@ -9,11 +9,10 @@ import torch
 from ..motion.features import NUM_FEATURES, features_to_motion, motion_to_features
 from ..motion.motion import Motion
 from ..motion.skeleton import neutral_skeleton
+from ..utils.checkpoints import load_model
 from .configuration_motion_codec import MotionCodecConfig
 from .modeling_motion_codec import MotionCodecModel
-from .refinement_motion_codec import refine_codes
-
-_CHUNK_TOKENS = 512
+from .refinement_motion_codec import CHUNK_TOKENS, refine_codes
 
 
 class MotionTokenizer:
@@ -37,11 +36,6 @@ class MotionTokenizer:
     def config(self) -> MotionCodecConfig:
         """The codec's configuration."""
         return self.model.config
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of different ids that [`~MotionTokenizer.interleave`] returns."""
-        return self.config.num_quantizers * self.config.codebook_size
 
     @torch.inference_mode()
     def encode(self, motion: Motion, refinement_steps: int = 0) -> torch.Tensor:
@@ -98,7 +92,7 @@ class MotionTokenizer:
         return features_to_motion(features[:num_frames], self.config.frame_rate)
 
     @torch.inference_mode()
-    def decode_features(self, codes: torch.Tensor, chunk_tokens: int = _CHUNK_TOKENS) -> torch.Tensor:
+    def decode_features(self, codes: torch.Tensor, chunk_tokens: int = CHUNK_TOKENS) -> torch.Tensor:
         """Decode codes of any length, a chunk at a time with the context that makes it equal to the whole.
 
         Args:
@@ -122,42 +116,6 @@ class MotionTokenizer:
             chunks.append(decoded[(start - first) * stride : (end - first) * stride].cpu())
         return torch.cat(chunks)
 
-    def interleave(self, codes: torch.Tensor) -> torch.Tensor:
-        """Flatten codes to ids in the order of generation: level 0, 1, 2 of a token, then the next token.
-
-        Args:
-            codes: `(..., num_quantizers, num_tokens)`.
-
-        Returns:
-            `(..., num_tokens * num_quantizers)`; the id of a code is `level * codebook_size + code`.
-
-        Raises:
-            ValueError: If the number of levels is wrong.
-        """
-        if codes.ndim < 2 or codes.shape[-2] != self.config.num_quantizers:
-            raise ValueError(
-                f"`codes` must have shape (..., {self.config.num_quantizers}, num_tokens), got {tuple(codes.shape)}."
-            )
-        return (codes.transpose(-1, -2) + self._level_offsets(codes.device)).flatten(-2)
-
-    def deinterleave(self, ids: torch.Tensor) -> torch.Tensor:
-        """Undo [`~MotionTokenizer.interleave`]: `(..., num_tokens * num_quantizers)` to codes.
-
-        Raises:
-            ValueError: If the last token is not whole, or an id stands at the place of another level.
-        """
-        if ids.shape[-1] % self.config.num_quantizers:
-            raise ValueError(
-                f"`ids` must hold whole tokens of {self.config.num_quantizers} ids, got {ids.shape[-1]} ids."
-            )
-        codes = ids.unflatten(-1, (-1, self.config.num_quantizers)) - self._level_offsets(ids.device)
-        if ((codes < 0) | (codes >= self.config.codebook_size)).any():
-            raise ValueError(
-                f"`ids` must go through the levels in order, with ids of level q in [{self.config.codebook_size} q, "
-                f"{self.config.codebook_size} (q + 1))."
-            )
-        return codes.transpose(-1, -2)
-
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the codec, with its statistics, to a folder."""
         self.model.save_pretrained(folder)
@@ -170,10 +128,4 @@ class MotionTokenizer:
             ValueError: If another kind of model lies there, or none.
             OSError: If `folder` is neither a folder nor a model on the Hub.
         """
-        found = MotionCodecConfig.get_config_dict(folder)[0].get("model_type", "no config.json")
-        if found != MotionCodecConfig.model_type:
-            raise ValueError(f"{folder} must hold a model of type {MotionCodecConfig.model_type}, got {found}.")
-        return cls(MotionCodecModel.from_pretrained(folder))
-
-    def _level_offsets(self, device: torch.device) -> torch.Tensor:
-        return torch.arange(self.config.num_quantizers, device=device) * self.config.codebook_size
+        return cls(load_model(folder, MotionCodecModel))

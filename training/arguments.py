@@ -56,7 +56,7 @@ class LoopArguments:
 class RecipeArguments:
     """What every training script asks for: the data, the split to evaluate on, the sizes of the model."""
 
-    data_dir: str = field(metadata={"help": "Built data set with index.json (`dataset_builder/prepare.py`)."})
+    data_dir: str = field(metadata={"help": "Built data set, from `infinitedance build`."})
     eval_split: str = field(
         default="validation", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
     )

@@ -81,7 +81,7 @@ def split_by_performer(
 
 
 def clean_dance(data: BuiltDataset, clip: BuiltClip) -> Motion:
-    """Return a dance whose floor is where its feet stand; that of prepared clips may be a centimetre off."""
+    """Return a dance whose floor is where its feet stand; that of built clips may be a centimetre off."""
     return level_floor(features_to_motion(torch.from_numpy(np.array(data.motion_features(clip)))), fits_slope=False)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
+from transformers.utils import ModelOutput
 
 from .arguments import LoopArguments
 
@@ -71,6 +72,47 @@ def build_accelerator(arguments: LoopArguments) -> Any:
     return accelerator
 
 
+def build_optimizer(
+    model: torch.nn.Module,
+    arguments: LoopArguments,
+    decays: Callable[[str, torch.nn.Parameter], bool] = lambda name, parameter: True,
+) -> torch.optim.AdamW:
+    """Return AdamW over the parameters of a model that learn.
+
+    Args:
+        model: Frozen parameters are left out.
+        arguments: The run.
+        decays: Says of a parameter's name and values whether its weights decay.
+    """
+    groups: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups[decays(name, parameter)].append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "weight_decay": arguments.weight_decay if is_decayed else 0.0}
+            for is_decayed, parameters in groups.items()
+            if parameters
+        ],
+        lr=arguments.learning_rate,
+        betas=(arguments.adam_beta1, arguments.adam_beta2),
+        fused=True,
+    )
+
+
+def summarize(output: ModelOutput) -> dict[str, float]:
+    """Name the numbers of a model's output: scalars, those of a mapping, and those of a vector as `name_index`."""
+    numbers: dict[str, torch.Tensor] = {}
+    for name, value in output.items():
+        if isinstance(value, dict):
+            numbers |= value
+        elif value.ndim == 0:
+            numbers[name] = value
+        elif value.ndim == 1:
+            numbers |= {f"{name}_{index}": item for index, item in enumerate(value)}
+    return {name: float(value.detach()) for name, value in numbers.items()}
+
+
 def train(
     accelerator: Any,
     model: torch.nn.Module,
@@ -79,7 +121,6 @@ def train(
     *,
     make_batch: Callable[[int], dict[str, Any]],
     before_step: Callable[[float], None],
-    summarize: Callable[[Any], dict[str, float]],
     evaluate: Callable[[Any], dict[str, float]],
 ) -> TrainingProgress:
     """Train until `max_steps` or `max_minutes`; continue from the last checkpoint if `resume` is set.
@@ -94,7 +135,6 @@ def train(
         make_batch: Returns the micro-batch with a given number, always the same for the same number: that makes a
             resumed run equal an uninterrupted one.
         before_step: Called with the share of the run that is done, before each optimizer step.
-        summarize: Names the numbers of a model output that are logged.
         evaluate: Returns the numbers of a model in evaluation mode.
 
     Returns:

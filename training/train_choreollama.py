@@ -2,14 +2,13 @@
 
 ```bash
 accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.train_choreollama \
-    --config training/configs/tiny_cpu.yaml --data_dir prepared --codec_dir runs/codec --output_dir runs/choreollama
+    --config training/configs/tiny_cpu.yaml --data_dir built --codec_dir runs/codec --output_dir runs/choreollama
 ```
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import torch
 
@@ -17,14 +16,15 @@ from ..audio.features import MusicFeatureExtractor
 from ..dataset_builder.built import BuiltDataset
 from ..dataset_builder.stages import load_codec
 from ..modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
-from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaOutput
+from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..tokenization.processing_choreollama import ChoreoLlamaProcessor
+from ..utils.checkpoints import load_model
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .data_choreollama import ChoreoSampler, ChoreoWindows
 from .evaluation_choreollama import evaluate_choreollama, summarize_losses
-from .loop import build_accelerator, train, write_run_record
+from .loop import build_accelerator, build_optimizer, train, write_run_record
 from .references_choreollama import REFERENCE_CHOICES, ReferenceFinder
 from .takes import load_takes
 
@@ -125,22 +125,9 @@ def build_model(
     return model
 
 
-def summarize(output: ChoreoLlamaOutput) -> dict[str, float]:
-    """Name the numbers of a training step that are logged."""
-    numbers = {"loss": output.loss, "load_balance": output.load_balance_loss}
-    numbers |= {f"loss_{level}": loss for level, loss in enumerate(output.loss_per_level)}  # type: ignore[arg-type]
-    return {name: float(value.detach()) for name, value in numbers.items()}  # type: ignore[union-attr]
-
-
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def decays(name: str, parameter: torch.nn.Parameter) -> bool:
     """Decay matrices only: not biases, norms and embeddings."""
-    decayed: list[torch.nn.Parameter] = []
-    others: list[torch.nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if name.startswith("codec."):
-            continue
-        (decayed if parameter.ndim == 2 and "embed" not in name else others).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return parameter.ndim == 2 and "embed" not in name
 
 
 def build_windows(
@@ -156,7 +143,7 @@ def build_windows(
     takes = natural + stretched
     references = held_out_references = None
     if arguments.retrieval_dir is not None:
-        encoder = MusicDanceEncoder.from_pretrained(arguments.retrieval_dir, dtype=torch.float32)
+        encoder = load_model(arguments.retrieval_dir, MusicDanceEncoder)
         finder = ReferenceFinder(data, encoder, arguments.num_references, arguments.reference_choice)
         references, held_out_references = finder(takes), finder(held_out)
     is_natural = [True] * len(natural) + [False] * len(stretched)
@@ -187,12 +174,7 @@ def main(command_line: list[str] | None = None) -> None:
         is_natural=is_natural,
         seed=(arguments.seed, accelerator.process_index),
     )
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model, arguments.weight_decay),
-        lr=arguments.learning_rate,
-        betas=(arguments.adam_beta1, arguments.adam_beta2),
-        fused=True,
-    )
+    optimizer = build_optimizer(model, arguments, decays)
     backbone = model.model.backbone
 
     def before_step(fraction: float) -> None:
@@ -205,7 +187,6 @@ def main(command_line: list[str] | None = None) -> None:
         arguments,
         make_batch=lambda index: sampler(index) | {"num_context_tokens": model.config.context_tokens},
         before_step=before_step,
-        summarize=summarize,
         evaluate=lambda trained: summarize_losses(evaluate_choreollama(trained, eval_windows)),
     )
 

@@ -1,8 +1,8 @@
-"""Train the foot restoration model on clean dances with made faults.
+"""Train the foot restoration model on clean dances with synthetic faults.
 
 ```bash
 accelerate launch --num_cpu_threads_per_process 1 -m infinitedance.training.train_frdm \
-    --config training/configs/frdm_tiny_cpu.yaml --data_dir prepared --output_dir runs/frdm
+    --config training/configs/frdm_tiny_cpu.yaml --data_dir built --output_dir runs/frdm
 ```
 """
 
@@ -17,12 +17,12 @@ import torch
 from ..dataset_builder.augmentation.faults import Corruption
 from ..dataset_builder.built import BuiltDataset
 from ..modeling.frdm.configuration_frdm import FrdmConfig
-from ..modeling.frdm.modeling_frdm import FrdmModel, FrdmOutput, FrdmScheduler
+from ..modeling.frdm.modeling_frdm import FrdmModel, FrdmScheduler
 from ..motion.features import CONTACTS
 from ..motion.normalization import fit_feature_statistics
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .data_frdm import RestorationSampler, cut_random_windows, evaluation_windows, split_by_performer, training_batch
-from .loop import build_accelerator, train, write_run_record
+from .loop import build_accelerator, build_optimizer, summarize, train, write_run_record
 
 EVAL_TIMESTEP_SHARE = 0.3
 """How far the diffusion has gone in the windows that are evaluated, as a share of T."""
@@ -43,12 +43,6 @@ class FrdmArguments(RecipeArguments):
             ValueError: If a key of `model` is no field of `FrdmConfig`.
         """
         return FrdmModel(FrdmConfig(**self.model_fields(FrdmConfig)))
-
-
-def summarize(output: FrdmOutput) -> dict[str, float]:
-    """Name the numbers of a training step that are logged."""
-    numbers = {"loss": output.loss} | (output.loss_terms or {})
-    return {name: float(value.detach()) for name, value in numbers.items()}  # type: ignore[union-attr]
 
 
 def evaluate_windows(
@@ -109,13 +103,7 @@ def main(command_line: list[str] | None = None) -> None:
     if not arguments.resume:
         clips = (torch.from_numpy(np.array(data.motion_features(clip))) for clip in splits["train"])
         model.set_feature_statistics(*fit_feature_statistics(clips))
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=arguments.learning_rate,
-        betas=(arguments.adam_beta1, arguments.adam_beta2),
-        weight_decay=arguments.weight_decay,
-        fused=True,
-    )
+    optimizer = build_optimizer(model, arguments)
     sampler = RestorationSampler(
         data,
         splits["train"],
@@ -134,7 +122,6 @@ def main(command_line: list[str] | None = None) -> None:
         arguments,
         make_batch=sampler,
         before_step=lambda fraction: None,
-        summarize=summarize,
         evaluate=lambda trained: evaluate_windows(trained, eval_windows, arguments.batch_size),
     )
 

@@ -2,7 +2,7 @@
 
 ```bash
 accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.train_motion_codec \
-    --config training/configs/motion_codec_tiny_cpu.yaml --data_dir prepared --output_dir runs/codec
+    --config training/configs/motion_codec_tiny_cpu.yaml --data_dir built --output_dir runs/codec
 ```
 """
 
@@ -17,11 +17,11 @@ from ..dataset_builder.built import BuiltDataset
 from ..dataset_builder.manifest import BuiltClip
 from ..motion.normalization import fit_feature_statistics
 from ..tokenization.configuration_motion_codec import MotionCodecConfig
-from ..tokenization.modeling_motion_codec import MotionCodecModel, MotionCodecOutput
+from ..tokenization.modeling_motion_codec import MotionCodecModel
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .data_motion_codec import WindowSampler
 from .evaluation_motion_codec import evaluate_codec
-from .loop import build_accelerator, train, write_run_record
+from .loop import build_accelerator, build_optimizer, train, write_run_record
 
 INITIALIZATION_BATCHES = 40
 """Training batches from whose windows the model is initialized."""
@@ -76,13 +76,6 @@ class CodecArguments(RecipeArguments):
         return MotionCodecModel.from_pretrained(self.init_from, config=config, dtype=torch.float32)
 
 
-def summarize(output: MotionCodecOutput) -> dict[str, float]:
-    """Name the numbers of a training step that are logged."""
-    numbers = {"loss": output.loss, "commitment": output.commitment_loss} | (output.loss_terms or {})
-    numbers |= {f"perplexity_{level}": value for level, value in enumerate(output.perplexity)}  # type: ignore[arg-type]
-    return {name: float(value.detach()) for name, value in numbers.items()}  # type: ignore[union-attr]
-
-
 def evaluate_split(model: MotionCodecModel, data: BuiltDataset, clips: list[BuiltClip]) -> dict[str, float]:
     """Return the numbers of `evaluate_codec` as `source/name`; those of a level as `source/name_level`."""
     pairs = ((clip.source, torch.from_numpy(np.array(data.motion_features(clip)))) for clip in clips)
@@ -110,13 +103,7 @@ def main(command_line: list[str] | None = None) -> None:
     if codec_arguments.decoder_only:
         model.encoder.requires_grad_(False)
         model.quantizer.learns = False
-    optimizer = torch.optim.AdamW(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=arguments.learning_rate,
-        betas=(arguments.adam_beta1, arguments.adam_beta2),
-        weight_decay=arguments.weight_decay,
-        fused=True,
-    )
+    optimizer = build_optimizer(model, arguments)
     sampler = WindowSampler(
         data,
         train_clips,
@@ -146,7 +133,6 @@ def main(command_line: list[str] | None = None) -> None:
         arguments,
         make_batch=sampler,
         before_step=before_step,
-        summarize=summarize,
         evaluate=lambda trained: evaluate_split(trained, data, eval_clips),
     )
 

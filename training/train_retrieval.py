@@ -2,7 +2,7 @@
 
 ```bash
 accelerate launch --num_cpu_threads_per_process 1 -m infinitedance.training.train_retrieval \
-    --config training/configs/retrieval_tiny_cpu.yaml --data_dir prepared --output_dir runs/retrieval
+    --config training/configs/retrieval_tiny_cpu.yaml --data_dir built --output_dir runs/retrieval
 ```
 """
 
@@ -14,12 +14,12 @@ import torch
 
 from ..dataset_builder.built import BuiltDataset
 from ..modeling.music_dance.configuration_music_dance import MusicDanceConfig
-from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder, MusicDanceOutput
+from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from ..motion.normalization import fit_feature_statistics
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .data_retrieval import PairedTake, PairSampler, load_paired_takes, share_of_songs
 from .evaluation_retrieval import encode_takes, evaluate_retrieval
-from .loop import build_accelerator, train, write_run_record
+from .loop import build_accelerator, build_optimizer, train, write_run_record
 
 
 @dataclass(kw_only=True)
@@ -50,13 +50,6 @@ class RetrievalArguments(RecipeArguments):
             raise ValueError(f"`stretches` must be positive speeds, got {self.stretches}.")
 
 
-def summarize(output: MusicDanceOutput) -> dict[str, float]:
-    """Name the numbers of a training step that are logged: the loss, and how often the right dance is the nearest."""
-    logits = output.logits_per_music.detach()  # type: ignore[union-attr]
-    hits = logits.argmax(dim=1) == torch.arange(len(logits), device=logits.device)
-    return {"loss": float(output.loss.detach()), "batch_recall_1": float(hits.float().mean())}  # type: ignore[union-attr]
-
-
 def load_eval_takes(data: BuiltDataset, split: str) -> list[PairedTake]:
     """Load the held-out dances.
 
@@ -85,14 +78,7 @@ def main(command_line: list[str] | None = None) -> None:
     eval_takes = load_eval_takes(data, retrieval_arguments.eval_split)
     model = MusicDanceEncoder(MusicDanceConfig(**retrieval_arguments.model_fields(MusicDanceConfig)))
     model.set_feature_statistics(*fit_feature_statistics(torch.tensor(take.motion) for take in takes))
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": arguments.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=arguments.learning_rate,
-        betas=(arguments.adam_beta1, arguments.adam_beta2),
-        fused=True,
-    )
+    optimizer = build_optimizer(model, arguments, lambda name, parameter: parameter.ndim > 1)
     sampler = PairSampler(
         takes,
         model.config,
@@ -107,7 +93,6 @@ def main(command_line: list[str] | None = None) -> None:
         arguments,
         make_batch=sampler,
         before_step=lambda fraction: None,
-        summarize=summarize,
         evaluate=lambda trained: evaluate_retrieval(trained, eval_takes, encode_takes(trained, library_takes)),
     )
 

@@ -116,7 +116,7 @@ class Baselines:
         return {clip.clip_id: clip.bpm for clip in self.data.clips.clips if clip.bpm is not None}
 
     def positions(self, clip: BuiltClip) -> np.ndarray:
-        """Return the joints of a prepared dance on our body, `(frames, 22, 3)`, metres."""
+        """Return the joints of a built dance on our body, `(frames, 22, 3)`, metres."""
         features = torch.from_numpy(np.array(self.data.clips.motion_features(clip)))
         return put_on_floor(features_to_motion(features)).joint_positions().astype(np.float64)
 

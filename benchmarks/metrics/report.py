@@ -1,7 +1,7 @@
 """Measure the metrics themselves: floors, chance, and whether they rank a model and obvious baselines rightly.
 
 ```bash
-python -m benchmarks.metrics --model_dir assets/choreollama-tiny --data_dir prepared \
+python -m benchmarks.metrics --model_dir assets/choreollama-tiny --data_dir built \
     --output docs/metrics.md --max_seconds 40
 ```
 """

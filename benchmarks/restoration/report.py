@@ -2,7 +2,7 @@
 
 ```bash
 python -m benchmarks.restoration --model_dir assets/frdm-tiny --generator_dir assets/choreollama-tiny \
-    --data_dir prepared --output docs/frdm.md
+    --data_dir built --output docs/frdm.md
 ```
 """
 

@@ -1,7 +1,7 @@
 """Measure a trained model on held-out songs and write the numbers down.
 
 ```bash
-python -m benchmarks.results --model_dir assets/choreollama-tiny --data_dir prepared \
+python -m benchmarks.results --model_dir assets/choreollama-tiny --data_dir built \
     --output docs/results.md
 ```
 """

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...utils.feature_statistics import FeatureStatisticsMixin
 from .configuration_choreollama import ChoreoLlamaConfig
 from .mamba import MambaLayer
 
@@ -152,7 +153,7 @@ class CadenceExpert(nn.Module):
         return self.attention_output(attended.transpose(1, 2).reshape(batch_size, num_tokens, hidden_size))
 
 
-class CadenceMoE(nn.Module):
+class CadenceMoE(FeatureStatisticsMixin):
     """The condition encoder: a universal expert, one expert a frequency band, and a gate.
 
     The universal expert reads music and genre; the band experts read the bands of the averaged references; the gate,
@@ -163,8 +164,7 @@ class CadenceMoE(nn.Module):
         config: The model's configuration.
     """
 
-    reference_mean: torch.Tensor
-    reference_std: torch.Tensor
+    mean_name, std_name = "reference_mean", "reference_std"
 
     def __init__(self, config: ChoreoLlamaConfig):
         super().__init__()
@@ -179,8 +179,7 @@ class CadenceMoE(nn.Module):
         self.gate = nn.Linear(hidden_size, config.num_bands) if is_gated else None
         fused_size = hidden_size if is_gated else hidden_size * config.num_bands
         self.null_references = nn.Parameter(torch.zeros(fused_size))
-        self.register_buffer("reference_mean", torch.zeros(config.motion_feature_size))
-        self.register_buffer("reference_std", torch.ones(config.motion_feature_size))
+        self.add_feature_statistics(config.motion_feature_size)
         self.mixing = nn.Linear(hidden_size + fused_size, config.hidden_size)
 
     def forward(
@@ -235,8 +234,7 @@ class CadenceMoE(nn.Module):
         token_mask: torch.Tensor,
         universal: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        references = (references - self.reference_mean) / self.reference_std
-        bands = split_bands(references, frame_mask, self.config.cutoff_hz, self.config.frame_rate)
+        bands = split_bands(self.normalize(references), frame_mask, self.config.cutoff_hz, self.config.frame_rate)
         encoded = [
             expert(frames_to_tokens(band, self.config.frames_per_token), token_mask)
             for expert, band in zip(self.band_experts, bands, strict=True)

@@ -10,7 +10,7 @@ from transformers.configuration_utils import SubConfigSpec
 
 TINY_BACKBONE = {
     "hidden_size": 256,
-    "num_hidden_layers": 6,
+    "num_hidden_layers": 4,
     "num_attention_heads": 4,
     "num_key_value_heads": 4,
     "intermediate_size": 768,
@@ -56,9 +56,9 @@ class ChoreoLlamaConfig(PreTrainedConfig):
             How far back the attention of an expert reaches, in tokens. Our value: the paper attends to its whole
             12.8 s window; a bounded reach makes the cost of a song linear in its length.
         mamba_state_size (`int`), mamba_conv_size (`int`), mamba_expand (`int`): Sizes of the expert's Mamba layer.
-        num_bands (`int`): Frequency bands of the references, each with its own expert (paper: 2).
         cutoff_hz (`list[float]`):
-            Inner band edges on the motion time axis, `num_bands - 1` rising frequencies in Hz. The default of 1 Hz
+            Inner edges of the frequency bands of the references, rising, in Hz on the motion time axis. Each of the
+            `num_bands = len(cutoff_hz) + 1` bands has its own expert (paper: 2). The default of 1 Hz
             halves the joint-velocity energy of the ballroom dances (0.58 below, 0.42 above): figures and changes of
             weight below, beats and accents above. The released code's 7.5 Hz leaves less than 1 % above.
         gate (`str`):
@@ -70,7 +70,6 @@ class ChoreoLlamaConfig(PreTrainedConfig):
             `"prefix"`: all conditions of a window stand before its codes (paper).
         lookahead_seconds (`float`):
             `"aligned"` only: music heard beyond the end of a token, in seconds; a whole number of tokens.
-        code_pattern (`str`): `"flat"`: a backbone step for every code, levels in order within a token (paper).
         max_references (`int`): Most retrieved dances accepted for one song (paper: 10).
         max_window_tokens (`int`): Length of a training window and of the context window of generation, in tokens.
         dropout (`float`):
@@ -117,13 +116,11 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     mamba_state_size: int = 16
     mamba_conv_size: int = 4
     mamba_expand: int = 2
-    num_bands: int = 2
     cutoff_hz: list[float] | tuple[float, ...] = (1.0,)
     gate: str = "softmax"
     load_balance_weight: float = 0.01
     condition_placement: str = "aligned"
     lookahead_seconds: float = 0.4
-    code_pattern: str = "flat"
     max_references: int = 10
     max_window_tokens: int = 64
     dropout: float = 0.0
@@ -136,13 +133,21 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Build the nested configurations and set the ids that follow from the code book."""
+        """Build the nested configurations and set the ids that follow from the code book.
+
+        Files of version 0.1.0 state `num_bands` and `code_pattern` too. They had one legal value beside the other
+        fields, which is checked here and not kept.
+        """
+        stated = {name: kwargs.pop(name) for name in ("num_bands", "code_pattern") if name in kwargs}
         if isinstance(self.backbone_config, dict):
             # transformers expects the type in a field of this name.
             self.backbone_config = {"model_type": "llama", **self.backbone_config}
         self.backbone_config = copy.deepcopy(self.backbone_config)  # its ids are set below
         super().__post_init__(**kwargs)
         self.genres, self.cutoff_hz = list(self.genres), [float(edge) for edge in self.cutoff_hz]
+        follows = {"num_bands": self.num_bands, "code_pattern": "flat"}
+        if stated != {name: follows[name] for name in stated}:
+            raise ValueError(f"This configuration must have {follows} or leave these fields out, got {stated}.")
         # Codes, the start id, the placeholder, one mask id for each level.
         self.vocab_size = self.num_codes + 2 + self.num_quantizers
         self.bos_token_id, self.eos_token_id, self.pad_token_id = self.num_codes, None, None
@@ -155,15 +160,14 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         for name, allowed in (
             ("gate", ("softmax", "concat")),
             ("condition_placement", ("aligned", "prefix")),
-            ("code_pattern", ("flat",)),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {allowed}, got {getattr(self, name)!r}.")
         edges = [0.0, *self.cutoff_hz, self.frame_rate / 2]
-        if len(self.cutoff_hz) != self.num_bands - 1 or any(low >= high for low, high in pairwise(edges)):
+        if any(low >= high for low, high in pairwise(edges)):
             raise ValueError(
-                f"`cutoff_hz` must hold num_bands - 1 = {self.num_bands - 1} rising frequencies between 0 and "
-                f"{self.frame_rate / 2} Hz, got {self.cutoff_hz}."
+                f"`cutoff_hz` must hold rising frequencies between 0 and {self.frame_rate / 2} Hz, got "
+                f"{self.cutoff_hz}."
             )
         for name in ("dropout", "condition_dropout", "music_dropout", "genre_dropout", "reference_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
@@ -201,6 +205,11 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         return self.num_quantizers * self.codebook_size
 
     @property
+    def num_bands(self) -> int:
+        """Number of frequency bands of the references."""
+        return len(self.cutoff_hz) + 1
+
+    @property
     def music_token_id(self) -> int:
         """Id of the placeholder that a `"prefix"` condition replaces."""
         return self.num_codes + 1
@@ -229,7 +238,9 @@ class ChoreoLlamaConfig(PreTrainedConfig):
 
     @classmethod
     def tiny(cls, **overrides: Any) -> "ChoreoLlamaConfig":
-        """Return the configuration of the small shipped model.
+        """Return the sizes of the small model that ships, which are the defaults.
+
+        What is dropped in its training stands in `training/configs/tiny_cpu.yaml`.
 
         Args:
             **overrides: Fields that differ.

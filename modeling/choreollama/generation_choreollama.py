@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.generation import BaseStreamer
 
+from .conditions import Conditions
 from .configuration_choreollama import ChoreoLlamaConfig
 from .input_ids import prefix_inputs, prepend_start
 from .step_decoder import StepDecoder, projection
@@ -266,34 +267,22 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
 
     @torch.no_grad()
     def encode_guided_condition(
-        self,
-        input_features: torch.Tensor,
-        frame_mask: torch.Tensor | None = None,
-        genre_ids: torch.Tensor | None = None,
-        reference_features: torch.Tensor | None = None,
-        reference_mask: torch.Tensor | None = None,
-        *,
-        guidance_scale: float | None,
+        self, conditions: Conditions, guidance_scale: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode songs for generation, with the rows that guidance needs.
 
         Args:
-            input_features: As in `encode_condition`.
-            frame_mask: As in `encode_condition`.
-            genre_ids: As in `encode_condition`.
-            reference_features: As in `encode_condition`.
-            reference_mask: As in `encode_condition`.
+            conditions: Of the songs.
             guidance_scale: Guidance; 1 or none means that no further rows are needed.
 
         Returns:
             The condition, `(batch, num_tokens, hidden_size)`, or `(2 * batch, ...)` with the same clips without any
             condition after the others; and the token mask `(batch, num_tokens)`.
         """
-        encoded = self.encode_condition(input_features, frame_mask, genre_ids, reference_features, reference_mask)
+        encoded = self.model.encode_condition(conditions)
         if guidance_scale is None or guidance_scale == 1:
             return encoded.condition, encoded.token_mask
-        no_music = torch.zeros(input_features.shape[0], dtype=torch.bool, device=input_features.device)
-        without = self.encode_condition(input_features, frame_mask, music_mask=no_music)
+        without = self.model.encode_condition(conditions.without_all())
         return torch.cat([encoded.condition, without.condition]), encoded.token_mask
 
     @torch.no_grad()
@@ -318,10 +307,10 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         Args:
             inputs: Ids to continue, made by `prepend_start`; an empty window if not given.
             input_features: Music of the window, `(batch, frames, music_feature_size)`; or give `condition`.
-            frame_mask: As in `encode_condition`.
-            genre_ids: As in `encode_condition`.
-            reference_features: As in `encode_condition`.
-            reference_mask: As in `encode_condition`.
+            frame_mask: See `Conditions`.
+            genre_ids: See `Conditions`.
+            reference_features: See `Conditions`.
+            reference_mask: See `Conditions`.
             condition: From `encode_guided_condition` with the same guidance scale.
             seeds: One seed a row; makes sampling a function of seed and song. transformers' global random state is
                 used if not given.
@@ -343,14 +332,8 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         if condition is None:
             if input_features is None:
                 raise ValueError("Give the music as `input_features`, or a `condition` that was made from it.")
-            condition, token_mask = self.encode_guided_condition(
-                input_features,
-                frame_mask,
-                genre_ids,
-                reference_features,
-                reference_mask,
-                guidance_scale=guidance_scale,
-            )
+            conditions = Conditions(input_features, frame_mask, genre_ids, reference_features, reference_mask)
+            condition, token_mask = self.encode_guided_condition(conditions, guidance_scale)
         batch_size, num_tokens = condition.shape[0] // (1 + is_guided), condition.shape[1]
         if inputs is None:
             no_codes = torch.empty(batch_size, 0, dtype=torch.long, device=condition.device)
@@ -402,9 +385,9 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             input_features: Music features, `(batch, frames, music_feature_size)`.
             frame_mask: `(batch, frames)` bool, True = real frame; songs of different lengths share a batch. Codes
                 after a song's end are to be cut off by the caller.
-            genre_ids: As in `encode_condition`.
-            reference_features: As in `encode_condition`.
-            reference_mask: As in `encode_condition`.
+            genre_ids: See `Conditions`.
+            reference_features: See `Conditions`.
+            reference_mask: See `Conditions`.
             seeds: One seed for each song; the same seed and song give the same dance in any batch, up to the rounding
                 of the hardware. Without effect when `do_sample=False`.
             num_tokens: Tokens to write, `ceil(frames / frames_per_token)` if not given.
@@ -430,9 +413,8 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
                 "Whole songs are sampled, one dance a seed: beam search is for the windows of `generate`."
             )
         guidance_scale = self._guidance_scale(sampling)
-        condition, token_mask = self.encode_guided_condition(
-            input_features, frame_mask, genre_ids, reference_features, reference_mask, guidance_scale=guidance_scale
-        )
+        conditions = Conditions(input_features, frame_mask, genre_ids, reference_features, reference_mask)
+        condition, token_mask = self.encode_guided_condition(conditions, guidance_scale)
         num_tokens = condition.shape[1] if num_tokens is None else num_tokens
         if not 0 < num_tokens <= condition.shape[1]:
             raise ValueError(f"`num_tokens` must lie in [1, {condition.shape[1]}] for this music, got {num_tokens}.")

@@ -40,3 +40,20 @@ def prefix_inputs(config: ChoreoLlamaConfig, token_mask: torch.Tensor, length: i
     rest = token_mask.new_ones(token_mask.shape[0], length - token_mask.shape[1])
     attention_mask = torch.cat([token_mask, rest], dim=1).long()
     return {"attention_mask": attention_mask, "position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0)}
+
+
+def mask_history(config: ChoreoLlamaConfig, code_ids: torch.Tensor) -> torch.Tensor:
+    """Replace a random share of the past codes of each clip by the mask id of their level, as training does.
+
+    Args:
+        config: Of the model; the share is drawn from U(0, 2 * `history_mask_prob`).
+        code_ids: `(batch, codes)`.
+
+    Returns:
+        `(batch, codes)`.
+    """
+    if config.history_mask_prob == 0:
+        return code_ids
+    share = torch.rand(code_ids.shape[0], 1, device=code_ids.device) * 2 * config.history_mask_prob
+    is_masked = torch.rand(code_ids.shape, device=code_ids.device) < share
+    return torch.where(is_masked, config.mask_token_id + code_ids // config.codebook_size, code_ids)

@@ -13,9 +13,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
 from .cadence_moe import CadenceExpert, CadenceMoE, combine_references, frames_to_tokens
+from .conditions import Conditions
 from .configuration_choreollama import ChoreoLlamaConfig
 from .generation_choreollama import ChoreoLlamaGenerationMixin
-from .input_ids import prefix_inputs, prepend_start
+from .input_ids import mask_history, prefix_inputs, prepend_start
 from .mamba import MambaLayer
 
 
@@ -87,8 +88,7 @@ class ChoreoLlamaPreTrainedModel(PreTrainedModel):
         elif isinstance(module, CadenceMoE):
             init.normal_(module.null_music, std=std)
             init.normal_(module.null_references, std=std)
-            init.zeros_(module.reference_mean)
-            init.ones_(module.reference_std)
+            module.init_feature_statistics()
         elif isinstance(module, ChoreoLlamaModel):
             init.zeros_(module.codebook_vectors)
 
@@ -155,26 +155,6 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
             raise ValueError("`codebooks` must be finite and not all zero at any level: train the codec first.")
         self.codebook_vectors.copy_(codebooks / scale)
 
-    @torch.no_grad()
-    def set_reference_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Store the statistics by which references are normalized inside the model.
-
-        Args:
-            mean: `(motion_feature_size,)`.
-            std: `(motion_feature_size,)`, positive.
-
-        Raises:
-            ValueError: If a shape is wrong or `std` is not positive.
-        """
-        shape = (self.config.motion_feature_size,)
-        if tuple(mean.shape) != shape or tuple(std.shape) != shape or not (std > 0).all():
-            raise ValueError(
-                f"`mean` and `std` must have shape {shape} and `std` must be positive, got {tuple(mean.shape)}, "
-                f"{tuple(std.shape)} and a least std of {std.min()}."
-            )
-        self.cadence_moe.reference_mean.copy_(mean)
-        self.cadence_moe.reference_std.copy_(std)
-
     def embed_codes(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Embed code ids, the start id, mask ids and placeholders.
 
@@ -218,17 +198,7 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
             embeddings = embeddings.masked_scatter(placeholders, condition.to(embeddings.dtype))
         return embeddings
 
-    def encode_condition(
-        self,
-        input_features: torch.Tensor,
-        frame_mask: torch.Tensor | None = None,
-        genre_ids: torch.Tensor | None = None,
-        reference_features: torch.Tensor | None = None,
-        reference_mask: torch.Tensor | None = None,
-        music_mask: torch.Tensor | None = None,
-        *,
-        split: bool = True,
-    ) -> ChoreoLlamaConditionOutput:
+    def encode_condition(self, conditions: Conditions, *, split: bool = True) -> ChoreoLlamaConditionOutput:
         """Encode the conditions of whole songs, at a cost that is linear in their length.
 
         A song longer than `max_window_tokens` is encoded in stretches of that length, each with `context_tokens`
@@ -237,13 +207,7 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         frequency bands look at the whole stretch.
 
         Args:
-            input_features: Music features, `(batch, frames, music_feature_size)`.
-            frame_mask: `(batch, frames)` bool, True = real frame; all, if not given.
-            genre_ids: `(batch,)`; `num_genres` = any genre; any, if not given.
-            reference_features: Motion features of retrieved dances on the song's time axis, best match first, not
-                normalized, `(batch, num_references, frames, motion_feature_size)`.
-            reference_mask: `(batch, num_references)` bool, True = present; all, if not given.
-            music_mask: `(batch,)` bool, False = as if there were no music; all True, if not given.
+            conditions: Of the batch.
             split: Encode a long song in stretches; off in training, where the caller cuts the window itself.
 
         Returns:
@@ -253,35 +217,27 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
             ValueError: If shapes or ids do not fit.
         """
         config = self.config
-        batch_size, num_frames = self._check_condition_inputs(
-            input_features, frame_mask, genre_ids, reference_features, reference_mask, music_mask
-        )
-        device = input_features.device
-        if frame_mask is None:
-            frame_mask = torch.ones(batch_size, num_frames, dtype=torch.bool, device=device)
-        if genre_ids is None:
-            genre_ids = torch.full((batch_size,), config.num_genres, device=device)
-        if music_mask is None:
-            music_mask = torch.ones(batch_size, dtype=torch.bool, device=device)
+        conditions.check(config)
+        given = conditions.with_defaults(config)
+        batch_size, num_frames = given.input_features.shape[:2]
         references = present = None
-        if reference_features is not None:
-            if reference_mask is None:
-                reference_mask = torch.ones(reference_features.shape[:2], dtype=torch.bool, device=device)
-            references, present = combine_references(reference_features, reference_mask), reference_mask.any(dim=1)
+        if given.reference_features is not None:
+            references = combine_references(given.reference_features, given.reference_mask)
+            present = given.reference_mask.any(dim=1)
 
-        token_mask = frames_to_tokens(frame_mask, config.frames_per_token).any(dim=-1)
+        token_mask = frames_to_tokens(given.frame_mask, config.frames_per_token).any(dim=-1)
         window_frames = config.max_window_tokens * config.frames_per_token
         if not split or num_frames <= window_frames:
             condition, expert_weights, load_balance_loss = self.cadence_moe(
-                input_features, frame_mask, music_mask, genre_ids, references, present
+                given.input_features, given.frame_mask, given.music_mask, given.genre_ids, references, present
             )
         else:
             num_stretches = -(-num_frames // window_frames)
             stretches = (
-                self._to_stretches(input_features),
-                self._to_stretches(frame_mask),
-                music_mask.repeat_interleave(num_stretches),
-                genre_ids.repeat_interleave(num_stretches),
+                self._to_stretches(given.input_features),
+                self._to_stretches(given.frame_mask),
+                given.music_mask.repeat_interleave(num_stretches),
+                given.genre_ids.repeat_interleave(num_stretches),
                 None if references is None else self._to_stretches(references),
                 None if present is None else present.repeat_interleave(num_stretches),
             )
@@ -295,48 +251,6 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
             if encoded[0][1] is not None:
                 expert_weights = self._from_stretches([part[1] for part in encoded], batch_size, token_mask.shape[1])
         return ChoreoLlamaConditionOutput(condition, token_mask, expert_weights, load_balance_loss)
-
-    def _check_condition_inputs(
-        self,
-        input_features: torch.Tensor,
-        frame_mask: torch.Tensor | None,
-        genre_ids: torch.Tensor | None,
-        reference_features: torch.Tensor | None,
-        reference_mask: torch.Tensor | None,
-        music_mask: torch.Tensor | None,
-    ) -> tuple[int, int]:
-        config = self.config
-        if input_features.ndim != 3 or input_features.shape[2] != config.music_feature_size:
-            raise ValueError(
-                f"`input_features` must have shape (batch, frames, {config.music_feature_size}), got "
-                f"{tuple(input_features.shape)}. The processor makes them from audio."
-            )
-        batch_size, num_frames = input_features.shape[:2]
-        if batch_size == 0 or num_frames == 0:
-            raise ValueError(f"`input_features` must not be empty, got shape {tuple(input_features.shape)}.")
-        references = None if reference_features is None else reference_features.shape[1]
-        reference_size = config.motion_feature_size
-        for name, tensor, shape in (
-            ("frame_mask", frame_mask, (batch_size, num_frames)),
-            ("genre_ids", genre_ids, (batch_size,)),
-            ("music_mask", music_mask, (batch_size,)),
-            ("reference_features", reference_features, (batch_size, references, num_frames, reference_size)),
-            ("reference_mask", reference_mask, (batch_size, references)),
-        ):
-            if tensor is not None and tuple(tensor.shape) != shape:
-                raise ValueError(f"`{name}` must have shape {shape}, got {tuple(tensor.shape)}.")
-            if tensor is not None and name.endswith("_mask") and tensor.dtype != torch.bool:
-                raise TypeError(f"`{name}` must be a bool tensor, True = keep, got {tensor.dtype}.")
-        if references is not None and not 1 <= references <= config.max_references:
-            raise ValueError(
-                f"There must be 1 to {config.max_references} (`max_references`) references, got {references}."
-            )
-        if genre_ids is not None and not ((genre_ids >= 0) & (genre_ids <= config.num_genres)).all():
-            raise ValueError(
-                f"`genre_ids` must lie in [0, {config.num_genres}] ({config.num_genres} = any), got "
-                f"{genre_ids.tolist()}. Genres: {config.genres}."
-            )
-        return batch_size, num_frames
 
     def _to_stretches(self, features: torch.Tensor) -> torch.Tensor:
         """Cut `(batch, frames, ...)` into overlapping stretches, `(batch * num_stretches, stretch frames, ...)`."""
@@ -458,7 +372,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             codec: A `MotionCodecModel`.
         """
         self.set_codebooks(codec.codebooks)
-        self.model.set_reference_statistics(codec.feature_mean, codec.feature_std)
+        self.model.cadence_moe.set_feature_statistics(codec.feature_mean, codec.feature_std)
         self.codec = codec.requires_grad_(False).eval()
         self.config.codec_config = codec.config
 
@@ -466,9 +380,20 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         """Store the codec's codebooks; see `ChoreoLlamaModel.set_codebooks`."""
         self.model.set_codebooks(codebooks)
 
-    def encode_condition(self, *args: Any, **kwargs: Any) -> ChoreoLlamaConditionOutput:
-        """Encode the conditions of whole songs; see `ChoreoLlamaModel.encode_condition`."""
-        return self.model.encode_condition(*args, **kwargs)
+    def encode_condition(
+        self,
+        input_features: torch.Tensor,
+        frame_mask: torch.Tensor | None = None,
+        genre_ids: torch.Tensor | None = None,
+        reference_features: torch.Tensor | None = None,
+        reference_mask: torch.Tensor | None = None,
+        music_mask: torch.Tensor | None = None,
+        *,
+        split: bool = True,
+    ) -> ChoreoLlamaConditionOutput:
+        """Encode the conditions of whole songs; see `Conditions` and `ChoreoLlamaModel.encode_condition`."""
+        conditions = Conditions(input_features, frame_mask, genre_ids, reference_features, reference_mask, music_mask)
+        return self.model.encode_condition(conditions, split=split)
 
     def decode_motion(self, motion_codes: torch.Tensor) -> torch.Tensor:
         """Turn codes into motion features with the codec inside.
@@ -559,13 +484,13 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             past_key_values: The cache.
             use_cache: Whether to fill and return a cache.
             logits_to_keep: With `input_ids`, score only that many last positions; 0 for all.
-            input_features: Music features, `(batch, frames, music_feature_size)`. They begin `num_context_tokens`
-                before the first code and reach at least to the last; frames after it serve as look-ahead.
-            frame_mask: `(batch, frames)` bool, True = real frame.
-            genre_ids: `(batch,)`.
-            reference_features: `(batch, num_references, frames, motion_feature_size)`, on the frames of the music.
-            reference_mask: `(batch, num_references)` bool.
-            music_mask: `(batch,)` bool, False = as if there were no music.
+            input_features: As in `Conditions`, like the five that follow. The music begins `num_context_tokens` before
+                the first code and reaches at least to the last; frames after it serve as look-ahead.
+            frame_mask: See `Conditions`.
+            genre_ids: See `Conditions`.
+            reference_features: See `Conditions`.
+            reference_mask: See `Conditions`.
+            music_mask: See `Conditions`.
             motion_codes: `(batch, num_quantizers, num_tokens)`, at most `max_window_tokens` long.
             labels: Like `motion_codes`, -100 = not scored.
             num_context_tokens: Tokens of music before the first code.
@@ -595,31 +520,15 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             )
         if motion_codes is None or input_features is None:
             raise ValueError("`motion_codes` need the `input_features` of their music.")
-        return self._forward_window(
-            motion_codes,
-            labels,
-            num_context_tokens,
-            input_features=input_features,
-            frame_mask=frame_mask,
-            genre_ids=genre_ids,
-            reference_features=reference_features,
-            reference_mask=reference_mask,
-            music_mask=music_mask,
-            **kwargs,
-        )
+        conditions = Conditions(input_features, frame_mask, genre_ids, reference_features, reference_mask, music_mask)
+        return self._forward_window(motion_codes, labels, num_context_tokens, conditions, **kwargs)
 
     def _forward_window(
         self,
         motion_codes: torch.Tensor,
         labels: torch.Tensor | None,
         num_context_tokens: int,
-        *,
-        input_features: torch.Tensor,
-        frame_mask: torch.Tensor | None,
-        genre_ids: torch.Tensor | None,
-        reference_features: torch.Tensor | None,
-        reference_mask: torch.Tensor | None,
-        music_mask: torch.Tensor | None,
+        conditions: Conditions,
         **kwargs: Any,
     ) -> ChoreoLlamaOutput:
         config = self.config
@@ -628,13 +537,10 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         self._require_codebooks()
         if num_tokens > config.max_window_tokens:
             raise ValueError(f"A window has at most {config.max_window_tokens} tokens, got {num_tokens}.")
+        past_ids = code_ids[:, :-1]
         if self.training:
-            genre_ids, reference_features, reference_mask, music_mask = self._drop_conditions(
-                batch_size, input_features.device, genre_ids, reference_features, reference_mask, music_mask
-            )
-        encoded = self.encode_condition(
-            input_features, frame_mask, genre_ids, reference_features, reference_mask, music_mask, split=False
-        )
+            conditions, past_ids = conditions.dropped_at_random(config), mask_history(config, past_ids)
+        encoded = self.model.encode_condition(conditions, split=False)
         num_music_tokens = num_context_tokens + num_tokens
         window = slice(num_context_tokens, num_music_tokens)
         condition, token_mask = encoded.condition[:, window], encoded.token_mask[:, window]
@@ -642,13 +548,13 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             raise ValueError(
                 f"`input_features` must hold {(num_music_tokens - 1) * config.frames_per_token + 1} frames or more of "
                 f"{batch_size} clips for {num_tokens} tokens after {num_context_tokens} of context, got shape "
-                f"{tuple(input_features.shape)}."
+                f"{tuple(conditions.input_features.shape)}."
             )
-        input_ids = prepend_start(self.config, self._mask_history(code_ids[:, :-1]), num_tokens)
+        input_ids = prepend_start(config, past_ids, num_tokens)
         outputs = self.model(
             input_ids,
             condition,
-            **prefix_inputs(self.config, token_mask, input_ids.shape[1]),
+            **prefix_inputs(config, token_mask, input_ids.shape[1]),
             use_cache=False,
             **kwargs,
         )
@@ -676,41 +582,3 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         losses = F.cross_entropy(logits.float().flatten(0, 2), labels.flatten(), ignore_index=-100, reduction="none")
         scored = (labels != -100).sum(dim=(0, 2)).clamp(min=1)
         return losses.view(labels.shape).sum(dim=(0, 2)) / scored
-
-    def _drop_conditions(
-        self,
-        batch_size: int,
-        device: torch.device,
-        genre_ids: torch.Tensor | None,
-        reference_features: torch.Tensor | None,
-        reference_mask: torch.Tensor | None,
-        music_mask: torch.Tensor | None,
-    ) -> tuple[torch.Tensor | None, ...]:
-        """Drop all conditions of a clip together, and each on its own, with the configured probabilities."""
-        config = self.config
-        keep_all, keep_music, keep_genre, keep_references = (
-            torch.rand(batch_size, device=device) >= probability
-            for probability in (
-                config.condition_dropout,
-                config.music_dropout,
-                config.genre_dropout,
-                config.reference_dropout,
-            )
-        )
-        keep_music = keep_music & keep_all
-        music_mask = keep_music if music_mask is None else music_mask & keep_music
-        if genre_ids is not None:
-            genre_ids = torch.where(keep_genre & keep_all, genre_ids, config.num_genres)
-        if reference_features is not None:
-            keep_references = (keep_references & keep_all)[:, None].expand(reference_features.shape[:2])
-            reference_mask = keep_references if reference_mask is None else reference_mask & keep_references
-        return genre_ids, reference_features, reference_mask, music_mask
-
-    def _mask_history(self, code_ids: torch.Tensor) -> torch.Tensor:
-        """In training, replace a random share of the past codes of each clip by the mask id of their level."""
-        config = self.config
-        if not self.training or config.history_mask_prob == 0:
-            return code_ids
-        share = torch.rand(code_ids.shape[0], 1, device=code_ids.device) * 2 * config.history_mask_prob
-        is_masked = torch.rand(code_ids.shape, device=code_ids.device) < share
-        return torch.where(is_masked, config.mask_token_id + code_ids // config.codebook_size, code_ids)

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-_MAX_COPIED_WEIGHTS = 2**20
+MAX_COPIED_WEIGHTS = 2**20
+"""Matrices with more weights than this are not copied."""
 
 
 class StepDecoder:
@@ -119,7 +120,7 @@ def projection(*modules: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     the time of the modules; large ones are not copied, and modules that are more than a matrix (adapters) are called.
     """
     is_plain = all(type(module) is nn.Linear and module.bias is None for module in modules)
-    if is_plain and sum(module.weight.numel() for module in modules) <= _MAX_COPIED_WEIGHTS:
+    if is_plain and sum(module.weight.numel() for module in modules) <= MAX_COPIED_WEIGHTS:
         matrix = torch.cat([module.weight.detach() for module in modules]).t().contiguous()
         return lambda hidden_states: torch.matmul(hidden_states, matrix)
     if len(modules) == 1:

@@ -13,6 +13,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from ...motion.features import NUM_FEATURES
+from ...utils.feature_statistics import FeatureStatisticsMixin
 from .configuration_frdm import FrdmConfig
 from .losses_frdm import frdm_losses
 
@@ -96,7 +97,7 @@ def frame_embedding(num_frames: int, size: int) -> torch.Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-class FrdmModel(PreTrainedModel):
+class FrdmModel(FeatureStatisticsMixin, PreTrainedModel):
     """Denoiser that predicts clean root, knees and feet (x0) of a window of dance (paper section "FRDM").
 
     As in the paper, the features of root, knees and feet are replaced by noisy ones (`Merge`) and predicted from the
@@ -110,8 +111,6 @@ class FrdmModel(PreTrainedModel):
     base_model_prefix = "frdm"
     main_input_name = "noisy_sample"
     _supports_sdpa = True
-    feature_mean: torch.Tensor
-    feature_std: torch.Tensor
 
     def __init__(self, config: FrdmConfig):
         super().__init__(config)
@@ -123,8 +122,7 @@ class FrdmModel(PreTrainedModel):
         self.layers = nn.ModuleList(FrdmLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(size)
         self.head = nn.Linear(size, restored + NUM_CONTACTS)
-        self.register_buffer("feature_mean", torch.zeros(NUM_FEATURES))
-        self.register_buffer("feature_std", torch.ones(NUM_FEATURES))
+        self.add_feature_statistics(NUM_FEATURES)
         self.post_init()
 
     @torch.no_grad()
@@ -139,31 +137,15 @@ class FrdmModel(PreTrainedModel):
         elif isinstance(module, FrdmLayer):
             init.normal_(module.modulation.weight, std=std)
             init.constant_(module.modulation.bias, 0.0)
-            third = self.config.hidden_size
+            size = self.config.hidden_size
             for gate in (2, 5):  # layers start as a half of themselves
-                init.constant_(module.modulation.bias[gate * third : (gate + 1) * third], 0.5)
+                init.constant_(module.modulation.bias[gate * size : (gate + 1) * size], 0.5)
         elif isinstance(module, nn.LayerNorm) and module.elementwise_affine:
             init.ones_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, FrdmModel):
             init.normal_(module.head.weight, std=std)
-            init.zeros_(module.feature_mean)
-            init.ones_(module.feature_std)
-
-    @torch.no_grad()
-    def set_feature_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Store mean and standard deviation, each `(269,)`, by which features are normalized inside.
-
-        Raises:
-            ValueError: If a shape is wrong or `std` is not positive.
-        """
-        if tuple(mean.shape) != (NUM_FEATURES,) or tuple(std.shape) != (NUM_FEATURES,) or not (std > 0).all():
-            raise ValueError(
-                f"`mean` and `std` must have shape ({NUM_FEATURES},) and `std` must be positive, got "
-                f"{tuple(mean.shape)} and {tuple(std.shape)}."
-            )
-        self.feature_mean.copy_(mean)
-        self.feature_std.copy_(std)
+            module.init_feature_statistics()
 
     def normalized_legs(self, features: torch.Tensor) -> torch.Tensor:
         """Pick the restored channels of `(..., 269)` features and normalize them."""

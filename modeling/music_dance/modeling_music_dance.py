@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from ...utils.feature_statistics import FeatureStatisticsMixin
 from .configuration_music_dance import MusicDanceConfig
 
 MAX_LOGIT_SCALE = math.log(100.0)
@@ -128,8 +129,8 @@ class MusicDanceTower(nn.Module):
         return F.normalize(self.projection(pooled).float(), dim=-1)
 
 
-class MusicDanceEncoder(PreTrainedModel):
-    """Two CLIP-like towers for music and dance, trained with InfoNCE (paper section "MD-Retrieval"; DESIGN section 6).
+class MusicDanceEncoder(FeatureStatisticsMixin, PreTrainedModel):
+    """Two CLIP-like towers for music and dance, trained with InfoNCE (paper section "MD-Retrieval").
 
     The features are those of `MusicFeatureExtractor` and `motion_to_features`, not normalized: mean and standard
     deviation of the motion are part of the model ([`~MusicDanceEncoder.set_feature_statistics`]).
@@ -139,16 +140,13 @@ class MusicDanceEncoder(PreTrainedModel):
     base_model_prefix = "music_dance"
     main_input_name = "input_features"
     _supports_sdpa = True
-    feature_mean: torch.Tensor
-    feature_std: torch.Tensor
 
     def __init__(self, config: MusicDanceConfig):
         super().__init__(config)
         self.music_tower = MusicDanceTower(config, config.music_feature_size, config.music_window_frames)
         self.motion_tower = MusicDanceTower(config, config.motion_feature_size, config.window_frames)
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
-        self.register_buffer("feature_mean", torch.zeros(config.motion_feature_size))
-        self.register_buffer("feature_std", torch.ones(config.motion_feature_size))
+        self.add_feature_statistics(config.motion_feature_size)
         self.post_init()
 
     @torch.no_grad()
@@ -164,24 +162,7 @@ class MusicDanceEncoder(PreTrainedModel):
             init.copy_(module.positions, sinusoidal_positions(*module.positions.shape))
         elif isinstance(module, MusicDanceEncoder):
             init.constant_(module.logit_scale, self.config.logit_scale_init_value)
-            init.zeros_(module.feature_mean)
-            init.ones_(module.feature_std)
-
-    @torch.no_grad()
-    def set_feature_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
-        """Store mean and standard deviation, each `(motion_feature_size,)`, by which motion is normalized inside.
-
-        Raises:
-            ValueError: If a shape is wrong or `std` is not positive.
-        """
-        shape = tuple(self.feature_mean.shape)
-        if tuple(mean.shape) != shape or tuple(std.shape) != shape or not (std > 0).all():
-            raise ValueError(
-                f"`mean` and `std` must have shape {shape} and `std` must be positive, got {tuple(mean.shape)} and "
-                f"{tuple(std.shape)}."
-            )
-        self.feature_mean.copy_(mean)
-        self.feature_std.copy_(std)
+            module.init_feature_statistics()
 
     def encode_music(self, input_features: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Encode windows of music.
@@ -214,7 +195,7 @@ class MusicDanceEncoder(PreTrainedModel):
             ValueError: If a shape is wrong, or a window has no real frame.
         """
         frame_mask = self._check(motion_features, frame_mask, "motion_features", self.config.motion_feature_size)
-        return self.motion_tower((motion_features.to(self.dtype) - self.feature_mean) / self.feature_std, frame_mask)
+        return self.motion_tower(self.normalize(motion_features.to(self.dtype)), frame_mask)
 
     def forward(
         self,

@@ -46,19 +46,6 @@ def test_a_started_group_of_frames_takes_a_token(processor, num_frames, num_toke
     assert processor.num_tokens(num_frames) == num_tokens
 
 
-def test_decoded_features_become_dances_of_the_length_asked_for(processor, motion_features):
-    dances = processor.post_process_motion(motion_features, num_frames=[30, 7])
-    assert [dance.num_frames for dance in dances] == [30, 7]
-    assert processor.post_process_motion(motion_features)[1].num_frames == 32
-    assert dances[0].frame_rate == 30.0
-
-
-@pytest.mark.parametrize("num_frames", [[30], [30, 33], [0, 5]])
-def test_lengths_that_do_not_fit_are_refused(processor, motion_features, num_frames):
-    with pytest.raises(ValueError, match=r"a number in \[1, 32\] for each of 2 dances"):
-        processor.post_process_motion(motion_features, num_frames=num_frames)
-
-
 def test_a_saved_processor_is_loaded_with_its_genres(processor, tmp_path):
     processor.save_pretrained(tmp_path)
     loaded = ChoreoLlamaProcessor.from_pretrained(tmp_path)

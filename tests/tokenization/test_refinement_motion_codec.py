@@ -34,7 +34,7 @@ def test_codes_that_cannot_be_improved_are_kept(tiny_codec, motion_features_90):
 
 def test_a_chunk_is_refined_between_its_neighbors(tiny_codec, motion_features_90, monkeypatch):
     # Frames near the end of a chunk are posed by the next chunk's codes too: refining must see them.
-    monkeypatch.setattr(refinement, "_CHUNK_TOKENS", 8)
+    monkeypatch.setattr(refinement, "CHUNK_TOKENS", 8)
     codes = tiny_codec.encode(motion_features_90[None])[0]
     refined = refine_codes(tiny_codec, motion_features_90, codes, 20)
     assert (refined != codes).any(dim=0).view(-1)[:8].any() and (refined != codes).any(dim=0)[16:].any()

@@ -32,18 +32,6 @@ def test_decoding_in_chunks_equals_decoding_the_whole(tokenizer, generator, chun
     torch.testing.assert_close(tokenizer.decode_features(codes, chunk_tokens), whole, rtol=1e-4, atol=1e-5)
 
 
-def test_ids_go_through_the_levels_of_a_token_before_the_next(tokenizer):
-    codes = torch.tensor([[1, 2], [3, 4], [5, 6]])
-    ids = tokenizer.interleave(codes)
-    assert ids.tolist() == [1, 16 + 3, 32 + 5, 2, 16 + 4, 32 + 6]
-    assert ids.max() < tokenizer.vocab_size == 48
-
-
-def test_deinterleaving_undoes_interleaving(tokenizer, generator):
-    codes = torch.stack([random_codes(9, generator) for _ in range(4)])
-    assert torch.equal(tokenizer.deinterleave(tokenizer.interleave(codes)), codes)
-
-
 def test_a_saved_tokenizer_gives_the_same_codes_and_dance(tokenizer, motion, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     loaded = MotionTokenizer.from_pretrained(tmp_path)
@@ -76,18 +64,15 @@ def test_more_frames_than_the_codes_hold_are_refused(tokenizer, generator, num_f
     [
         ("decode", torch.zeros(1, 3, 5, dtype=torch.long), r"shape \(3, num_tokens\), got \(1, 3, 5\)"),
         ("decode", torch.full((3, 5), 16), r"lie in \[0, 16\)"),
-        ("interleave", torch.zeros(2, 5, dtype=torch.long), r"\(\.\.\., 3, num_tokens\)"),
-        ("deinterleave", torch.tensor([1, 17]), "whole tokens of 3 ids, got 2"),
-        ("deinterleave", torch.tensor([17, 1, 33]), "levels in order"),
     ],
 )
-def test_wrong_codes_and_ids_are_refused(tokenizer, call, argument, message):
+def test_wrong_codes_are_refused(tokenizer, call, argument, message):
     with pytest.raises(ValueError, match=message):
         getattr(tokenizer, call)(argument)
 
 
 def test_a_folder_with_another_model_or_none_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must hold a model of type motion_codec, got no config.json"):
+    with pytest.raises(ValueError, match="holds no model: there is no config.json"):
         MotionTokenizer.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(ValueError, match="got llama"):

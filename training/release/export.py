@@ -12,12 +12,12 @@ import argparse
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedConfig
 
 from ...modeling.frdm.configuration_frdm import FrdmConfig
 from ...pipeline import MusicToDancePipeline
 from ...restoration.pipeline_frdm import FrdmPipeline
 from ...tokenization.modeling_motion_codec import MotionCodecModel
+from ...utils.checkpoints import find_model_type, load_model
 
 
 def export_model(model_dir: str | Path, output_dir: str | Path, codec_dir: str | Path | None = None) -> None:
@@ -34,7 +34,7 @@ def export_model(model_dir: str | Path, output_dir: str | Path, codec_dir: str |
     pipeline = MusicToDancePipeline.from_pretrained(model_dir)
     model = pipeline.model
     if codec_dir is not None:
-        codec = MotionCodecModel.from_pretrained(codec_dir, dtype=torch.float32)
+        codec = load_model(codec_dir, MotionCodecModel)
         if not torch.equal(codec.codebooks, pipeline.tokenizer.model.codebooks):
             raise ValueError(f"The codec in {codec_dir} has other codebooks than the model in {model_dir}.")
         model.set_codec(codec)
@@ -58,8 +58,7 @@ def main() -> None:
     parser.add_argument("output_dir", type=Path, help="folder to write")
     parser.add_argument("--codec_dir", type=Path, help="codec with the same codes and a decoder trained on")
     arguments = parser.parse_args()
-    found = PreTrainedConfig.get_config_dict(arguments.model_dir)[0].get("model_type")
-    if found != FrdmConfig.model_type:
+    if find_model_type(arguments.model_dir) != FrdmConfig.model_type:
         export_model(arguments.model_dir, arguments.output_dir, arguments.codec_dir)
     elif arguments.codec_dir is None:
         export_restorer(arguments.model_dir, arguments.output_dir)

@@ -15,11 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ...dataset_builder.procedural.music import MUSIC_PATTERNS, SAMPLING_RATE, synthesize_music
+from ...modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from ...motion.features import motion_to_features
 from ...pipeline import MusicToDancePipeline
-from ...retrieval.references import ReferenceRetriever, load_encoder
+from ...retrieval.references import ReferenceRetriever
 from ...retrieval.windows import LibraryClip
 from ...utils.atomic import check_new_folder
+from ...utils.checkpoints import load_model
 
 LICENSE = "research, non-commercial: made by choreollama-tiny, see its model card"
 
@@ -62,7 +64,9 @@ def main(command_line: list[str] | None = None) -> None:
     check_new_folder(arguments.output_dir)  # before the dances are made
     pipeline = MusicToDancePipeline.from_pretrained(arguments.model_dir)
     dances = tqdm(generated_dances(pipeline, arguments.num_tempos, arguments.seconds), unit="dance")
-    ReferenceRetriever.build(load_encoder(arguments.encoder_dir), dances).save_pretrained(arguments.output_dir)
+    ReferenceRetriever.build(load_model(arguments.encoder_dir, MusicDanceEncoder), dances).save_pretrained(
+        arguments.output_dir
+    )
 
 
 if __name__ == "__main__":

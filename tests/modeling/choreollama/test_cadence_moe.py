@@ -87,7 +87,7 @@ def test_an_expert_with_only_padding_stays_finite(tiny_fields, generator):
 
 class TestGate:
     def test_the_weights_sum_to_one_where_there_are_references(self, make_model, make_inputs):
-        model = make_model(num_bands=3, cutoff_hz=[1.0, 4.0])
+        model = make_model(cutoff_hz=[1.0, 4.0])
         mask = torch.tensor([[True, True], [False, False]])
         encoded = model.encode_condition(**make_inputs(codes=False), reference_mask=mask)
         torch.testing.assert_close(encoded.expert_weights[0].sum(dim=-1), torch.ones(8))
@@ -114,7 +114,7 @@ def test_references_are_normalized_by_the_statistics_of_the_codec(make_model, ma
     mean, std = torch.tensor([1.0, -2.0, 0.0, 3.0, 5.0]), torch.tensor([0.1, 1.0, 2.0, 3.0, 4.0])
     inputs["reference_features"] = inputs["reference_features"] * std + mean
     assert (model.encode_condition(**inputs).condition - expected).abs().max() > 1e-2
-    model.model.set_reference_statistics(mean, std)
+    model.model.cadence_moe.set_feature_statistics(mean, std)
     torch.testing.assert_close(model.encode_condition(**inputs).condition, expected, atol=1e-4, rtol=1e-4)
-    with pytest.raises(ValueError, match="`std` must be positive"):
-        model.model.set_reference_statistics(mean, -std)
+    with pytest.raises(ValueError, match="positive in every channel"):
+        model.model.cadence_moe.set_feature_statistics(mean, -std)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
+from infinitedance.modeling.choreollama.conditions import Conditions
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
-from infinitedance.modeling.choreollama.input_ids import prepend_start
+from infinitedance.modeling.choreollama.input_ids import mask_history, prepend_start
 from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
@@ -184,31 +185,29 @@ class TestEncodeCondition:
 
 
 class TestConditionDropout:
-    def rates(self, make_model, make_inputs, **probabilities):
+    def rates(self, make_model, **probabilities):
         """Drop the conditions of many clips; return one row a clip: music, genre, references kept."""
         others = {"condition_dropout": 0.0, "music_dropout": 0.0, "genre_dropout": 0.0, "reference_dropout": 0.0}
-        model = make_model(**{**others, **probabilities}).train()
+        config = make_model(**{**others, **probabilities}).config
         torch.manual_seed(0)
         batch_size = 4000
-        genre_ids, _, reference_mask, music_mask = model._drop_conditions(
-            batch_size,
-            torch.device("cpu"),
-            torch.zeros(batch_size, dtype=torch.long),
-            torch.zeros(batch_size, 2, 4, 5),
-            None,
-            None,
+        given = Conditions(
+            torch.zeros(batch_size, 4, 6),
+            genre_ids=torch.zeros(batch_size, dtype=torch.long),
+            reference_features=torch.zeros(batch_size, 2, 4, 5),
         )
-        assert (reference_mask[:, 0] == reference_mask[:, 1]).all()
-        return torch.stack([music_mask, genre_ids == 0, reference_mask[:, 0]], dim=1).double()
+        kept = given.dropped_at_random(config)
+        assert (kept.reference_mask[:, 0] == kept.reference_mask[:, 1]).all()
+        return torch.stack([kept.music_mask, kept.genre_ids == 0, kept.reference_mask[:, 0]], dim=1).double()
 
-    def test_conditions_drop_independently(self, make_model, make_inputs):
-        kept = self.rates(make_model, make_inputs, music_dropout=0.5, genre_dropout=0.3, reference_dropout=0.2)
+    def test_conditions_drop_independently(self, make_model):
+        kept = self.rates(make_model, music_dropout=0.5, genre_dropout=0.3, reference_dropout=0.2)
         torch.testing.assert_close(kept.mean(dim=0), torch.tensor([0.5, 0.7, 0.8]).double(), atol=0.03, rtol=0)
         correlation = torch.corrcoef(kept.T)
         assert (correlation - torch.eye(3)).abs().max() < 0.05
 
-    def test_all_conditions_drop_together_for_guidance(self, make_model, make_inputs):
-        kept = self.rates(make_model, make_inputs, condition_dropout=0.4)
+    def test_all_conditions_drop_together_for_guidance(self, make_model):
+        kept = self.rates(make_model, condition_dropout=0.4)
         assert (kept == kept[:, :1]).all()
         assert abs(kept.mean() - 0.6) < 0.03
 
@@ -226,10 +225,10 @@ class TestConditionDropout:
 
 class TestHistoryMask:
     def test_a_share_up_to_twice_the_probability_is_masked_by_the_vector_of_its_level(self, make_model):
-        model = make_model(history_mask_prob=0.3).train()
+        model = make_model(history_mask_prob=0.3)
         torch.manual_seed(0)
         ids = model.codes_to_ids(torch.randint(0, 8, (200, 3, 100)))
-        masked_ids = model._mask_history(ids)
+        masked_ids = mask_history(model.config, ids)
         is_masked = masked_ids != ids
         share = is_masked.double().mean(dim=1)
         assert abs(share.mean() - 0.3) < 0.03 and share.min() < 0.1 and 0.5 < share.max() < 0.75
@@ -365,10 +364,14 @@ def test_residual_dropout_acts_in_training_only(make_model, make_inputs):
     inputs = make_inputs()
     quiet = {"condition_dropout": 0.0, "genre_dropout": 0.0, "reference_dropout": 0.0}
     model = make_model(dropout=0.3, **quiet)
-    assert sum(len(module._forward_hooks) for module in model.modules()) == 4  # two blocks in each of two layers
     expected = model(**inputs).logits
     torch.testing.assert_close(make_model(**quiet)(**inputs).logits, expected)
+    zero_shares = []
+    for layer in model.model.backbone.layers:
+        for block in (layer.self_attn.o_proj, layer.mlp):
+            block.register_forward_hook(lambda *call: zero_shares.append(float((call[2] == 0).double().mean())))
     assert (model.train()(**inputs).logits - expected).abs().max() > 1e-3
+    assert len(zero_shares) == 4 and all(0.2 < share < 0.4 for share in zero_shares)  # two blocks, two layers
 
 
 def test_a_bf16_model_and_bf16_autocast_run(model, make_inputs):

@@ -84,7 +84,7 @@ class Adapter(torch.nn.Module):
 @pytest.mark.parametrize("max_copied_weights", [0, 2**20], ids=["modules", "copies"])
 @torch.no_grad()
 def test_adapters_and_large_matrices_are_called_as_modules(backbone, max_copied_weights, monkeypatch):
-    monkeypatch.setattr("infinitedance.modeling.choreollama.step_decoder._MAX_COPIED_WEIGHTS", max_copied_weights)
+    monkeypatch.setattr("infinitedance.modeling.choreollama.step_decoder.MAX_COPIED_WEIGHTS", max_copied_weights)
     embeddings, positions = torch.randn(2, LENGTH, HIDDEN_SIZE), torch.arange(LENGTH)[None]
     plain = StepDecoder(backbone, LENGTH)(embeddings, positions)
     backbone.layers[1].self_attn.k_proj = Adapter(backbone.layers[1].self_attn.k_proj)

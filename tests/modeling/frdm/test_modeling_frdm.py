@@ -188,7 +188,7 @@ def test_wrong_inputs_are_refused(make_frdm, dance, generator, change, message):
 def test_wrong_statistics_are_refused(make_frdm, name):
     mean, std = torch.zeros(269), torch.ones(269)
     wrong = {"mean": (mean[1:], std), "std": (mean, std[1:]), "zero": (mean, std * (torch.arange(269) > 0))}
-    with pytest.raises(ValueError, match="`std` must be positive"):
+    with pytest.raises(ValueError, match=r"shape \(269,\)|positive in every channel"):
         make_frdm().set_feature_statistics(*wrong[name])
 
 

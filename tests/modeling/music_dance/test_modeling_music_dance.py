@@ -159,7 +159,7 @@ def test_a_window_of_music_is_as_long_as_that_of_motion(rate, frames):
             "a real frame in every window",
         ),
         (lambda encoder: encoder(torch.zeros(2, 4, 6), torch.zeros(3, 4, 5)), "of one batch"),
-        (lambda encoder: encoder.set_feature_statistics(torch.zeros(5), torch.zeros(5)), "must be positive"),
+        (lambda encoder: encoder.set_feature_statistics(torch.zeros(5), torch.zeros(5)), "positive in every channel"),
     ],
 )
 def test_wrong_inputs_are_refused(encoder, call, message):
