@@ -202,8 +202,8 @@ def measure_body(positions: np.ndarray, reference_speed: float) -> dict[str, flo
         "acceleration": physics.mean_acceleration(positions, FRAME_RATE),
         "jitter": physics.jitter(positions, FRAME_RATE),
         "frozen": motion_quality.frozen_share(positions, FRAME_RATE, reference_speed),
-        "still": collapse.find_freeze(positions, FRAME_RATE).share,
-        "loop": collapse.find_loop(memory.hip_aligned_poses(positions, *HIPS), FRAME_RATE).share,
+        "still": collapse.still_share(positions, FRAME_RATE),
+        "loop": collapse.loop_share(memory.hip_aligned_poses(positions, *HIPS), FRAME_RATE),
         "upright": motion_quality.upright_share(positions, JOINT_INDEX["head"], JOINT_INDEX["pelvis"]),
         "stage_radius": motion_quality.stage_radius(root),
         "bone_variation": float(physics.bone_length_variation(positions, PARENTS).max()),
@@ -217,7 +217,7 @@ def measure_body(positions: np.ndarray, reference_speed: float) -> dict[str, flo
         "pfc": foot_contact.physical_foot_contact(root, feet, FRAME_RATE),
         "penetration": foot_contact.floor_penetration_mm(feet, rest_heights),
         "float": foot_contact.floor_float_mm(feet, rest_heights, contacts),
-        "self_penetration": self_penetration(positions, body_capsules(positions, JOINT_INDEX)).frame_share,
+        "self_penetration": self_penetration(positions, body_capsules(positions, JOINT_INDEX)),
     }
 
 

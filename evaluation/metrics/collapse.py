@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from .checks import check_positions, check_positive_rate
@@ -15,40 +13,14 @@ BACK_SHARE = 0.2
 AWAY_SHARE = 0.5
 
 
-@dataclass(frozen=True)
-class Freeze:
-    """How long a dancer stands still.
-
-    Args:
-        share: Share of frames that lie in a still stretch.
-        longest_seconds: Length of the longest still stretch.
-    """
-
-    share: float
-    longest_seconds: float
-
-
-@dataclass(frozen=True)
-class Loop:
-    """How much of a dance is one cycle again and again.
-
-    Args:
-        share: Share of frames whose pose is left and comes back one period later; 1 = nothing but a loop.
-        period_seconds: The period at which most comes back; NaN where nothing does.
-    """
-
-    share: float
-    period_seconds: float
-
-
-def find_freeze(
+def still_share(
     joint_positions: np.ndarray,
     frame_rate: float,
     *,
     window_seconds: float = FREEZE_WINDOW_SECONDS,
     threshold_metres: float = FREEZE_METRES,
-) -> Freeze:
-    """Find the stretches in which a dancer stands still.
+) -> float:
+    """Return the share of frames that lie in a stretch in which the dancer stands still.
 
     A second is still if the joints stay within 1 cm of their mean places (root mean square over joints and frames): a
     trembling statue is frozen, a breathing dancer is not. Still stretches are all frames of still seconds, which may
@@ -72,11 +44,13 @@ def find_freeze(
     is_still = np.sqrt(windows.var(axis=-1).sum(axis=-1).mean(axis=1)) <= threshold_metres
     # A frame is still if any window that holds it is.
     in_still = np.convolve(is_still, np.ones(window, int)) > 0
-    return Freeze(float(in_still.mean()), longest_run(in_still) / frame_rate)
+    return float(in_still.mean())
 
 
-def find_loop(poses: np.ndarray, frame_rate: float, *, max_period_seconds: float = MAX_PERIOD_SECONDS) -> Loop:
-    """Find the period at which most poses come back, to see a dance that has collapsed to one short cycle.
+def loop_share(poses: np.ndarray, frame_rate: float, *, max_period_seconds: float = MAX_PERIOD_SECONDS) -> float:
+    """Return the share of poses that are left and come back one period later: 1 is nothing but a loop.
+
+    The period is the one at which most poses come back; a dance that has collapsed repeats one short cycle.
 
     Distances are means over joints, in units of the mean distance of two poses of the dance drawn at random. A pose
     comes back after a period if the dance was farther from it than 0.5 in between and is within 0.2 at the end: a
@@ -89,20 +63,19 @@ def find_loop(poses: np.ndarray, frame_rate: float, *, max_period_seconds: float
         max_period_seconds: Longest period looked for; never more than half the clip.
 
     Returns:
-        Share 0 for a dancer who never moves.
+        From 0 to 1; 0 for a dancer who never moves.
     """
     check_positions(poses, "poses", min_frames=4)
     check_positive_rate(frame_rate)
     shuffled = poses[np.random.default_rng(0).permutation(len(poses))]
     spread = _pose_distances(poses, shuffled).mean()
     farthest = np.zeros(len(poses))
-    best = Loop(0.0, float("nan"))
+    best = 0.0
     for lag in range(1, min(round(max_period_seconds * frame_rate), len(poses) // 2) + 1):
         distances = _pose_distances(poses[lag:], poses[:-lag])
         farthest = np.maximum(farthest[: len(distances)], distances)
         share = float(((distances < BACK_SHARE * spread) & (farthest > AWAY_SHARE * spread)).mean())
-        if share > best.share:
-            best = Loop(share, lag / frame_rate)
+        best = max(best, share)
     return best
 
 

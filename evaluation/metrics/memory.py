@@ -116,15 +116,9 @@ class SharedRuns:
     Args:
         run_lengths: `(tokens,)` int: for each token of the dance, the length of the longest shared run that holds it;
             0 where not even the token alone occurs.
-        start: First token of the longest run of all in the dance.
-        clip_id: Training dance that holds it; None if no token is shared.
-        clip_start: First token of the run in that training dance.
     """
 
     run_lengths: np.ndarray
-    start: int
-    clip_id: str | None
-    clip_start: int
 
     @property
     def longest(self) -> int:
@@ -153,14 +147,12 @@ class CodeLibrary:
         if not codes:
             raise ValueError("`codes` must hold at least one training dance.")
         self.num_levels = len(next(iter(codes.values()))) if num_levels is None else num_levels
-        self.clip_ids = list(codes)
         # A separator before each clip ends every run there.
         separator = np.full((self.num_levels, 1), _SEPARATOR)
         parts = []
         for clip_id, of_clip in codes.items():
             parts += [separator, _first_levels(of_clip, self.num_levels, f"codes[{clip_id!r}]")]
         self._codes = np.concatenate(parts, axis=1)
-        self._clip_starts = np.flatnonzero(self._codes[0] == _SEPARATOR) + 1
         self._order = np.argsort(self._codes[0], kind="stable")
         self._sorted = self._codes[0][self._order]
 
@@ -175,25 +167,15 @@ class CodeLibrary:
         running = np.zeros(self._codes.shape[1], int)  # by the token of the library that the run ends with
         previous = np.empty(0, int)
         ending = np.zeros(codes.shape[1], int)
-        found = np.zeros(codes.shape[1], int)
         for index, token in enumerate(codes.T):
             places = self._places(token)
             lengths = running[places - 1] + 1
             running[previous] = 0
             running[places] = lengths
             if len(places):
-                ending[index], found[index] = lengths.max(), places[lengths.argmax()]
+                ending[index] = lengths.max()
             previous = places
-        last = int(ending.argmax())
-        first_in_library = found[last] - ending[last] + 1
-        clip = int(np.searchsorted(self._clip_starts, first_in_library, side="right")) - 1
-        is_shared = bool(ending[last])
-        return SharedRuns(
-            run_lengths=_longest_holding(ending),
-            start=last - int(ending[last]) + 1 if is_shared else 0,
-            clip_id=self.clip_ids[clip] if is_shared else None,
-            clip_start=int(first_in_library - self._clip_starts[clip]) if is_shared else 0,
-        )
+        return SharedRuns(_longest_holding(ending))
 
     def _places(self, token: np.ndarray) -> np.ndarray:
         """Return where a token `(levels,)` stands in the library."""

@@ -84,21 +84,6 @@ class BodyCapsules:
             raise ValueError(f"`pairs` must have shape (pairs, 2) and hold capsules below {len(self.radii)}.")
 
 
-@dataclass(frozen=True)
-class SelfPenetration:
-    """How much a body passes through itself.
-
-    Args:
-        frame_share: Share of frames in which any pair overlaps by more than the tolerance.
-        mean_depth_mm: Depth of the deepest overlap of each frame (0 where there is none), as a mean over all frames.
-        max_depth_mm: The deepest overlap of all.
-    """
-
-    frame_share: float
-    mean_depth_mm: float
-    max_depth_mm: float
-
-
 def body_capsules(
     joint_positions: np.ndarray, joint_index: Mapping[str, int], *, radius_factor: float = CORE_FACTOR
 ) -> BodyCapsules:
@@ -132,8 +117,8 @@ def body_capsules(
 
 def self_penetration(
     joint_positions: np.ndarray, capsules: BodyCapsules, tolerance_metres: float = TOLERANCE_METRES
-) -> SelfPenetration:
-    """Measure how often and how deep parts of a body overlap that are not neighbors.
+) -> float:
+    """Return the share of frames in which parts of a body that are not neighbors overlap.
 
     The paper's penetration rate (Table 2) has no definition in print; this one is ours. Real dances are not at 0: at
     the default radii, the captured dances of Dance with Melody overlap in 0.9 % of their frames and Motorica's in
@@ -147,11 +132,7 @@ def self_penetration(
     """
     check_positions(joint_positions)
     depth = _overlap_depths(joint_positions, capsules).max(axis=1, initial=0)
-    return SelfPenetration(
-        frame_share=float((depth > tolerance_metres).mean()),
-        mean_depth_mm=float(1000 * depth.mean()),
-        max_depth_mm=float(1000 * depth.max()),
-    )
+    return float((depth > tolerance_metres).mean())
 
 
 def segment_distances(

@@ -27,18 +27,14 @@ def t_pose(num_frames: int = 1) -> np.ndarray:
 
 
 def test_two_crossing_capsules_overlap_by_their_radii_less_their_distance():
-    found = self_penetration(crossed(0.06), TWO_SEGMENTS)
-    assert found.max_depth_mm == pytest.approx(20)
-    assert found.mean_depth_mm == pytest.approx(20)
-    assert found.frame_share == 1
+    for tolerance_metres, share in ((0.0199, 1), (0.0201, 0)):
+        assert self_penetration(crossed(0.06), TWO_SEGMENTS, tolerance_metres) == share
 
 
-def test_the_depth_is_a_mean_over_all_frames_and_slight_touches_are_no_overlap():
+def test_slight_touches_are_no_overlap():
     frames = np.concatenate([crossed(distance) for distance in (0.06, 0.075, 0.5, 0.5)])
-    found = self_penetration(frames, TWO_SEGMENTS)
-    assert found.frame_share == 0.25  # 20 mm; 5 mm is within the tolerance
-    assert found.mean_depth_mm == pytest.approx(25 / 4)
-    assert self_penetration(frames, TWO_SEGMENTS, tolerance_metres=0.0).frame_share == 0.5
+    assert self_penetration(frames, TWO_SEGMENTS) == 0.25  # 20 mm; 5 mm is within the tolerance
+    assert self_penetration(frames, TWO_SEGMENTS, tolerance_metres=0.0) == 0.5
 
 
 def test_of_several_overlaps_in_a_frame_the_deepest_counts():
@@ -46,8 +42,9 @@ def test_of_several_overlaps_in_a_frame_the_deepest_counts():
     capsules = BodyCapsules(
         np.array([0, 2, 4]), np.array([1, 3, 5]), np.array([0.05, 0.03, 0.04]), np.array([[0, 1], [0, 2]])
     )
-    found = self_penetration(np.concatenate([crossed(0.06), third], axis=1), capsules)
-    assert found.mean_depth_mm == pytest.approx(30)
+    positions = np.concatenate([crossed(0.06), third], axis=1)
+    for tolerance_metres, share in ((0.0299, 1), (0.0301, 0)):
+        assert self_penetration(positions, capsules, tolerance_metres) == share
 
 
 @pytest.mark.parametrize(
@@ -84,7 +81,7 @@ def test_distances_of_random_segments_equal_a_dense_search():
 def test_a_body_in_a_t_pose_does_not_overlap_and_has_the_radii_of_its_volume():
     positions = t_pose()
     capsules = body_capsules(positions, JOINT_INDEX, radius_factor=1.0)
-    assert self_penetration(positions, capsules).max_depth_mm == 0
+    assert self_penetration(positions, capsules, tolerance_metres=0.0) == 0
     thigh = [first for first, _, _ in PARTS].index("left_hip")
     volume = np.pi * capsules.radii[thigh] ** 2 * 0.4165
     assert volume == pytest.approx(0.100 * 22 * 1.7**2 / 1050, rel=0.02)  # mass of a thigh over its density
@@ -101,10 +98,10 @@ def test_an_arm_through_the_trunk_and_a_shank_through_the_other_are_seen():
     through[0, JOINT_INDEX["left_elbow"]] = through[0, JOINT_INDEX["spine2"]] + [0.3, 0, 0]
     through[0, JOINT_INDEX["left_wrist"]] = through[0, JOINT_INDEX["spine2"]] - [0.1, 0, 0]
     through[1, JOINT_INDEX["left_ankle"]] = through[1, JOINT_INDEX["right_ankle"]] - [0.1, 0, 0]
-    found = self_penetration(through, capsules)
-    assert found.frame_share == 0.5
-    trunk_and_forearm = 1000 * (capsules.radii[0] + capsules.radii[8])
-    assert found.max_depth_mm == pytest.approx(trunk_and_forearm, rel=1e-6)
+    assert self_penetration(through, capsules) == 0.5
+    deepest = capsules.radii[0] + capsules.radii[8]  # of the trunk and a forearm
+    for tolerance_metres, share in ((deepest - 1e-4, 0.25), (deepest + 1e-4, 0)):
+        assert self_penetration(through, capsules, tolerance_metres) == share
 
 
 def test_neighbors_are_not_compared():
