@@ -22,7 +22,7 @@ def evaluate_choreollama(model: ChoreoLlamaForConditionalGeneration, windows: Ch
 
     Returns:
         For `right`, `none` and `wrong` music: mean cross entropy in nats of each take and level,
-        `(takes, num_quantizers)`.
+        `(takes, num_quantizers)`; no `wrong` where there is one take only.
     """
     config = model.config
     rows = [
@@ -32,7 +32,7 @@ def evaluate_choreollama(model: ChoreoLlamaForConditionalGeneration, windows: Ch
     ]
     wrong = wrong_songs(windows)
     results = {}
-    for music in ("right", "none", "wrong"):
+    for music in ("right", "none", "wrong") if len(windows.takes) > 1 else ("right", "none"):
         sums = np.zeros((len(windows.takes), config.num_quantizers))
         counts = np.zeros(len(windows.takes))
         for first in range(0, len(rows), EVALUATION_BATCH_SIZE):
