@@ -55,7 +55,7 @@ class Dance:
 
 
 class _Progress(BaseStreamer):
-    """Count the tokens whose codes `generate` reports, on a progress bar and to a listener."""
+    """Counter of the tokens whose codes `generate` reports, for a progress bar and a listener."""
 
     def __init__(self, bar: Any, num_quantizers: int, on_progress: Callable[[int, int], None] | None):
         self.bar, self.num_quantizers, self.on_progress = bar, num_quantizers, on_progress
@@ -73,7 +73,7 @@ class _Progress(BaseStreamer):
 
 
 class MusicToDancePipeline:
-    """Song to music features to codes to motion.
+    """Pipeline from a song to music features, codes and motion.
 
     Args:
         model: A trained generator with its codec inside.
@@ -172,8 +172,8 @@ class MusicToDancePipeline:
             bpm: Tempo of the song, estimated if not given.
             meter: Beats per bar, estimated if not given.
             first_downbeat_seconds: Time of a downbeat, estimated if not given.
-            num_references: Dances, found by the music among those of the genre, that lead at any moment; 0 for none.
-            pinned_references: Clip ids of dances that lead throughout, counted among `num_references`.
+            num_references: Reference dances at any moment, found by the music among those of the genre; 0 for none.
+            pinned_references: Clip ids of dances that are references throughout, counted among `num_references`.
             show_progress: Show a progress bar.
             **sampling: `guidance_scale`, `temperature`, `top_p` and others of the generation configuration.
 
@@ -224,13 +224,13 @@ class MusicToDancePipeline:
             num_references: See `__call__`.
             pinned_references: See `__call__`.
             show_progress: Show a progress bar.
-            on_progress: Told after each token how many there are, and how many there will be.
+            on_progress: Called after each token with how many there are, and how many there will be.
             **sampling: See `__call__`.
         """
         self._check_references(num_references, pinned_references)
         if not seeds:
             raise ValueError("`seeds` must hold at least one number, got none.")
-        self.processor.genre_to_id(genre)  # a wrong genre is told before a long song is read
+        self.processor.genre_to_id(genre)  # a wrong genre is an error before a long song is read
         sampling_rate = self.processor.feature_extractor.sampling_rate
         waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
         clock = estimate_beats(

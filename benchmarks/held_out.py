@@ -91,7 +91,7 @@ class GenerationRequest:
 
 
 class ReportData:
-    """Load a model and the held-out songs, and generate dances in batches.
+    """A model and the held-out songs; it generates dances in batches.
 
     Args:
         model_dir: Model folder with its codec.

@@ -106,7 +106,7 @@ def build_dataset(
         trust_pickle=trust_pickle,
     )
     jobs = list_jobs(sources, settings)
-    if split_songs is not None:  # wrong names are told before the work
+    if split_songs is not None:  # wrong names are an error before the work
         split_by_name([job.qualified_record() for job in jobs], split_songs)
     _begin(output, _settings_to_keep(sources, settings, seed, split_songs))
     waiting = [job for job in jobs if not _is_done(job, output)]

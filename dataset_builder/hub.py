@@ -37,7 +37,7 @@ class InfiniteDanceConfig(datasets.BuilderConfig):
 
 
 class InfiniteDanceBuilder(datasets.ArrowBasedBuilder):
-    """Load a data set that `infinitedance build` made.
+    """Builder of a `datasets` data set from what `infinitedance build` made.
 
     Configurations: `motion`, `codes`, `music` and `paired` (the default). Every clip is a shard, so that streams can
     be shuffled and divided by clip.

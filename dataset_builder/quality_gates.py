@@ -26,7 +26,7 @@ FROZEN_METRES_PER_SECOND = 0.005
 """A dancer who holds a pose sways more than this; a tracker that has lost its dancer repeats the last pose."""
 FLOOR_WINDOW_SECONDS = 5.0
 MIN_OFFSET_LOCK = 4.0
-"""Least lock to the beat of a dance whose offset is told: at a wrong tempo 2 of 390 real dances lock so."""
+"""Least lock to the beat of a dance whose offset is reported: at a wrong tempo 2 of 390 real dances lock so."""
 
 
 @dataclass(frozen=True)

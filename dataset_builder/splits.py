@@ -68,7 +68,7 @@ def split_by_song(
 
     Where the records name performers, songs that share one are drawn together (`song_groups`), under the first of
     their names and with most songs' genre. A group that would take more than its split's share of the genre is passed
-    over; if none fits, the smallest is taken, unless it holds more than half of the genre's songs.
+    over; if none fits, the smallest is chosen, unless it holds more than half of the genre's songs.
 
     Few songs are divided too: of those with music, and of those without, one is held out for validation from
     `MIN_SONGS_FOR_VALIDATION` groups on, and one for test from `MIN_SONGS_FOR_TEST` on.

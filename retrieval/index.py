@@ -38,7 +38,7 @@ ADD_BATCH_SIZE = 50_000
 
 
 class DanceRetrievalIndex:
-    """Find, for each window of a song, dances that would go with it (paper section "MD-Retrieval").
+    """Index of dances: for each window of a song those that would go with it (paper section "MD-Retrieval").
 
     A row is a window of 384 frames (12.8 s) of a dance, every 192 frames; the columns are clip, song, genre, source,
     license and the start. Below 100,000 rows the search is exact, above it looks into inverted lists. Made by
@@ -274,7 +274,7 @@ class DanceRetrievalIndex:
             license: Only dances with these terms.
             source: Only dances from this source.
             exclude_song_id: No dance to this song (in training its own), nor any more like one than `max_similarity`.
-            max_similarity: Of dances more alike than this only the best is taken.
+            max_similarity: Of dances more alike than this only the best is chosen.
             diversity: Share of maximal marginal relevance, 0 = by score alone.
             windows_per_song: Most windows of one song among the references of a window; None = any number.
             pinned: Clip ids that come first in every window, each by the window that fits best, whatever the filters.

@@ -11,7 +11,7 @@ from .windows import RetrievedWindow
 
 
 class ReferenceLibrary:
-    """Read references from the dances that an index was built from.
+    """The dances that an index was built from, read as references.
 
     Args:
         clips: For each clip id its motion features, `(frames, 269)`.

@@ -46,7 +46,7 @@ class SavedDances(Mapping):
 
 
 class ReferenceRetriever:
-    """Find references for songs, and tell how near a dance came to them.
+    """Finder of reference dances for songs, with the dances themselves.
 
     Args:
         index: With its encoder.

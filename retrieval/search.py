@@ -48,7 +48,7 @@ def build_faiss_index(embeddings: np.ndarray, seed: int = 0) -> Any:
 
 
 class WindowSearcher:
-    """Find the nearest windows of a library and choose among them.
+    """Search for the nearest windows of a library, and the choice among them.
 
     Args:
         dataset: The rows, with a FAISS index on the column `embedding`.

@@ -20,7 +20,7 @@ _SEARCHED_TOKENS = 4096
 
 @dataclass
 class MotionCodecOutput(ModelOutput):
-    """Store what a [`MotionCodecModel`] computes.
+    """What a [`MotionCodecModel`] computes.
 
     Args:
         loss (`torch.FloatTensor` of shape `()`):
@@ -46,7 +46,7 @@ class MotionCodecOutput(ModelOutput):
 
 
 class MotionCodecConvolution(nn.Linear):
-    """Convolve over tokens with three taps, as one matrix product: on short windows faster than `Conv1d` on a CPU."""
+    """Convolution over tokens with three taps, as one matrix product, which a CPU does faster than `Conv1d`."""
 
     def __init__(self, in_channels: int, out_channels: int, dilation: int = 1):
         super().__init__(3 * in_channels, out_channels)
@@ -61,7 +61,7 @@ class MotionCodecConvolution(nn.Linear):
 
 
 class MotionCodecResidualBlock(nn.Module):
-    """Add what a dilated convolution finds to its input."""
+    """Residual block: what a dilated convolution finds is added to its input."""
 
     def __init__(self, hidden_size: int, dilation: int):
         super().__init__()
@@ -75,7 +75,7 @@ class MotionCodecResidualBlock(nn.Module):
 
 
 class MotionCodecEncoder(nn.Module):
-    """Map normalized features to latents, `frames_per_token` frames to one.
+    """Encoder of normalized features to latents, `frames_per_token` frames to one.
 
     The stem is a convolution whose kernel spans two tokens: each token sees half a token beyond its own frames.
     """
@@ -100,7 +100,7 @@ class MotionCodecEncoder(nn.Module):
 
 
 class MotionCodecDecoder(nn.Module):
-    """Map latents back to normalized features; the last layer is the transpose of the encoder's stem."""
+    """Decoder of latents to normalized features; the last layer is the transpose of the encoder's stem."""
 
     def __init__(self, config: MotionCodecConfig):
         super().__init__()
@@ -124,7 +124,7 @@ class MotionCodecDecoder(nn.Module):
 
 
 class MotionCodecResidualQuantizer(nn.Module):
-    """Quantize latents by a sum of one code from each level's codebook.
+    """Quantizer of latents: a sum of one code from each level's codebook.
 
     Codebooks are moving averages of the residuals assigned to them (van den Oord et al., 2017, appendix A.1), not
     parameters. They are seeded by k-means, from the first training batch at the latest. In training they follow the

@@ -16,7 +16,7 @@ from .refinement_motion_codec import CHUNK_TOKENS, refine_codes
 
 
 class MotionTokenizer:
-    """Turn a `Motion` into codes and codes into a `Motion`.
+    """Tokenizer that turns a `Motion` into codes and codes into a `Motion`.
 
     Args:
         model: A trained codec; it is put in evaluation mode.

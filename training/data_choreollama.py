@@ -17,7 +17,7 @@ START_SHARE = 0.1
 
 
 class ChoreoWindows:
-    """Cut windows out of takes.
+    """Training and evaluation windows of takes.
 
     Args:
         takes: The dances.
@@ -74,7 +74,7 @@ class ChoreoWindows:
 
 
 class ChoreoSampler:
-    """Draw training batches: the same one for the same number of the batch.
+    """Sampler of training batches: the same one for the same number of the batch.
 
     Args:
         windows: The takes to draw from.

@@ -1,4 +1,4 @@
-"""Clean dances of known performers, and training windows with made faults for foot restoration."""
+"""Clean dances of known performers, and training windows with synthetic faults for foot restoration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PERFORMER_PATTERNS = {"CMU": r"cmu_(\d+)_", "Motorica/LDA": r"_(d\d+)_"}
 
 
 def performer_of(clip: BuiltClip) -> str:
-    """Name who dances: source and number where the source tells them apart, else the source."""
+    """Name who dances: source and number where the source has numbers, else the source."""
     pattern = _PERFORMER_PATTERNS.get(clip.source)
     found = re.search(pattern, clip.clip_id) if pattern else None
     return f"{clip.source} {found[1]}" if found else clip.source
@@ -91,7 +91,7 @@ def corrupt_at_random(motion: Motion, corruption: Corruption, generator: np.rand
 
 
 class RestorationSampler:
-    """Draw training batches: the same ones for the same number of the batch.
+    """Sampler of training batches: the same ones for the same number of the batch.
 
     Half of the windows show the model the captured legs, half follow the paper: legs and root are noise, the rest of
     the body is clean.

@@ -13,7 +13,7 @@ from ..motion.features import NUM_FEATURES
 
 
 class WindowSampler:
-    """Draw training windows: the same ones for the same number of the batch.
+    """Sampler of training windows: the same ones for the same number of the batch.
 
     Args:
         data: The folder.

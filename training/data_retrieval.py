@@ -83,7 +83,7 @@ def share_of_songs(clips: Sequence[BuiltClip], share: float) -> list[BuiltClip]:
 
 
 class PairSampler:
-    """Draw training batches: the same one for the same number of the batch.
+    """Sampler of training batches: the same one for the same number of the batch.
 
     The songs of a batch are drawn without repetition until all have been drawn; of each a version and a start are
     drawn at random. Where a batch holds two windows of a song, `song_ids` lets the loss leave out that pair.

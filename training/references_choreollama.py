@@ -38,7 +38,7 @@ class TakeReferences:
 
 
 class ReferenceFinder:
-    """Find references in the training dances of a built data set.
+    """Finder of references among the training dances of a built data set.
 
     Args:
         data: The folder.

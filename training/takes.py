@@ -48,7 +48,7 @@ def load_takes(
         data: The built data set.
         clips: Clips of it.
         codec: Encodes the motion; in evaluation mode.
-        stretches: Speeds at which each clip is taken, 1 = its own.
+        stretches: Speeds at which each clip is encoded, 1 = its own.
         offsets: First frames from which it is encoded.
     """
     takes = []

@@ -47,7 +47,7 @@ class ChoreoArguments(RecipeArguments):
         metadata={"help": "Stage 1: share of the run in which a pretrained backbone is frozen and all else learns."},
     )
     stretches: list[float] = field(
-        default_factory=lambda: [1.0], metadata={"help": "Speeds at which music and motion are taken, 1 = natural."}
+        default_factory=lambda: [1.0], metadata={"help": "Speeds at which music and motion are used, 1 = natural."}
     )
     natural_share: float = field(default=0.5, metadata={"help": "Share of windows at natural speed."})
     genre_balance: float = field(

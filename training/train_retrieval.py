@@ -27,7 +27,7 @@ class RetrievalArguments(RecipeArguments):
     """What the towers are made of and what they learn from."""
 
     stretches: list[float] = field(
-        default_factory=lambda: [1.0], metadata={"help": "Speeds at which music and motion are taken, 1 = natural."}
+        default_factory=lambda: [1.0], metadata={"help": "Speeds at which music and motion are used, 1 = natural."}
     )
     song_share: float = field(
         default=1.0, metadata={"help": "Share of the training songs of each genre that is used, for data-size curves."}

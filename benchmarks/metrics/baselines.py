@@ -101,7 +101,7 @@ def frozen_pose(real: Motion) -> Motion:
 
 
 class Baselines:
-    """Build the systems of docs/metrics.md on the held-out songs.
+    """The systems of docs/metrics.md on the held-out songs.
 
     Args:
         data: Model, songs and generated dances.

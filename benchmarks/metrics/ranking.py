@@ -19,7 +19,7 @@ OBVIOUS_CASES: dict[str, tuple[str, ...]] = {
     "joins": (),
     "reconstruction": (),
 }
-"""Which systems must be told from real dances by the metrics of a family."""
+"""Which systems the metrics of a family must distinguish from real dances."""
 OTHER_CASES: dict[str, tuple[str, ...]] = {
     "pulse_lock_wrong_song": (),
     "tempo_agrees_wrong_song": (),

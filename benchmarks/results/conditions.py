@@ -58,7 +58,7 @@ def motion_statistics(positions: np.ndarray) -> np.ndarray:
 
 
 class NearestCentroid:
-    """Tell a genre by the nearest mean of standardized statistics.
+    """Classifier of genres: the nearest mean of standardized statistics.
 
     Args:
         statistics: For each genre its windows, `(windows, statistics)`.
@@ -75,7 +75,7 @@ class NearestCentroid:
         return (statistics - self.mean) / self.deviation
 
     def share(self, statistics: np.ndarray, genre: str) -> float:
-        """Return the share of windows `(windows, statistics)` that are told to be of a genre."""
+        """Return the share of windows `(windows, statistics)` that are classified as a genre."""
         distances = np.linalg.norm(self.standardize(statistics)[:, None] - self.centroids, axis=-1)
         return float((distances.argmin(axis=1) == self.genres.index(genre)).mean())
 

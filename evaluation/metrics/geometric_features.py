@@ -94,27 +94,27 @@ class _Body:
         return self.positions[end] - self.positions[start]
 
     def crosses_plane(self, a: int, b: int, c: int, joint: int, speed: float) -> np.ndarray:
-        """Whether a joint leaves `a` faster than `speed` along the normal `(c - a) x (b - a)`."""
+        """Say whether a joint leaves `a` faster than `speed` along the normal `(c - a) x (b - a)`."""
         normal = _cross(self.vector(a, c), self.vector(a, b))
         return _exceeds(self.velocities[joint] - self.velocities[a], normal, speed)
 
     def moves_along(self, a: int, b: int, still: int, joint: int, speed: float) -> np.ndarray:
-        """Whether a joint leaves the joint `still` faster than `speed` in the direction from `a` to `b`."""
+        """Say whether a joint leaves the joint `still` faster than `speed` in the direction from `a` to `b`."""
         return _exceeds(self.velocities[joint] - self.velocities[still], self.vector(a, b), speed)
 
     def is_beside_plane(self, a: int, b: int, c: int, joint: int, distance: float) -> np.ndarray:
-        """Whether a joint is farther than `distance` from the plane through three, on the side of its normal."""
+        """Say whether a joint is farther than `distance` from the plane through three, on the side of its normal."""
         return _exceeds(self.vector(a, joint), _cross(self.vector(a, c), self.vector(a, b)), distance)
 
     def is_beyond(self, a: int, b: int, start: int, joint: int, distance: float) -> np.ndarray:
-        """Whether a joint is farther than `distance` from `start` in the direction from `a` to `b`."""
+        """Say whether a joint is farther than `distance` from `start` in the direction from `a` to `b`."""
         return _exceeds(self.vector(start, joint), self.vector(a, b), distance)
 
     def height_above_lowest(self, joint: int) -> np.ndarray:
         return self.positions[joint, 1] - self.positions[:, 1].min(axis=0)
 
     def is_angle_within(self, bone: np.ndarray, other: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Whether the angle between two vectors lies between two numbers of degrees."""
+        """Say whether the angle between two vectors lies between two numbers of degrees."""
         lengths = np.sqrt(_dot(bone, bone) * _dot(other, other))
         product = _dot(bone, other)
         return (product < lengths * math.cos(math.radians(low))) & (product > lengths * math.cos(math.radians(high)))
@@ -220,5 +220,5 @@ def _cross(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _exceeds(vectors: np.ndarray, direction: np.ndarray, threshold: float) -> np.ndarray:
-    """Whether the component of each vector along a direction of any length is above a threshold, `(frames,)`."""
+    """Say whether the component of each vector along a direction of any length is above a threshold, `(frames,)`."""
     return _dot(vectors, direction) > threshold * np.sqrt(_dot(direction, direction))

@@ -35,7 +35,7 @@ class Picture:
     Args:
         set: `"generated"` or `"reference"`.
         name: The dance.
-        detail: What stands beside the name.
+        detail: Shown next to the name.
         png: The picture.
     """
 

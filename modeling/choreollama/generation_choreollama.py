@@ -21,7 +21,7 @@ _SINGLE_THREAD_HIDDEN_SIZE = 512
 
 
 class ConditionGuidanceLogitsProcessor(LogitsProcessor):
-    """Classifier-free guidance: move the scores away from those without any condition.
+    """Classifier-free guidance: scores moved away from those without any condition.
 
     The model runs on twice the rows, first with and then without conditions; this joins the two halves:
     `without + guidance_scale * (with - without)`. It must come first.
@@ -45,7 +45,7 @@ class ConditionGuidanceLogitsProcessor(LogitsProcessor):
 
 
 class CodeSlotLogitsProcessor(LogitsProcessor):
-    """Allow only codes of the level whose turn it is, and normalize over them.
+    """Rule that only codes of the level whose turn it is may follow, normalized over these.
 
     Beam search compares sums of log probabilities, so what other levels would have had must not count.
 
@@ -67,7 +67,7 @@ class CodeSlotLogitsProcessor(LogitsProcessor):
 
 
 class AntiCollapseLogitsProcessor(LogitsProcessor):
-    """Forbid a level-0 code that has just filled `max_code_repeats` tokens in a row.
+    """Rule against a level-0 code that has just filled `max_code_repeats` tokens in a row.
 
     Standing still is dancing too, so runs are allowed, but a small model can fall into one and never leave it.
 
@@ -95,7 +95,7 @@ class AntiCollapseLogitsProcessor(LogitsProcessor):
 
 
 class SeededGumbelLogitsProcessor(LogitsProcessor):
-    """Sample with a random generator for each row, so that a dance depends on its seed and not on its batch.
+    """Sampler with a random generator for each row: a dance depends on its seed and not on its batch.
 
     The largest of `scores + Gumbel noise` is a sample of `softmax(scores)`; only it keeps a finite score, so that
     greedy search and sampling both take it. It must come last. Keep one instance over consecutive windows.

@@ -15,7 +15,7 @@ from ...motion.motion import FRAME_RATE
 
 @strict
 class MusicDanceConfig(PreTrainedConfig):
-    """Store the sizes of a [`MusicDanceEncoder`] (paper section "MD-Retrieval").
+    """Sizes of a [`MusicDanceEncoder`] (paper section "MD-Retrieval").
 
     The paper names two CLIP-like towers of "efficient attention" and InfoNCE; `paper` gives the sizes of its released
     code. The defaults are the small encoder that is trained on a CPU.

@@ -21,7 +21,7 @@ MAX_LOGIT_SCALE = math.log(100.0)
 
 @dataclass
 class MusicDanceOutput(ModelOutput):
-    """Store what a [`MusicDanceEncoder`] computes.
+    """What a [`MusicDanceEncoder`] computes.
 
     Args:
         loss (`torch.FloatTensor` of shape `()`):
@@ -92,7 +92,7 @@ class MusicDanceLayer(nn.Module):
 
 
 class MusicDanceTower(nn.Module):
-    """Encode windows of one kind of features to embeddings of length 1.
+    """Encoder of windows of one kind of features to embeddings of length 1.
 
     Tokens have learned positions; the real ones are averaged (the release reads a class token).
 

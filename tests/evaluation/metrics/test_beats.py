@@ -49,7 +49,7 @@ def test_a_distance_of_sigma_counts_as_the_gaussian_says():
 
 
 def test_chance_over_music_is_the_density_of_motion_beats():
-    """A Gaussian of sigma seconds has the area sigma sqrt(2 pi): FIELD.md 3.3 as long as beats are far apart."""
+    """A Gaussian of sigma seconds has the area sigma sqrt(2 pi), which chance sees if beats are far apart."""
     motion = np.arange(30) * 2.0
     chance = np.mean([beats.alignment(motion, other) for other in beats.unrelated_beats(CLICKS, 60.0, num_shifts=300)])
     assert chance == pytest.approx(0.1 * np.sqrt(2 * np.pi) / 2, rel=0.05)
