@@ -282,7 +282,7 @@ def _select(values: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     return values.gather(1, indices.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
 
 
-class MotionCodecModel(FeatureStatisticsMixin, PreTrainedModel):
+class MotionCodecModel(PreTrainedModel, FeatureStatisticsMixin):
     """The motion codec: motion features to codes and back (paper section "dance tokenizer").
 
     The model takes features as `motion_to_features` gives them and returns such features: mean and standard deviation

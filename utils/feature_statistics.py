@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import nn
 from transformers import initialization as init
 
 
-class FeatureStatisticsMixin(nn.Module):
-    """Mixin of a module that takes features as they are and normalizes them inside.
+class FeatureStatisticsMixin:
+    """Mixin of a `torch.nn.Module` that takes features as they are and normalizes them inside.
 
     The statistics are persistent buffers, so they are saved with the weights. A class sets the names of its buffers.
     """
@@ -17,7 +18,7 @@ class FeatureStatisticsMixin(nn.Module):
     feature_mean: torch.Tensor
     feature_std: torch.Tensor
 
-    def add_feature_statistics(self, num_channels: int) -> None:
+    def add_feature_statistics(self: Any, num_channels: int) -> None:
         """Register the buffers, so that nothing is changed until statistics are set; called in `__init__`."""
         self.register_buffer(self.mean_name, torch.zeros(num_channels))
         self.register_buffer(self.std_name, torch.ones(num_channels))

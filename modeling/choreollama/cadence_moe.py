@@ -153,7 +153,7 @@ class CadenceExpert(nn.Module):
         return self.attention_output(attended.transpose(1, 2).reshape(batch_size, num_tokens, hidden_size))
 
 
-class CadenceMoE(FeatureStatisticsMixin):
+class CadenceMoE(nn.Module, FeatureStatisticsMixin):
     """The condition encoder: a universal expert, one expert a frequency band, and a gate.
 
     The universal expert reads music and genre; the band experts read the bands of the averaged references; the gate,

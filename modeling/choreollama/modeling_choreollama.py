@@ -221,7 +221,8 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         given = conditions.with_defaults(config)
         batch_size, num_frames = given.input_features.shape[:2]
         references = present = None
-        if given.reference_features is not None:
+        assert given.frame_mask is not None and given.music_mask is not None and given.genre_ids is not None
+        if given.reference_features is not None and given.reference_mask is not None:
             references = combine_references(given.reference_features, given.reference_mask)
             present = given.reference_mask.any(dim=1)
 

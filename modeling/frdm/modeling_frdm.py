@@ -97,7 +97,7 @@ def frame_embedding(num_frames: int, size: int) -> torch.Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-class FrdmModel(FeatureStatisticsMixin, PreTrainedModel):
+class FrdmModel(PreTrainedModel, FeatureStatisticsMixin):
     """Denoiser that predicts clean root, knees and feet (x0) of a window of dance (paper section "FRDM").
 
     As in the paper, the features of root, knees and feet are replaced by noisy ones (`Merge`) and predicted from the

@@ -129,7 +129,7 @@ class MusicDanceTower(nn.Module):
         return F.normalize(self.projection(pooled).float(), dim=-1)
 
 
-class MusicDanceEncoder(FeatureStatisticsMixin, PreTrainedModel):
+class MusicDanceEncoder(PreTrainedModel, FeatureStatisticsMixin):
     """Two CLIP-like towers for music and dance, trained with InfoNCE (paper section "MD-Retrieval").
 
     The features are those of `MusicFeatureExtractor` and `motion_to_features`, not normalized: mean and standard
