@@ -100,7 +100,7 @@ def build_optimizer(
     )
 
 
-def summarize(output: ModelOutput) -> dict[str, float]:
+def output_numbers(output: ModelOutput) -> dict[str, float]:
     """Name the numbers of a model's output: scalars, those of a mapping, and those of a vector as `name_index`."""
     numbers: dict[str, torch.Tensor] = {}
     for name, value in output.items():
@@ -161,7 +161,7 @@ def train(
         bar.update()
         done = _agree(accelerator, progress.fraction(arguments) >= 1)
         if progress.step % arguments.log_steps == 0 or done:
-            numbers = summarize(output) | {"learning_rate": optimizer.param_groups[0]["lr"]}
+            numbers = output_numbers(output) | {"learning_rate": optimizer.param_groups[0]["lr"]}
             _log(accelerator, output_dir, progress, numbers)
             bar.set_postfix(loss=f"{numbers['loss']:.4f}")
         if progress.step % arguments.eval_steps == 0 or done:

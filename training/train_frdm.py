@@ -22,7 +22,7 @@ from ..motion.features import CONTACTS
 from ..motion.normalization import fit_feature_statistics
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .data_frdm import RestorationSampler, cut_random_windows, evaluation_windows, split_by_performer, training_batch
-from .loop import build_accelerator, build_optimizer, summarize, train, write_run_record
+from .loop import build_accelerator, build_optimizer, output_numbers, train, write_run_record
 
 EVAL_TIMESTEP_SHARE = 0.3
 """How far the diffusion has gone in the windows that are evaluated, as a share of T."""
@@ -71,7 +71,7 @@ def evaluate_windows(
             observed = torch.full((len(clean),), flag)
             batch = training_batch(model, scheduler, clean, corrupted, frame_mask, observed, timesteps, noise)
             output = model(**{key: value.to(model.device) for key, value in batch.items()})
-            for term, value in summarize(output).items():
+            for term, value in output_numbers(output).items():
                 key = f"{name}/{term}"
                 sums[key] = sums.get(key, 0.0) + value * len(clean) / len(windows)
             if flag:
