@@ -13,7 +13,6 @@ import numpy as np
 
 from .kinetic_features import PUBLISHED_NUM_FRAMES, FeatureMode, check_clip, half_window_frames, to_root_relative
 
-NUM_GEOMETRIC_FEATURES = 32
 NUM_JOINTS = 22
 PUBLISHED_FRAME_SECONDS = 1 / 120
 PUBLISHED_HUMERUS = math.dist((0.199113488, 0.236807942, -0.0180702247), (0.454445392, 0.221158922, -0.0410167128))

@@ -112,7 +112,7 @@ def test_wrong_input_is_told_in_one_line_and_leaves_nothing_behind(tiny_pipeline
         (["dance", str(song), *model, *output, "--video-height", "541"], "even numbers"),
         (["dance", str(song), *model, *output, "--references", str(tmp_path)], "no folder of references"),
         (["dance", str(song), *model, *output, "--pin", "clip"], "give `--references` too"),
-        (["index", str(tmp_path), *output, "--encoder", str(tmp_path)], "holds no music-dance encoder"),
+        (["index", str(tmp_path), *output, "--encoder", str(tmp_path)], "holds no model: there is no config.json"),
         (
             ["index", str(tmp_path), *output, "--encoder", str(tiny_pipeline_dir)],
             "must hold a model of type music_dance",
