@@ -8,7 +8,7 @@ import numpy as np
 from transformers import BatchFeature, SequenceFeatureExtractor
 
 from .beats import BEAT_CLOCK_SIZE, BeatClock, estimate_beats
-from .spectra import SAMPLING_RATE, check_waveform, mel_filters, onset_envelopes, power_spectra
+from .spectra import SAMPLING_RATE, check_waveform, mel_filters, onset_envelopes, power_spectra, weighted_sums
 
 FRAME_RATE = 30
 HOP_SAMPLES = SAMPLING_RATE // FRAME_RATE
@@ -147,10 +147,10 @@ def spectral_features(waveform: np.ndarray, start_frame: int, stop_frame: int) -
     for power in power_spectra(waveform, WINDOW_SAMPLES, HOP_SAMPLES, start_frame, stop_frame):
         rows = features[position : position + len(power)]
         position += len(power)
-        log_mel = _decibels(power @ mel, *LOG_MEL_SCALE)
+        log_mel = _decibels(weighted_sums(power, mel), *LOG_MEL_SCALE)
         rows[:, layout.log_mel] = log_mel
-        rows[:, layout.mfcc] = log_mel @ cosines
-        pitch_classes = power @ chroma
+        rows[:, layout.mfcc] = weighted_sums(log_mel, cosines)
+        pitch_classes = weighted_sums(power, chroma)
         rows[:, layout.chroma] = pitch_classes / (pitch_classes.max(axis=1, keepdims=True) + CHROMA_FLOOR)
         rows[:, layout.loudness] = _decibels(power.sum(axis=1, keepdims=True), *LOUDNESS_SCALE)
     features[:, layout.onset_strength] = _frame_onsets(waveform, start_frame, stop_frame)[:, None]

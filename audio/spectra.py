@@ -101,6 +101,19 @@ def mel_filters(window_samples: int, num_bands: int, lowest_hz: float, highest_h
     return np.maximum(0, np.minimum(rise, fall)).astype(np.float32)
 
 
+def weighted_sums(spectra: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return `spectra @ weights` to the same bit for any number of threads and of rows, which BLAS does not promise.
+
+    Args:
+        spectra: `(frames, bins)`.
+        weights: `(bins, bands)`.
+
+    Returns:
+        `(frames, bands)`.
+    """
+    return np.einsum("fk,kb->fb", spectra, np.asfortranarray(weights))
+
+
 def onset_envelopes(waveform: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
     """Return how strongly sounds begin, 120 times a second.
 
@@ -121,7 +134,7 @@ def onset_envelopes(waveform: np.ndarray, start: int, stop: int) -> tuple[np.nda
     levels = np.empty((0, ONSET_BANDS), np.float32)
     position = 0
     for power in power_spectra(waveform, ONSET_WINDOW, ONSET_HOP, start - 2, stop):
-        levels = np.concatenate([levels[-2:], 10 * np.log10(np.maximum(power @ filters, 1e-6))])
+        levels = np.concatenate([levels[-2:], 10 * np.log10(np.maximum(weighted_sums(power, filters), 1e-6))])
         rise = np.maximum(levels[2:] - levels[:-2], 0)
         every[position : position + len(rise)] = rise.mean(axis=1)
         low[position : position + len(rise)] = rise[:, :ONSET_LOW_BANDS].mean(axis=1)

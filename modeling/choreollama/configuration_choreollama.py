@@ -6,7 +6,6 @@ from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
-from transformers.configuration_utils import SubConfigSpec
 
 TINY_BACKBONE = {
     "hidden_size": 256,
@@ -93,10 +92,7 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     """
 
     model_type = "choreollama"
-    sub_configs_defaults = {
-        "backbone_config": SubConfigSpec(config_class=AutoConfig, model_type="llama", init_kwargs=TINY_BACKBONE),
-        "codec_config": SubConfigSpec(config_class=AutoConfig, model_type="motion_codec", optional=True),
-    }
+    sub_configs = {"backbone_config": AutoConfig, "codec_config": AutoConfig}
     keys_to_ignore_at_inference = ["past_key_values"]
 
     backbone_config: dict | PreTrainedConfig | None = None
@@ -139,10 +135,10 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         fields, which is checked here and not kept.
         """
         stated = {name: kwargs.pop(name) for name in ("num_bands", "code_pattern") if name in kwargs}
-        if isinstance(self.backbone_config, dict):
-            # transformers expects the type in a field of this name.
-            self.backbone_config = {"model_type": "llama", **self.backbone_config}
-        self.backbone_config = copy.deepcopy(self.backbone_config)  # its ids are set below
+        backbone = TINY_BACKBONE if self.backbone_config is None else self.backbone_config
+        self.backbone_config = copy.deepcopy(_nested_config(backbone, "llama"))  # its ids are set below
+        if self.codec_config is not None:
+            self.codec_config = _nested_config(self.codec_config, "motion_codec")
         super().__post_init__(**kwargs)
         self.genres, self.cutoff_hz = list(self.genres), [float(edge) for edge in self.cutoff_hz]
         follows = {"num_bands": self.num_bands, "code_pattern": "flat"}
@@ -151,9 +147,9 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         # Codes, the start id, the placeholder, one mask id for each level.
         self.vocab_size = self.num_codes + 2 + self.num_quantizers
         self.bos_token_id, self.eos_token_id, self.pad_token_id = self.num_codes, None, None
-        backbone: Any = self.backbone_config
-        backbone.vocab_size = self.vocab_size
-        backbone.bos_token_id = backbone.eos_token_id = backbone.pad_token_id = None
+        self.backbone_config.vocab_size = self.vocab_size
+        self.backbone_config.bos_token_id = None
+        self.backbone_config.eos_token_id = self.backbone_config.pad_token_id = None
 
     def validate_choreollama(self) -> None:
         """Check the fields against each other; called by transformers after construction."""
@@ -270,3 +266,8 @@ class ChoreoLlamaConfig(PreTrainedConfig):
             "max_window_tokens": 96,
         }
         return cls(**{**fields, **overrides})
+
+
+def _nested_config(config: dict | PreTrainedConfig, model_type: str) -> Any:
+    """Return a nested configuration, built from its fields if it is a dictionary; they may name another model type."""
+    return AutoConfig.for_model(**{"model_type": model_type, **config}) if isinstance(config, dict) else config

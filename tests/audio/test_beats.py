@@ -101,6 +101,17 @@ def test_a_given_tempo_is_kept_and_its_rounding_refined(make_drums):
     assert estimate_beats(song, RATE, bpm=183).bpm(10.0) == pytest.approx(182.8, rel=1e-3)
 
 
+@pytest.mark.parametrize("seconds", [2.0, 4.4])
+def test_a_given_tempo_is_kept_exactly_where_a_song_is_too_short_to_refine_it(make_drums, seconds):
+    clock = estimate_beats(make_drums(120, seconds), RATE, bpm=120)
+    np.testing.assert_allclose(np.diff(clock.beat_times_seconds), 0.5, rtol=1e-9)
+
+
+def test_a_given_tempo_is_kept_exactly_through_silence():
+    clock = estimate_beats(np.zeros(12 * RATE, dtype=np.float32), RATE, bpm=120)
+    np.testing.assert_allclose(np.diff(clock.beat_times_seconds), 0.5, rtol=1e-9)
+
+
 def test_a_given_meter_and_first_downbeat_are_used(make_drums):
     clock = estimate_beats(make_drums(90, 20), RATE, bpm=90, meter=5, first_downbeat_seconds=3.1)
     assert clock.beats_per_bar == 5

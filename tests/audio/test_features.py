@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from infinitedance.audio.beats import BeatClock
 from infinitedance.audio.features import MusicFeatureExtractor, MusicFeatureLayout, spectral_features
@@ -51,6 +52,15 @@ def test_an_impulse_is_an_onset_at_its_own_time():
     song[12000] = 0.9
     every, low = onset_envelopes(song, 0, 120)
     assert every.argmax() == low.argmax() == 60
+
+
+def test_features_are_the_same_bytes_for_any_number_of_threads(extractor, make_drums):
+    song = make_drums(96, 13)
+    features = []
+    for num_threads in (1, 2):
+        with threadpool_limits(num_threads):
+            features.append(extractor(song, RATE)["input_features"][0])
+    np.testing.assert_array_equal(*features)
 
 
 def test_any_stretch_of_frames_equals_those_of_the_whole_song(monkeypatch):
