@@ -3,11 +3,12 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+OLDEST := .venv-oldest
 TYPECHECK := build/typecheck
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: setup demo test test-browser viewer quality format clean
+.PHONY: setup demo test test-one-thread test-oldest test-browser viewer quality format clean
 
 setup: $(STAMP)
 
@@ -23,8 +24,23 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/infinitedance demo
 
+# With another Python: make test PYTHON=python3.13 VENV=.venv-3.13
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# Sums are rounded by the number of threads: what computes must not depend on it.
+test-one-thread: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(addprefix tests/,audio evaluation modeling motion restoration retrieval \
+		tokenization test_pipeline.py)
+
+# The oldest versions that pyproject.toml allows, in an environment of their own, which is listed first.
+test-oldest:
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet uv
+	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
+		--editable '.[video,train,test]'
+	$(OLDEST)/bin/uv pip list --python $(OLDEST)/bin/python
+	$(OLDEST)/bin/python -m pytest
 
 # The viewer in headless Chromium. It is a package of Debian: installed here by root, else asked for.
 test-browser: $(STAMP)

@@ -1,5 +1,6 @@
 """The wheel holds what the repository holds."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 NOT_PACKAGES = {"benchmarks", "tests", "docs", "build", "dist", "runs", "outputs"}
 
@@ -38,6 +40,39 @@ def test_every_constraint_pins_one_version(repository_root):
     pins = [line for line in lines if not line.startswith("#")]
     assert "torch==2.13.0" in pins
     assert all(pin.count("==") == 1 and "/" not in pin and "*" not in pin for pin in pins)
+
+
+@pytest.fixture(scope="module")
+def requirements(project) -> list[Requirement]:
+    lists = [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
+    return [Requirement(text) for texts in lists for text in texts]
+
+
+def test_every_pin_lies_within_the_bounds(repository_root, requirements):
+    lines = (repository_root / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    bounds = [requirement for requirement in requirements if requirement.name in pins]
+    assert {requirement.name for requirement in bounds} == set(pins)
+    assert [f"{bound}: {pins[bound.name]}" for bound in bounds if not bound.specifier.contains(pins[bound.name])] == []
+
+
+def test_every_requirement_has_an_oldest_version(requirements):
+    without = {requirement.name for requirement in requirements if not requirement.specifier}
+    assert without == {"infinitedance", "causal-conv1d", "mamba-ssm"}  # the kernels are built against their torch
+
+
+def test_every_extra_that_is_named_exists(repository_root, project, requirements):
+    extras = set(project["project"]["optional-dependencies"])
+    named = set().union(*(requirement.extras for requirement in requirements))
+    for package in project["tool"]["setuptools"]["packages"]:
+        for path in (repository_root / Path(*package.split(".")[1:])).glob("*.py"):
+            named |= set(re.findall(r'\brequire_extra\([^,()]+, "(\w+)"', path.read_text()))
+    texts = [*repository_root.glob("*.md"), *repository_root.glob("docs/**/*.md"), *repository_root.glob("*/*.txt")]
+    for path in texts:
+        for names in re.findall(r"infinitedance\[([a-z,]+)\]", path.read_text()):
+            named |= set(names.split(","))
+    assert named >= {"data", "demo", "evaluation", "fbx", "physics", "scale", "train", "usd", "video"}
+    assert named <= extras
 
 
 @pytest.fixture(scope="module")

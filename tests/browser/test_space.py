@@ -247,7 +247,9 @@ def test_on_a_phone_all_stands_inside_the_screen(visit, screenshot):
     wait_for_viewer(driver)
     wait(driver, "!!document.querySelector('.downloads video')")
     assert driver.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
-    for element in driver.find_elements("css selector", "#start, #stage, .downloads li, .evaluation td"):
-        place = element.rect
-        assert place["x"] >= 0 and place["x"] + place["width"] <= PHONE[0]
+    for selector in ("#start", "#stage", ".downloads li", ".evaluation td"):
+        elements = driver.find_elements("css selector", selector)
+        assert elements, selector
+        for place in (element.rect for element in elements):
+            assert place["x"] >= 0 and place["x"] + place["width"] <= PHONE[0]
     screenshot(driver, "done_phone")

@@ -217,7 +217,9 @@ def test_a_phone_shows_all_controls_inside_the_screen(chromium, open_page, sync_
     try:
         driver = open_page()
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 400
-        for button in driver.find_element("id", "viewer").shadow_root.find_elements("css selector", ".bar button"):
+        buttons = driver.find_element("id", "viewer").shadow_root.find_elements("css selector", ".bar button")
+        assert buttons
+        for button in buttons:
             place = button.rect
             assert place["x"] >= 0 and place["x"] + place["width"] <= 400 and place["y"] + place["height"] <= 700
     finally:
