@@ -4,7 +4,7 @@
 python -m benchmarks.retrieval --data_dir built \
     --runs runs/retrieval_25 runs/retrieval_50 runs/retrieval \
     --procedural_data_dir procedural --procedural_run runs/retrieval_procedural \
-    --scale scale.json --output docs/retrieval.md
+    --scale scale.json --output docs/retrieval_results.md
 ```
 """
 
@@ -36,60 +36,15 @@ from infinitedance.training.evaluation_retrieval import (
 
 from .writer import Section, write_report
 
-GUIDE = """# Retrieval
+INTRODUCTION = """# Retrieval, measured
 
-A song finds its reference dances in a library: `MusicDanceEncoder` (two towers, InfoNCE) brings windows of 12.8 s of
-music and of dance into one space, and `DanceRetrievalIndex` searches it. This page is written by
-`python -m benchmarks.retrieval`; it is not edited by hand.
+Written by `python -m benchmarks.retrieval`; not edited by hand. [retrieval.md](retrieval.md) shows how to use it, and
+the `.json` beside this file holds the same numbers.
 
-```python
-from infinitedance import DanceRetrievalIndex, MusicDanceEncoder
-from infinitedance.dataset_builder.built import BuiltDataset
-
-encoder, data = MusicDanceEncoder.from_pretrained("runs/retrieval").eval(), BuiltDataset("prepared")
-index = DanceRetrievalIndex.from_prepared(data, encoder)  # windows of the training dances
-index.save("prepared/retrieval_index")
-
-index = DanceRetrievalIndex.load("prepared/retrieval_index", encoder)  # refuses another encoder or changed files
-windows = index.query(music_features, k=10, genre="waltz", exclude_song_id="dance_w_5")
-references = index.open_library(data).reference_features(windows, num_frames)  # (10, num_frames, 269)
-record = [window.to_dict() for window in windows]  # which clips, where, with the license that a built data set states
-```
-
-`infinitedance index BUILT --output LIBRARY` makes such a library, with its encoder and dances, of a data set that
-`infinitedance build` wrote, and `infinitedance dance SONG --references LIBRARY` lets it lead; which windows led, with
-their licenses, and how near the dance came to them stand in the provenance of the `.npz`.
-
-- **Windows.** 384 frames every 192, in exact fractions of a second whatever the rate of the music features. A window
-  of the song takes its references for the moments in its middle: between two windows the border lies in the middle of
-  what both cover. There the references change at once: they are conditions, and a cross-fade of two dances would be
-  neither. Each reference is read as far into its own window as the moment lies in the song's.
-- **Never itself.** `exclude_song_id` takes away all dances to a song, and with it all that resemble one of them more
-  than `max_similarity`. In training it is always given. Among the references of a window no two are more alike than
-  `max_similarity`, and no two are to one song (`windows_per_song`).
-- **Choice.** Filters by `genre`, `license` and `source`; `diversity` is the share of maximal marginal relevance;
-  `pinned` clips come first in every window. The weights are the paper's, 10/55 ... 1/55.
-- **Filters at scale.** A filter is a bitmap that FAISS consults during the search; of a large index more lists are
-  searched the rarer the allowed windows are, and fewer than 20,000 allowed windows are compared one by one. Near
-  duplicates, songs and relevance are seen to among eight candidates a reference, and more are fetched where these do
-  not suffice.
-- **Errors.** No index, an index of another encoder, changed files, dances other than those that were indexed, an
-  unknown genre or clip, and filters that leave nothing are told; zeros never stand in for references.
-- **Training.** One window of each song in a batch until all songs have come; two windows of one song are left out of
-  each other's negatives (`song_ids`). Mirrored copies take part; `stretches`, `spectra_dropout` are options.
-
-What was tried on the real dances, with 10 of the 31 training songs set aside: the loss over their 96 windows, 4.56
-nats for an encoder that sees nothing, falls to 4.4 or 4.5 in 20 to 60 steps and then rises, to 6.6 after 120 steps; to
-5.0 with `spectra_dropout` 0.8, with which the sound of a song is hard to learn by heart. Five speeds of every dance do
-not help (4.7 after 160 steps), nor do 64 made songs beside the real ones (4.8 after 400). Among songs of one genre the
-own dance stands in the middle throughout (mean rank 0.48 to 0.58 of the others, chance 0.5): so few songs teach the
-genre and no more, and the recipe stops early.
-
-Recall at k: a window of music is compared with its own dance and all windows of the other held-out songs; it is
-right when its own is among the k nearest. Other windows of its own song stand aside. All numbers are means over songs,
-with a 95 % bootstrap interval over songs in parentheses; with eight songs it is a rough one.
+Recall at k: a window of music is compared with its own dance and with all windows of the other held-out songs. It is
+right when its own dance is among the k nearest. Other windows of its own song are left out. All numbers are means over
+songs, with a 95 % bootstrap interval over songs in parentheses; with eight songs it is a rough one.
 """
-
 
 HELD_OUT = ("test", "validation")
 
@@ -193,8 +148,8 @@ def procedural_section(data: BuiltDataset, run: Path) -> list[Table]:
         "tempo."
     )
     return [
-        recall_rows("Music to dance on held-out made songs", "held out", recalls, note),
-        recall_rows("Among made songs of the same genre", "held out", within, ""),
+        recall_rows("Music to dance on held-out synthetic songs", "held out", recalls, note),
+        recall_rows("Among synthetic songs of the same genre", "held out", within, ""),
     ]
 
 
@@ -268,11 +223,11 @@ def main(command_line: list[str] | None = None) -> None:
     sections = {
         "real": Section("1. Real dances", training_command(last), last, partial(real_section, real, arguments.runs)),
         "procedural": Section(
-            "2. Procedural data", training_command(run), run, partial(procedural_section, procedural, run)
+            "2. Synthetic data", training_command(run), run, partial(procedural_section, procedural, run)
         ),
         "scale": Section("3. Scale", "python benchmarks/retrieval_scale.py", last, partial(scale_section, scale)),
     }
-    write_report(arguments.output, GUIDE, sections)
+    write_report(arguments.output, INTRODUCTION, sections)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of windows")
     parser.add_argument("--embedding_size", type=int, default=64)
     parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--output", type=Path, help="JSON file for `training.report_retrieval --scale`")
+    parser.add_argument("--output", type=Path, help="JSON file for `benchmarks.retrieval --scale`")
     arguments = parser.parse_args()
     if len(arguments.sizes) == 1:
         results = [measure(arguments.sizes[0], arguments.embedding_size, arguments.queries)]

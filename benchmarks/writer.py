@@ -20,6 +20,9 @@ from infinitedance.motion.files import atomic_path
 
 from .held_out import ReportData
 
+NOT_RUN = "<!-- not run: it needs data that is not in the repository, and minutes to hours -->"
+"""Stands before each command; tests/docs/test_blocks.py reads it."""
+
 
 def section_record(title: str, command: str, model_dir: Path, tables: Sequence[Table]) -> dict[str, Any]:
     """Return a section as JSON can hold it, with the versions and the weights that it was measured with."""
@@ -41,6 +44,7 @@ def render_markdown(sections: dict[str, dict[str, Any]], introduction: str) -> s
         versions = ", ".join(f"{name} {number}" for name, number in section["versions"].items())
         parts += [
             f"## {section['title']}\n",
+            NOT_RUN,
             f"```bash\n{section['command']}\n```\n",
             f"Measured with {versions}; weights {section['weights_sha256'][:12]}.\n",
         ]

@@ -1,4 +1,4 @@
-"""The evaluation card of one dance: what it scores, beside what real dances score, and which references led it."""
+"""The evaluation card of one dance: its measures beside those of real dances, and the references that it used."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from ..motion.motion import FRAME_RATE, Motion
 from ..motion.skeleton import CONTACT_JOINTS
 from ..pipeline import Dance
 
-# The values of real dances are those of docs/metrics.md, on held-out songs.
+# The values of real dances are measured on held-out songs; `python -m benchmarks.figures` writes them here.
 _ROWS = (
     (
         "beat_score_beyond_chance",
         "Beat score beyond chance",
         "{:+.3f}",
-        "+0.03",
-        "How much nearer than by chance the beats of song and dance are: 0 is chance. One dance scatters by 0.05.",
+        "+0.03",  # figure: alignment_real
+        "How much closer than by chance the beats of song and dance are: 0 is chance. One dance scatters by 0.05.",
     ),
     (
         "pulse_lock",
         "Pulse lock",
         "{:.1f}",
-        "9.6",
-        "How strongly the dance pulses with the song: about 1 with any other song. It grows with the length.",
+        "9.6",  # figure: lock_real
+        "How clearly the dance follows the beat: about 1 with any other song. It grows with the length.",
     ),
     (
         "slide_mm_per_frame",
-        "Slide of planted feet, mm a frame",
+        "Foot sliding, mm per frame",
         "{:.1f}",
-        "4.3",
-        "How far feet slide that touch the floor: 0 is planted.",
+        "4.3",  # figure: slide_real
+        "How far feet slide while they touch the floor: 0 is none.",
     ),
 )
 
@@ -70,10 +70,10 @@ def card_html(card: dict[str, Any], title: str) -> str:
     """Return a card as an HTML table, with the references below it."""
     rows = "".join(
         f'<tr><th scope="row">{name}<small>{explanation}</small></th>'
-        f"<td>{'cannot be told' if card[key] is None else form.format(card[key])}</td><td>{real}</td></tr>"
+        f"<td>{'cannot be measured' if card[key] is None else form.format(card[key])}</td><td>{real}</td></tr>"
         for key, name, form, real, explanation in _ROWS
     )
-    tempo = "" if card["tempo_bpm"] is None else f" The song was heard at {card['tempo_bpm']:.0f} beats a minute."
+    tempo = "" if card["tempo_bpm"] is None else f" Estimated tempo: {card['tempo_bpm']:.0f} beats per minute."
     return (
         f'<div class="evaluation"><h3>{escape(title)}</h3><table><thead><tr><th scope="col">Measure</th>'
         f'<th scope="col">This dance</th><th scope="col">Real dances</th></tr></thead><tbody>{rows}{_copy_row(card)}'
@@ -98,12 +98,12 @@ def _copy_row(card: dict[str, Any]) -> str:
 
 def _references_text(card: dict[str, Any]) -> str:
     if not card["references"]:
-        return "No reference dance led it."
+        return "No reference dance was used."
     names = "; ".join(
         f"<b>{escape(reference['clip_id'])}</b> ({escape(reference['genre'])}, {escape(str(reference['license']))})"
         for reference in card["references"]
     )
-    return f"Led by {names}."
+    return f"References: {names}."
 
 
 def _song(motion: Motion) -> Song | None:

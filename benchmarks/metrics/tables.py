@@ -111,7 +111,7 @@ def chance_tables(baselines: Baselines) -> list[Table]:
     note = (
         "Pulse lock: power of the speed at the song's pulse over the power around it. Tempo agrees: share of dances "
         "whose strongest frequency is 1/4, 1/3, 1/2, 1 or 2 times the song's tempo, within 4 %. Shifting a song in "
-        "time changes neither. Wanted: the own song far above the other two."
+        "time changes neither. Goal: the own song far above the other two."
     )
     tables.append(Table("Pulse lock and tempo", columns, _by_genre(measured, genres, names), note))
     return tables

@@ -42,11 +42,11 @@ INTRODUCTION = """# Foot restoration, measured
 Written by `python -m benchmarks.restoration`; not edited by hand. [restoring.md](restoring.md) shows how
 to restore files.
 
-Synthetic faults (`dataset_builder/augmentation/faults.py`) are put on clean captures of people on whom the model was
-never trained: CMU's subject 5, ballet, for choosing settings, and Motorica's dancer d01, street dance, for the test.
-Training saw Motorica's d02 and Bandai Namco. The faults of training, validation and test come from the same generator
-with other seeds; section 3 has real faults. A range in parentheses is a 95 % bootstrap interval over pieces of 10 s;
-pieces of one clip are not independent, so it is too narrow.
+Synthetic faults (`dataset_builder/augmentation/faults.py`) are added to clean captures of people who were never
+trained on: CMU's subject 5, ballet, for choosing settings, and Motorica's dancer d01, street dance, for the test.
+Training used Motorica's d02 and Bandai Namco. The faults of training, validation and test come from one generator
+with different seeds; section 3 measures real faults. A range in parentheses is a 95 % bootstrap interval over pieces
+of 10 s; pieces of one clip are not independent, so it is too narrow.
 """
 PATHS = ("model_dir", "generator_dir", "data_dir", "output")
 PHONE_CLIP = "jesse_dance"

@@ -43,7 +43,7 @@ def speed_tables(model_dir: Path) -> list[Table]:
         elapsed, memory = measured["seconds"], measured["megabytes"]
         rows.append([seconds, elapsed, 1000 * elapsed / (seconds * FRAME_RATE), seconds / elapsed, *memory])
     columns = ["dance, s", "elapsed, s", "ms a frame", "x real time", "memory before, MB", "most memory, MB"]
-    note = "The default sampler, loaded and warmed up. Wanted: 20 times real time on two cores, no growth a frame."
+    note = "The default sampler, loaded and warmed up. Goal: 20 times real time on two cores, no growth a frame."
     return [Table("", columns, rows, note)]
 
 

@@ -17,15 +17,22 @@ from .speed import speed_section
 INTRODUCTION = """# Measured results
 
 Written by `python -m benchmarks.results`; not edited by hand. Every section names the command that measures
-it again, and the `.json` beside this file holds the same numbers. Songs and dances of the test split were never
-trained on. A range in parentheses is a 95 % bootstrap interval over songs; with few songs it is a rough one.
+it again, and the `.json` beside this file holds the same numbers. A range in parentheses is a 95 % bootstrap interval
+over songs; with few songs it is a rough one. CONTRIBUTING.md says how the data set `built` is made.
+
+Songs of the test split were never trained on, but their dances are assembled from the same choreographic units as the
+training dances: joint errors, FID and copying on them partly measure memory of those units. On songs in the wild the
+dances follow the beat less well. [notes/independent_check.md](notes/independent_check.md) has both.
+
+Beat alignment beyond chance is in [metrics.md](metrics.md) as well, there against other songs that are stretched and
+shifted, here against shifts of the dance itself. The two differ by less than their intervals.
 """
 
 SECTIONS: Sections = {
     "codec": ("1. The codec", codec_section),
     "speed": ("2. The command", speed_section),
     "quality": ("3. A dance", quality_section),
-    "music": ("4. It hears the music", music_section),
+    "music": ("4. Following the music", music_section),
     "conditions": ("5. Conditions", conditions_section),
 }
 

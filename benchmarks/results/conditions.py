@@ -146,7 +146,7 @@ def _genre_tables(data: ReportData) -> list[Table]:
     )
     distance_note = "Distance of the mean statistics of two dances to one song, in deviations of the training dances."
     return [
-        Table("Genre: told as the one asked for", ["dances", "share of 10 s windows"], told_rows, note),
+        Table("Genre: classified as the requested one", ["dances", "share of 10 s windows"], told_rows, note),
         Table("Genre: distance between dances", ["dances", "distance"], distance_rows, distance_note),
     ]
 

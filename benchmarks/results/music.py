@@ -89,7 +89,7 @@ def _loss_table(data: ReportData, windows: ChoreoWindows) -> Table:
         rows.append([level, mean_with_interval(right), *costs])
     note = (
         "Cross entropy in nats of the real dance's codes, given their past; beats estimated from the audio, genre "
-        "given, no references. The wrong song is that of the farthest tempo. Above 0: the model hears the music."
+        "given, no references. The wrong song is that of the farthest tempo. Above 0: the model uses the music."
     )
     columns = ["level", "right song", "no music: more by", "wrong song: more by"]
     return Table("Loss with the right song, without music, with a wrong song", columns, rows, note)
@@ -114,7 +114,7 @@ def _pulse_tables(data: ReportData, wrong: list[HeldOutSong]) -> list[Table]:
         "Power of the mean joint speed at the pulse (1/3 cycle a true beat in a waltz, else 1/2) over its mean power "
         "5 to 30 % below and above; 1 = no lock, with a wide scatter for a single dance. A wrong song: same genre and "
         "seed, but the music of the song named, measured against the beats of the right one. The model is given "
-        "neither tempo nor beats. Wanted: right song at least as high as the real dances, wrong song below 2."
+        "neither tempo nor beats. Goal: right song at least as high as the real dances, wrong song below 2."
     )
     phase_note = (
         "How much later than the real dance the generated one is fastest in its cycle, in beats, one number a seed; "

@@ -33,7 +33,7 @@ def codec_section(data: ReportData) -> list[Table]:
     note = (
         "MPJPE: joints posed by the decoded rotations, hip- and heading-aligned. Speed: of joints relative to the "
         "hips. Codes used: share of each codebook that occurs, the larger the more clips there are; clips for "
-        "validation chose settings, none was trained on. Wanted: Dance with Melody under 20 mm, Bandai under 30 "
+        "validation chose settings, none was trained on. Goal: Dance with Melody under 20 mm, Bandai under 30 "
         "mm, Motorica (a genre never seen) under 50 mm, drift under 8 cm, speed 0.9 to 1.1, every codebook above "
         "0.8."
     )
@@ -150,12 +150,12 @@ def _body_table(data: ReportData, genre_numbers: GenreNumbers) -> Table:
 
 def _ratio_table(genre_numbers: GenreNumbers) -> Table:
     columns = {
-        "joint speed, m/s": "speed (wanted 0.6 to 1.5)",
+        "joint speed, m/s": "speed (goal 0.6 to 1.5)",
         "stage radius, m": "stage radius",
         "distinct 4-grams": "distinct 4-grams",
-        "penetration, mm": "penetration (wanted up to 1.5)",
-        "slide in contact, mm/frame": "slide in contact (wanted up to 1.5)",
-        "slide of low feet, mm/frame": "slide of low feet (wanted up to 1.5)",
+        "penetration, mm": "penetration (goal up to 1.5)",
+        "slide in contact, mm/frame": "slide in contact (goal up to 1.5)",
+        "slide of low feet, mm/frame": "slide of low feet (goal up to 1.5)",
     }
     rows: list[list[Cell]] = [
         [genre, *(generated[name] / real[name] if real[name] else float("nan") for name in columns)]

@@ -42,7 +42,7 @@ def speed_section(data: ReportData, song_seconds: Sequence[float] = SONG_SECONDS
     columns = ["song, s", "files", "frames", "round(30 s)", "elapsed, s", "elapsed per second", "times real time"]
     note = (
         "`infinitedance dance SONG --genre GENRE --seed 0 --output DIR`, all in: start of Python, loading, music, "
-        "dance, files, rendering. Wanted: 3 times real time on two cores, and no growth of the time per second."
+        "dance, files, rendering. Goal: 3 times real time on two cores, and no growth of the time per second."
     )
     return [Table("Lengths and time", columns, rows, note), *tables]
 

@@ -134,7 +134,7 @@ def test_a_copyist_is_found_out_and_otherwise_dances_like_the_real_ones(load):
 
 def test_genres_are_told_apart_in_dances_that_have_them(load):
     tables = conditions_section(load(Copyist))
-    told = rows_of(tables, "Genre: told as the one asked for")
+    told = rows_of(tables, "Genre: classified as the requested one")
     assert told["generated, another genre to the same song"][0][0] > 0.9
     assert told["chance"] == [0.25]
     assert rows_of(tables, "Genre: distance between dances")["ratio"][0][0] > 2
@@ -143,7 +143,7 @@ def test_genres_are_told_apart_in_dances_that_have_them(load):
 
 
 def test_a_genre_is_not_told_in_dances_that_do_not_have_it(load):
-    told = rows_of(conditions_section(load(ObedientDancer)), "Genre: told as the one asked for")
+    told = rows_of(conditions_section(load(ObedientDancer)), "Genre: classified as the requested one")
     assert told["generated, another genre to the same song"][0][0] < 0.5
 
 

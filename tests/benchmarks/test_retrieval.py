@@ -54,7 +54,7 @@ def test_the_page_holds_every_section_and_the_commands_that_made_it(folders, sca
         "# Retrieval",
         "## 1. Real dances",
         "### Genre of retrieved dances",
-        "## 2. Procedural data",
+        "## 2. Synthetic data",
         "## 3. Scale",
     ):
         assert heading in text

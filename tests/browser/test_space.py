@@ -166,7 +166,7 @@ def test_a_song_becomes_a_dance_that_plays_in_time_and_can_be_taken_home(visit, 
 
     wait(driver, "!!document.querySelector('.downloads video')")
     screenshot(driver, "done_light")
-    assert "Pulse lock" in find(driver, "#card").text and "No reference dance led it" in find(driver, "#card").text
+    assert "Pulse lock" in find(driver, "#card").text and "No reference dance was used" in find(driver, "#card").text
     video = "document.querySelector('.downloads video')"
     wait(driver, f"{video}.duration > {SECONDS - 0.1} && {video}.videoWidth === 960")
     names = download_all(driver, tmp_path)

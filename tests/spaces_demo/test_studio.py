@@ -134,7 +134,7 @@ def test_a_card_says_what_a_short_dance_cannot_tell(studio, song):
     (variant,) = studio.make(song, DanceRequest(seconds=2), lambda stage, share: None).variants
     assert variant.card["pulse_lock"] is None
     json.dumps(variant.card, allow_nan=False)
-    assert "cannot be told" in card_html(variant.card, "title")
+    assert "cannot be measured" in card_html(variant.card, "title")
 
 
 def test_without_a_library_the_reason_is_said(tiny_pipeline_dir, monkeypatch, tmp_path):
