@@ -192,6 +192,9 @@ FIGURES = {
     "older_time_no_video": Figure(*_OLDER, "`dance` of 61 s, without video", "elapsed, s", "d"),
     "check_lock": Figure(*_BASELINES, "pulse lock", "generated"),
     "check_lock_retrieval": Figure(*_BASELINES, "pulse lock", "retrieval"),
+    "check_phase": Figure(*_BASELINES, "phase to the real dance, beats", "generated", ".2f"),
+    "jumps": Figure(f"{_CHECK}.songs", "A jump from 90 to 120 bpm", "6", "dances", "d"),
+    "jumps_not_followed": Figure(f"{_CHECK}.songs", "A jump from 90 to 120 bpm", "6", "that do not follow", "d"),
     "check_fid": Figure(*_BASELINES, "FID of simple features (floor 0.60)", "generated", ".2f"),
     "check_fid_retrieval": Figure(*_BASELINES, "FID of simple features (floor 0.60)", "retrieval", ".2f"),
 }
