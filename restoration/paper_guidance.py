@@ -7,6 +7,7 @@ It blends and integrates features; no gradient is taken. Steps count from 0 to 1
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 
@@ -20,6 +21,19 @@ from ..motion.skeleton import (
     is_low_and_slow,
     neutral_skeleton,
 )
+
+
+@dataclass(frozen=True)
+class PaperSettings:
+    """Settings of Algorithm 2; neither number is in the paper.
+
+    Args:
+        num_steps: Network evaluations from T down.
+        threshold_share: t_th as a share of T: the geometry guides above, contacts below.
+    """
+
+    num_steps: int = 20
+    threshold_share: float = 0.2
 
 
 def blend_geometry(clean: torch.Tensor, observed: torch.Tensor, noise_share: float) -> torch.Tensor:

@@ -18,25 +18,12 @@ from ..motion.motion import FRAME_RATE, Motion
 from ..motion.skeleton import CONTACT_JOINTS, neutral_skeleton
 from ..utils.checkpoints import load_model
 from .foot_placer import FOOT_LOCKS, TURNED_JOINTS, FootLock, FootPlacer, SamplerSettings
-from .paper_guidance import blend_geometry, damp_contact_velocities, integrate_velocities, touching_feet
+from .paper_guidance import PaperSettings, blend_geometry, damp_contact_velocities, integrate_velocities, touching_feet
 
 SAMPLERS = ("default", "paper", "paper_corrected")
 _WINDOWS_AT_ONCE = 16
 BLOCK_STRIDES, MARGIN_STRIDES = 64, 4
 """Length of a block of a long clip, and of the margins that are restored with it, in strides of a window."""
-
-
-@dataclass(frozen=True)
-class PaperSettings:
-    """Settings of Algorithm 2; neither number is in the paper.
-
-    Args:
-        num_steps: Network evaluations from T down.
-        threshold_share: t_th as a share of T: the geometry guides above, contacts below.
-    """
-
-    num_steps: int = 20
-    threshold_share: float = 0.2
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from infinitedance.modeling.frdm.configuration_frdm import LOSS_WEIGHTS, FrdmCon
 from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
 from infinitedance.motion.normalization import fit_feature_statistics
 from infinitedance.restoration.foot_placer import SamplerSettings
-from infinitedance.restoration.pipeline_frdm import FrdmPipeline, PaperSettings
+from infinitedance.restoration.paper_guidance import PaperSettings
+from infinitedance.restoration.pipeline_frdm import FrdmPipeline
 from infinitedance.training.data_frdm import RestorationSampler
 
 from .measures import TRUTH_MEASURES, Case, measure_method, restorer

@@ -22,7 +22,8 @@ from infinitedance.restoration.foot_placer import (
     FootLock,
     FootPlacer,
 )
-from infinitedance.restoration.pipeline_frdm import SAMPLERS, ClipWindows, FrdmPipeline, PaperSettings, divide_clip
+from infinitedance.restoration.paper_guidance import PaperSettings
+from infinitedance.restoration.pipeline_frdm import SAMPLERS, ClipWindows, FrdmPipeline, divide_clip
 
 FEET = list(CONTACT_JOINTS)
 KEPT = [joint for joint in range(1, 22) if joint not in TURNED_JOINTS]
