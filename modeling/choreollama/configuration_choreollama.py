@@ -135,8 +135,8 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         fields, which is checked here and not kept.
         """
         stated = {name: kwargs.pop(name) for name in ("num_bands", "code_pattern") if name in kwargs}
-        backbone = TINY_BACKBONE if self.backbone_config is None else self.backbone_config
-        self.backbone_config = copy.deepcopy(_nested_config(backbone, "llama"))  # its ids are set below
+        given = TINY_BACKBONE if self.backbone_config is None else self.backbone_config
+        backbone = self.backbone_config = copy.deepcopy(_nested_config(given, "llama"))
         if self.codec_config is not None:
             self.codec_config = _nested_config(self.codec_config, "motion_codec")
         super().__post_init__(**kwargs)
@@ -147,9 +147,8 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         # Codes, the start id, the placeholder, one mask id for each level.
         self.vocab_size = self.num_codes + 2 + self.num_quantizers
         self.bos_token_id, self.eos_token_id, self.pad_token_id = self.num_codes, None, None
-        self.backbone_config.vocab_size = self.vocab_size
-        self.backbone_config.bos_token_id = None
-        self.backbone_config.eos_token_id = self.backbone_config.pad_token_id = None
+        backbone.vocab_size = self.vocab_size
+        backbone.bos_token_id = backbone.eos_token_id = backbone.pad_token_id = None
 
     def validate_choreollama(self) -> None:
         """Check the fields against each other; called by transformers after construction."""
