@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .utils.after_import import call_after_import
+from .utils.version import __version__
 
 if TYPE_CHECKING:
     from .audio.beats import BeatClock
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from .tokenization.modeling_motion_codec import MotionCodecModel
     from .tokenization.processing_choreollama import ChoreoLlamaProcessor
     from .tokenization.tokenization_motion import MotionTokenizer
-
-__version__ = "0.1.0"
 
 # Where each public name is; the block above says the same to type checkers and editors, and a test compares the two.
 _MODULES = {

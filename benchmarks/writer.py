@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from infinitedance.evaluation.report.tables import Table, table_markdown, without_nan
-from infinitedance.motion.files import atomic_path
+from infinitedance.utils.atomic import atomic_path
 
 from .held_out import ReportData
 

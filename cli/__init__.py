@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .. import __version__
+from ..utils.version import __version__
 from . import build, convert, dance, evaluate, index, procedural, restore, sheet, space, view
 
 COMMANDS = (dance, sheet, convert, view, space, restore, evaluate, build, index, procedural)

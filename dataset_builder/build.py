@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..motion.files import atomic_path
+from ..utils.atomic import atomic_path
 from ..utils.extras import require_extra
 from .build_report import REPORT_FILES, write_build_report
 from .clip_folder import MIRROR_SUFFIX

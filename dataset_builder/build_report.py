@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.report.tables import Table, table_markdown
-from ..motion.files import atomic_path
+from ..utils.atomic import atomic_path
 from .hours import hours_by_genre
 from .manifest import BuiltClip
 from .quality_gates import QualityGates

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..motion.files import atomic_path
-from ..utils.atomic import check_new_folder
+from ..utils.atomic import atomic_path, check_new_folder
 from .data_card import CARD_FILE, render_data_card
 from .manifest import BuiltClip, manifest_sha256, read_manifest
 from .schema import CONFIG_DESCRIPTIONS, clip_table, clips_of_config, config_features, datasets, pa

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
-from ..motion.files import atomic_path
+from ..utils.atomic import atomic_path
 from .splits import SPLITS
 
 MANIFEST_FILE = "manifest.jsonl"

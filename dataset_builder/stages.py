@@ -28,9 +28,10 @@ from ..audio.spectra import SAMPLING_RATE
 from ..modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from ..motion.features import motion_to_features
-from ..motion.files import atomic_path, read_arrays
+from ..motion.files import read_arrays
 from ..motion.motion import Motion
 from ..tokenization.modeling_motion_codec import MotionCodecModel
+from ..utils.atomic import atomic_path
 from ..utils.checkpoints import find_model_type, load_model
 from ..utils.extras import require_extra
 from .clip_folder import MIRROR_SUFFIX

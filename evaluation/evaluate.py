@@ -16,8 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ..motion.drawing.rendering import render_contact_sheet
-from ..motion.files import atomic_path, read_motion, read_motion_with_rotations
+from ..motion.files import read_motion, read_motion_with_rotations
 from ..motion.motion import FRAME_RATE
+from ..utils.atomic import atomic_path
 from ..utils.extras import require_extra
 from .catalogue import METRICS
 from .folders import DanceFolder, PairedDances, pair_dances, read_dances, read_pairing_manifest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..motion.files import atomic_path
+from ..utils.atomic import atomic_path
 
 COLUMNS = ("left_ankle", "right_ankle", "left_foot", "right_foot")
 

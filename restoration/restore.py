@@ -15,10 +15,10 @@ import numpy as np
 
 from ..evaluation.report.tables import without_nan
 from ..motion.drawing.rendering import render_video
-from ..motion.files import atomic_path
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.physics.imitation import PhysicsReport, imitate
 from ..motion.skeleton import CONTACT_JOINTS, JOINT_NAMES
+from ..utils.atomic import atomic_path
 from ..utils.extras import require_extra
 from .carry_back import RigChange, at_frame_rate, carry_back
 from .clips import Clip, open_clips

@@ -13,8 +13,9 @@ from typing import Any
 from ..assets import DEFAULT_MODEL, DEFAULT_REFERENCES
 from ..motion.drawing.rendering import render_video
 from ..motion.drawing.viewing import viewer_dance, viewer_page
-from ..motion.files import EXPORT_FORMATS, atomic_path, export_motion, load_motion, save_motion
+from ..motion.files import EXPORT_FORMATS, export_motion, load_motion, save_motion
 from ..pipeline import Dance, MusicToDancePipeline
+from ..utils.atomic import atomic_path
 from .evaluation_card import evaluation_card
 from .limits import SpaceLimits
 from .uploaded_song import Excerpt, file_stem, take_excerpt

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..motion.files import atomic_path
+from ..utils.atomic import atomic_path
 from ..utils.extras import require_extra
 from .limits import SpaceLimits
 

@@ -17,8 +17,9 @@ from ..assets import DEMO_SONG
 from ..audio.beats import estimate_beats
 from ..audio.loading import load_audio
 from ..motion.drawing.viewing import AUDIO_TYPES, audio_type, viewer_dance, viewer_page
-from ..motion.files import atomic_path, read_motion
+from ..motion.files import read_motion
 from ..motion.motion import Motion
+from ..utils.atomic import atomic_path
 
 _SAMPLING_RATE = 24_000
 _SONG_PATH = "/song"

@@ -59,7 +59,7 @@ class InfiniteDanceSource(MotionSource):
     name = "infinitedance"
     license = "InfiniteDance terms: no commercial use; dances and songs are of third parties"
     homepage_citation = (
-        "InfiniteDance: Scalable 3D Dance Generation Toward in-the-wild Generalization, ECCV 2026, arXiv 2603.13375. "
+        "InfiniteDance: Scalable 3D Dance Generation Towards in-the-wild Generalization, ECCV 2026, arXiv 2603.13375. "
         "github.com/MotrixLab/InfiniteDance"
     )
 

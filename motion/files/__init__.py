@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...utils.atomic import atomic_path
 from ..motion import Motion
 from ..retargeting.retargeting import motion_from_positions, motion_from_rotations, retarget
 from .bone_names import BONE_NAMES
@@ -30,7 +29,6 @@ __all__ = [
     "RESTRICTED_PICKLE_NOTE",
     "BVHError",
     "DataClip",
-    "atomic_path",
     "check_export_path",
     "export_motion",
     "load_motion",

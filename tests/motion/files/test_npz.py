@@ -6,10 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infinitedance.motion.files import DataClip, atomic_path, load_motion, read_data_npz, read_motion, save_motion
+from infinitedance.motion.files import DataClip, load_motion, read_data_npz, read_motion, save_motion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import JOINT_NAMES, PARENTS
-from infinitedance.utils.atomic import atomic_folder
 
 
 def arrays_of(path):
@@ -159,30 +158,6 @@ def test_read_motion_names_the_endings_it_knows(tmp_path):
         read_motion(tmp_path / "dance.fbx")
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    target = tmp_path / "file.txt"
-    target.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-@pytest.mark.parametrize(
-    ("path", "error", "message"),
-    [
-        ("absent/file.txt", FileNotFoundError, "the folder .*absent does not exist"),
-        ("folder.d", IsADirectoryError, "it is a folder"),
-        ("/proc/file.txt", PermissionError, "no permission to create files in /proc"),
-    ],
-)
-def test_an_impossible_target_is_refused_with_the_reason(path, error, message, tmp_path):
-    (tmp_path / "folder.d").mkdir()
-    with pytest.raises(error, match=message), atomic_path(tmp_path / path):
-        pass
-
-
 @pytest.mark.shared_data
 def test_the_rigs_of_real_clips_pose_to_their_stored_joints(shared_data_dir):
     with open(shared_data_dir / "metadata.csv") as file:
@@ -204,19 +179,3 @@ def test_a_real_clip_with_rotations_becomes_a_dance_on_our_body(shared_data_dir)
     assert isinstance(motion, Motion)
     assert motion.provenance["rotations"] == "source"
     assert 1.2 < np.median(motion.joint_positions()[:, JOINT_NAMES.index("head"), 1]) < 1.8
-
-
-def test_a_folder_is_whole_or_not_there(tmp_path):
-    target = tmp_path / "deep" / "library"
-    with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
-        (temporary / "part").touch()
-        raise RuntimeError
-    assert not list(target.parent.iterdir())
-    target.mkdir()  # an empty folder may be filled
-    with atomic_folder(target) as temporary:
-        (temporary / "part").touch()
-        assert not list(target.iterdir())
-    assert [path.name for path in target.parent.iterdir()] == ["library"] and (target / "part").is_file()
-    for taken in (target, target / "part"):
-        with pytest.raises(FileExistsError, match="must be new or empty"), atomic_folder(taken):
-            pass
