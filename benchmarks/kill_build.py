@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from infinitedance.cli import main as infinitedance
 from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 
 MAX_WAIT_SECONDS = 600
@@ -47,7 +48,7 @@ def run_and_kill(command: list[str], output: Path, num_new_clips: int, delay_sec
     return process.wait() == -signal.SIGKILL
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Build once without and once with interruptions, and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10, help="number of kills (default: 10)")
@@ -55,14 +56,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=6.0, help="length of a clip (default: 6)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     draw = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         clips = make_procedural_dataset(folder / "clips", arguments.clips, arguments.seconds)
-        command = [sys.executable, "-m", "infinitedance", "build", "--source", f"clip_folder={clips}", "--workers"]
-        command += [str(arguments.workers), "--output"]
-        subprocess.run([*command, str(folder / "unbroken")], check=True, capture_output=True)
+        build = ["build", "--source", f"clip_folder={clips}", "--workers", str(arguments.workers), "--output"]
+        command = [sys.executable, "-m", "infinitedance", *build]
+        if infinitedance([*build, str(folder / "unbroken")]):
+            return 1
         output, num_killed = folder / "killed", 0
         for _ in range(arguments.kills):
             left = arguments.clips - num_done(output)

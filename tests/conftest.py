@@ -24,6 +24,8 @@ from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoL
 from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from infinitedance.modeling.frdm.configuration_frdm import FrdmConfig
 from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
+from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
+from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from infinitedance.motion.features import motion_to_features
 from infinitedance.motion.kinematics import matrix_to_quaternion
 from infinitedance.motion.motion import Motion
@@ -232,6 +234,19 @@ def make_frdm(dance):
         model = FrdmModel(FrdmConfig(**{**sizes, **overrides})).eval()
         model.set_feature_statistics(*statistics)
         return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def make_encoder():
+    """Build tiny towers for retrieval whose windows have the given length: `make_encoder(window_frames=64)`."""
+
+    def build(window_frames: int = 64) -> MusicDanceEncoder:
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        windows = {"window_frames": window_frames, "stride_frames": window_frames // 2}
+        return MusicDanceEncoder(MusicDanceConfig(**sizes, **windows, initializer_range=1)).eval()
 
     return build
 

@@ -127,22 +127,17 @@ def test_the_shipped_model_dances_to_the_shipped_song():
 
 
 @pytest.fixture(scope="module")
-def retriever():
+def retriever(make_encoder):
     pytest.importorskip("faiss", reason="the retrieval index needs the extra `data`")
-    from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
-    from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
     from infinitedance.retrieval.references import ReferenceRetriever
     from infinitedance.retrieval.windows import LibraryClip
 
-    torch.manual_seed(0)
     generator = np.random.default_rng(0)
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-    config = MusicDanceConfig(**sizes, window_frames=64, stride_frames=32, initializer_range=1)
     clips = []
     for number in range(4):
         features = generator.standard_normal((90, 269)).astype(np.float32)
         clips.append(LibraryClip(f"clip_{number}", f"song_{number}", "waltz", "studio", "CC0-1.0", features))
-    return ReferenceRetriever.build(MusicDanceEncoder(config).eval(), clips)
+    return ReferenceRetriever.build(make_encoder(), clips)
 
 
 def test_references_reach_the_dance_and_are_recorded(pipeline, retriever, clicks):

@@ -1,11 +1,8 @@
 import json
 
 import pytest
-import torch
 
 from benchmarks import references as report_references
-from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
-from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from infinitedance.pipeline import MusicToDancePipeline
 from infinitedance.training.release import make_references
 
@@ -13,12 +10,9 @@ pytest.importorskip("faiss", reason="the retrieval index needs the extra `data`"
 
 
 @pytest.fixture(scope="module")
-def encoder_dir(tmp_path_factory):
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-    encoder = MusicDanceEncoder(MusicDanceConfig(**sizes, window_frames=64, stride_frames=32, initializer_range=1))
+def encoder_dir(tmp_path_factory, make_encoder):
     folder = tmp_path_factory.mktemp("encoder")
-    encoder.save_pretrained(folder)
+    make_encoder().save_pretrained(folder)
     return folder
 
 

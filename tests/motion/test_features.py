@@ -33,10 +33,11 @@ def test_features_keep_the_whole_motion(make_moving):
 
 
 @pytest.mark.shared_data
-def test_features_keep_every_real_clip_with_rotations(shared_data_dir):
+def test_features_keep_real_clips_with_rotations(shared_data_dir):
+    """Every fifth of them: all take three times as long as the other tests of this folder."""
     paths = [path for path in sorted(shared_data_dir.glob("*/*/*.npz")) if read_data_npz(path).source is not None]
     assert len(paths) > 100
-    for path in paths:
+    for path in paths[::5]:
         motion = read_motion(path)
         assert motion.provenance["rotations"] == "source"
         assert_same_dance(motion, round_trip(motion))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
 from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from infinitedance.motion.features import features_to_motion, motion_to_features
 from infinitedance.motion.motion import Motion
@@ -39,11 +38,8 @@ def clips() -> list[LibraryClip]:
 
 
 @pytest.fixture(scope="module")
-def retriever(clips) -> ReferenceRetriever:
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-    config = MusicDanceConfig(**sizes, window_frames=64, stride_frames=32, initializer_range=1)
-    return ReferenceRetriever.build(MusicDanceEncoder(config).eval(), clips)
+def retriever(clips, make_encoder) -> ReferenceRetriever:
+    return ReferenceRetriever.build(make_encoder(), clips)
 
 
 @pytest.fixture(scope="module")

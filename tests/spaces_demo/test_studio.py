@@ -112,10 +112,8 @@ def test_references_lead_and_stand_on_the_card(pipeline, retriever, studio, song
 
 
 @pytest.fixture
-def retriever():
+def retriever(make_encoder):
     pytest.importorskip("faiss", reason="references need the extra `data`")
-    from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
-    from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
     from infinitedance.motion.features import motion_to_features
     from infinitedance.motion.motion import Motion
     from infinitedance.retrieval.references import ReferenceRetriever
@@ -125,9 +123,7 @@ def retriever():
     rotations[..., 0] = 1
     features = motion_to_features(Motion(30.0, np.tile([0, 0.93, 0.0], (150, 1)), rotations)).numpy()
     clips = [LibraryClip(f"clip_{k}", f"song_{k}", "waltz", "studio", "CC0-1.0", features) for k in range(2)]
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-    config = MusicDanceConfig(**sizes, window_frames=64, stride_frames=32, initializer_range=1)
-    return ReferenceRetriever.build(MusicDanceEncoder(config).eval(), clips)
+    return ReferenceRetriever.build(make_encoder(), clips)
 
 
 def test_a_card_says_what_a_short_dance_cannot_tell(studio, song):

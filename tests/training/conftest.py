@@ -9,8 +9,7 @@ from infinitedance.motion.features import motion_to_features
 from infinitedance.motion.motion import Motion
 
 
-def walking_features(num_frames: int, phase: float) -> np.ndarray:
-    """Features of a dancer who walks a circle, turns and waves, `(num_frames, 269)`."""
+def features_of_a_walk(num_frames: int, phase: float) -> np.ndarray:
     seconds = np.arange(num_frames) / 30
     rotations = np.zeros((num_frames, 22, 4), dtype=np.float32)
     angle = 0.5 * np.sin(2 * np.pi * seconds + phase)
@@ -24,6 +23,12 @@ def walking_features(num_frames: int, phase: float) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def walking_features():
+    """Features `(frames, 269)` of a dancer who walks and waves: `walking_features(num_frames, phase)`."""
+    return features_of_a_walk
+
+
+@pytest.fixture(scope="session")
 def built_folder(tmp_path_factory, write_built) -> Path:
     """Four training clips with a mirrored copy each, and two test clips of two sources; one clip is very short."""
     dances, fields = {}, {}
@@ -31,6 +36,6 @@ def built_folder(tmp_path_factory, write_built) -> Path:
     for number, (split, num_frames) in enumerate(lengths):
         for suffix in ("", "_mirror"):
             clip_id = f"clip_{number}{suffix}"
-            dances[clip_id] = walking_features(num_frames, number + len(suffix))
+            dances[clip_id] = features_of_a_walk(num_frames, number + len(suffix))
             fields[clip_id] = {"source": "stage" if number % 2 else "street", "split": split}
     return write_built(tmp_path_factory.mktemp("built"), dances, fields)

@@ -1,11 +1,8 @@
 import numpy as np
 import pytest
-import torch
 
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
-from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
-from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from infinitedance.training.data_choreollama import ChoreoWindows
 from infinitedance.training.references_choreollama import REFERENCE_CHOICES, ReferenceFinder
 from infinitedance.training.takes import DanceTake
@@ -25,10 +22,8 @@ def data(tmp_path_factory, build_procedural):
 
 
 @pytest.fixture(scope="module")
-def encoder():
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-    return MusicDanceEncoder(MusicDanceConfig(**sizes, window_frames=32, stride_frames=16, initializer_range=1)).eval()
+def encoder(make_encoder):
+    return make_encoder(window_frames=32)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
-from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
-from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
 from infinitedance.training import train_choreollama
@@ -56,12 +54,9 @@ def codec_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def encoder_dir(tmp_path_factory):
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-    encoder = MusicDanceEncoder(MusicDanceConfig(**sizes, window_frames=32, stride_frames=16, initializer_range=1))
+def encoder_dir(tmp_path_factory, make_encoder):
     folder = tmp_path_factory.mktemp("encoder")
-    encoder.save_pretrained(folder)
+    make_encoder(window_frames=32).save_pretrained(folder)
     return folder
 
 

@@ -25,8 +25,6 @@ from infinitedance.training.data_frdm import (
 )
 from infinitedance.training.train_frdm import FrdmArguments, evaluate_windows
 
-from .conftest import walking_features
-
 TINY_MODEL = {
     "window_frames": 16,
     "overlap_frames": 8,
@@ -47,7 +45,7 @@ CLIPS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, write_built):
+def folder(tmp_path_factory, write_built, walking_features):
     """Seven dances of three sources with clean feet and one without, each with a mirrored copy."""
     copies = [
         (name + suffix, source, walking_features(num_frames, number + len(suffix)))
