@@ -153,7 +153,7 @@ class TestGenerateCodes:
 
     def test_anti_collapse_ends_a_run(self, make_model, make_inputs):
         model, song = make_model(), make_inputs(batch_size=1, num_tokens=20, codes=False)
-        always_code_0 = [[[level * 8], 100.0] for level in range(3)]
+        always_code_0 = {(level * 8,): 100.0 for level in range(3)}
         greedy = {"do_sample": False, "sequence_bias": always_code_0}
         stuck = model.generate_codes(**song, seeds=[0], max_code_repeats=None, **greedy)
         freed = model.generate_codes(**song, seeds=[0], max_code_repeats=3, **greedy)
