@@ -109,8 +109,8 @@ def write_inputs(folder: Path) -> None:
     """Write the song, captures, clip folder and dances that the texts name."""
     for name in ("my_dances/motion", "my_dances/songs", "songs", "generated", "real"):
         (folder / name).mkdir(parents=True)
-    write_song(folder / "song.mp3", "waltz", 88, seconds=4.0)
-    capture = synthesize_dance("waltz", 88, 4.0, seed=0)
+    write_song(folder / "song.mp3", "waltz", 88, seconds=6.0)
+    capture = synthesize_dance("waltz", 88, 6.0, seed=0)
     write_bvh(capture, folder / "capture.bvh")
     save_motion(capture, folder / "dance.npz")
 
