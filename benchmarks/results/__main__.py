@@ -23,9 +23,6 @@ over songs; with few songs it is a rough one. CONTRIBUTING.md says how the data 
 Songs of the test split were never trained on, but their dances are assembled from the same choreographic units as the
 training dances: joint errors, FID and copying on them partly measure memory of those units. On songs in the wild the
 dances follow the beat less well. [notes/independent_check.md](notes/independent_check.md) has both.
-
-Beat alignment beyond chance is in [metrics.md](metrics.md) as well, there against other songs that are stretched and
-shifted, here against shifts of the dance itself. The two differ by less than their intervals.
 """
 
 SECTIONS: Sections = {
