@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(command_line: list[str] | None = None) -> int:
-    """Run a command; wrong input is told in one line, with exit status 2.
+    """Run a command; wrong input is reported in one line, with exit status 2.
 
     Args:
         command_line: Without the program's name; `sys.argv[1:]` by default.

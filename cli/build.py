@@ -22,7 +22,12 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--codec", default=DEFAULT_MODEL, help="motion codec or generator (default: the shipped one)")
     parser.add_argument("--gates", type=Path, help="YAML or JSON with limits of the quality gates")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
-    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="where they run (default: local)")
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="run the processes on this machine or on a Ray cluster (default: local)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other splits (default: 0)")
     parser.add_argument(
         "--splits",

@@ -21,11 +21,16 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--names", choices=NAMES, help="names of the bones; `unreal` has a bone for root motion (default: smpl)"
     )
-    parser.add_argument("--body", choices=BODIES, help="of GLB, USD, FBX (default: human)")
+    parser.add_argument("--body", choices=BODIES, help="body in GLB, USD and FBX files (default: human)")
     parser.add_argument("--in-place", action="store_true", help="keep the dancer on the spot")
-    parser.add_argument("--frame-rate", type=int, choices=(24, 25, 30, 60), help="Hz (default: the dance's)")
+    parser.add_argument(
+        "--frame-rate",
+        type=int,
+        choices=(24, 25, 30, 60),
+        help="frames per second (default: as in the file)",
+    )
     parser.add_argument("--loop", action="store_true", help="cut a loop of whole bars, where its seam is smallest")
-    parser.add_argument("--song", type=Path, help="the song, where the dance does not know its beats")
+    parser.add_argument("--song", type=Path, help="the song, for a file without beat times")
     parser.set_defaults(run=run)
 
 

@@ -10,37 +10,43 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = commands.add_parser("evaluate", help="measure a folder of dances, of any system, beside real ones")
     folders = {
-        "generated": "folder of the dances to measure: one file for each, named like its song",
-        "reference": "folder of real dances, best to the same songs",
+        "generated": "folder of the dances to measure, each named like its song",
+        "reference": "folder of real dances, preferably to the same songs",
         "music": "folder of the songs",
     }
     for name, text in folders.items():
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
     parser.add_argument("--output", type=Path, default=Path("report"), help="folder to write to (default: report)")
-    parser.add_argument("--training", type=Path, help="folder of training dances: adds distances from them and copies")
-    parser.add_argument("--manifest", type=Path, help="CSV: file of a dance, and its song, genre, bpm where wanted")
+    parser.add_argument(
+        "--training",
+        type=Path,
+        help="folder of training dances: adds distances to them and copies of them",
+    )
+    parser.add_argument("--manifest", type=Path, help="CSV with the columns file and, if needed, song, genre and bpm")
     parser.add_argument(
         "--window-seconds", type=float, help="cut dances into windows for FID and diversity (default: whole clips)"
     )
     parser.add_argument(
-        "--join-seconds", type=float, help="time between the joins of the system's windows: adds the jumps there"
+        "--join-seconds", type=float, help="length of the windows that the system joins: adds the jumps at the joins"
     )
     parser.add_argument(
         "--reconstruction",
         action="store_true",
-        help="generated dances are versions of the reference dances of their names: add the distances from these",
+        help="each generated dance is a version of the reference dance of its name: adds the error against it",
     )
-    parser.add_argument("--frame-rate", type=float, help="Hz of the generated dances, where their files do not say it")
-    parser.add_argument("--reference-frame-rate", type=float, help="the same of the reference and training dances")
+    parser.add_argument(
+        "--frame-rate", type=float, help="frames per second of the generated dances, if their files do not state it"
+    )
+    parser.add_argument("--reference-frame-rate", type=float, help="the same for reference and training dances")
     parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
     parser.add_argument(
         "--one-body",
         action="store_true",
-        help="fit joints to our body first, where the sets are on different bodies (slower; bones and feet are then "
-        "those of the fit)",
+        help="fit all joints to our body first, if the sets are on different bodies (slower; bones and feet are then "
+        "measured on the fit)",
     )
     parser.add_argument("--no-pictures", action="store_true", help="draw no contact sheets")
-    parser.add_argument("--seed", type=int, default=0, help="of chance and intervals (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random baselines and intervals (default: 0)")
     parser.set_defaults(run=run)
 
 

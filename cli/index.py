@@ -11,7 +11,11 @@ from ..assets import DEFAULT_REFERENCES
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = commands.add_parser("index", help="make a library of reference dances from a data set that was built")
-    parser.add_argument("data", type=Path, help="folder of `infinitedance build`; its training dances are taken")
+    parser.add_argument(
+        "data",
+        type=Path,
+        help="folder that `infinitedance build` wrote; its training dances are used",
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to write; must not exist or be empty")
     parser.add_argument(
         "--encoder",

@@ -36,7 +36,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--physics", action="store_true", help="let a simulated body imitate the dance first")
     parser.add_argument("--side-by-side", action="store_true", help="write an mp4 of the dance before and after")
     parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
-    parser.add_argument("--frame-rate", type=float, help="Hz, for files that do not say theirs")
+    parser.add_argument("--frame-rate", type=float, help="frames per second, for files that do not state it")
     parser.add_argument("--up-axis", choices=("y", "z"), help="axis that points up in the file, if the guess is wrong")
     parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     parser.set_defaults(run=run)

@@ -12,7 +12,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("motion", type=Path, help="motion file: .npz or .bvh")
     parser.add_argument("other", type=Path, nargs="?", help="motion file to show beside it, on the same clock")
     parser.add_argument(
-        "--audio", type=Path, help="the song (default: the one that the file names, if it lies beside it)"
+        "--audio", type=Path, help="the song (default: the one named in the file, if it is in the same folder)"
     )
     parser.add_argument("--html", type=Path, metavar="OUT", help="write one HTML file with all inside, serve nothing")
     parser.add_argument("--no-browser", action="store_true", help="print the address, open no browser")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 META_FILE, ROWS_FOLDER, FAISS_FILE = "retrieval_index.json", "rows", "embedding.faiss"
 FORMAT_VERSION = 1
 MAX_SIMILARITY = 0.999
-"""Two dances whose embeddings are more alike than this count as one (docs/retrieval.md)."""
+"""Two dances whose embeddings are more alike than this count as one (docs/retrieval_results.md)."""
 ADD_BATCH_SIZE = 50_000
 
 

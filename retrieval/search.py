@@ -23,7 +23,8 @@ THREADS_FROM_QUERIES = 256
 """So many queries at once are divided among threads."""
 TRAINING_VECTORS_PER_LIST = 128
 PROBED_SHARE = 0.1
-"""Share of the lists of a large index that are searched: enough where vectors hardly cluster (docs/retrieval.md)."""
+"""Share of the lists of a large index that are searched; it suffices where vectors hardly cluster
+(docs/retrieval_results.md)."""
 
 
 def build_faiss_index(embeddings: np.ndarray, seed: int = 0) -> Any:

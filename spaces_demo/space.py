@@ -225,7 +225,7 @@ def _make(studio: Studio, values: dict[str, Any], progress: Any) -> DanceSet:
 
 
 def _told(function: Any, *arguments: Any) -> Any:
-    """Call a function; what the visitor did wrong is told to the visitor."""
+    """Call a function; report what the visitor did wrong."""
     import gradio as gr
 
     try:

@@ -54,7 +54,7 @@ def read_show(files: Sequence[Path], song: Path | None = None) -> Show:
         ValueError: If a file cannot be read as what it should be, or no browser plays the song.
     """
     if song is not None:
-        audio_type(song)  # told before the work
+        audio_type(song)  # an error here is better than after the work
     motions = [read_motion(file) for file in files]
     if song is None:
         found = (_find_song(motion, file) for motion, file in zip(motions, files, strict=True))

@@ -41,7 +41,7 @@ class MotionCodecConfig(PreTrainedConfig):
             Probability that a training clip is quantized by its first levels only.
         ema_decay (`float`, *optional*, defaults to 0.95):
             Decay of the moving averages from which the codebooks are computed. With 0.95 to the end a code averages
-            some 20 tokens, and its noise costs some 7 % of the joint error (docs/model.md): `train_motion_codec`
+            some 20 tokens, and its noise costs some 7 % of the joint error (docs/notes/codec.md): `train_motion_codec`
             raises it in the second half of a run.
         dead_code_threshold (`float`, *optional*, defaults to 0.25):
             A code used less than this share of the mean use is re-seeded.

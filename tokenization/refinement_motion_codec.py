@@ -11,7 +11,7 @@ from .losses_motion_codec import hip_aligned_joint_positions, reconstruction_los
 if TYPE_CHECKING:
     from .modeling_motion_codec import MotionCodecModel
 
-# Chosen on held-out clips that serve no test (docs/model.md).
+# Chosen on held-out clips that serve no test (docs/notes/codec.md).
 _LEARNING_RATE = 0.05  # times the deviation of the latents
 _PULL_TO_CODES = 0.03
 _SPEED_LOSS_WEIGHT = 0.3

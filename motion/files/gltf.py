@@ -149,7 +149,7 @@ def _add_skin(glb: _Glb, rig: Rig) -> None:
 
 
 def _add_body(glb: _Glb, rig: Rig, body: BodyMesh) -> None:
-    """Add the mesh and its material; the node of the mesh stands beside the skeleton, as glTF advises."""
+    """Add the mesh and its material; the node of the mesh is a sibling of the skeleton, as glTF advises."""
     vertices = (body.vertices + rig.rest_positions[rig.first_joint]).astype("<f4")
     bounds = {"min": vertices.min(axis=0).tolist(), "max": vertices.max(axis=0).tolist()}
     # A joint without weight must be 0.

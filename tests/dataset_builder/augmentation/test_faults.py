@@ -1,4 +1,4 @@
-"""Made faults: each has its stated size, and touches only what it says."""
+"""Synthetic faults: each has its stated size, and touches only what it says."""
 
 from dataclasses import fields, replace
 
