@@ -134,7 +134,7 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
             value=[],
             multiselect=True,
             label="Pinned references",
-            info="They lead throughout, and count among the reference dances.",
+            info="Used from start to end; they count among the reference dances.",
             interactive=has_references,
             visible=has_references,
         )
@@ -273,6 +273,7 @@ def running_space(
                 max_file_size=f"{limits.max_file_megabytes}mb",
                 state_session_capacity=1000,
                 ssr_mode=False,
+                allowed_paths=[str(DEMO_SONG)],  # Gradio copies files of the working directory only without this
                 footer_links=["api"],
                 theme=make_theme(),
                 css=CSS,

@@ -4,6 +4,7 @@ Screenshots of each state are written to outputs/screenshots, for a person to lo
 """
 
 import base64
+import contextlib
 import zipfile
 from pathlib import Path
 
@@ -47,8 +48,9 @@ DESKTOP, PHONE = (1280, 900), (390, 844)
 
 
 @pytest.fixture(scope="module")
-def url():
-    with running_space() as (_, url):
+def url(tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")  # Gradio serves whatever lies in the working directory
+    with contextlib.chdir(elsewhere), running_space() as (_, url):
         yield url
 
 
