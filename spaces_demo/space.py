@@ -114,7 +114,7 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
             2,
             step=0.1,
             label="Guidance",
-            info="How strongly music and genre lead: 1 as learned, more is stricter.",
+            info="How closely the dance follows music and genre: 1 as learned, more is stricter.",
         )
         num_variants = gr.Slider(
             1, limits.max_variants, 1, step=1, label="Variants", info="Dances to compare, with one seed after another."
@@ -126,7 +126,7 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
             0,
             step=1,
             label="Reference dances",
-            info=studio.no_references or "Dances of the library, found by the music, that lead at any moment.",
+            info=studio.no_references or "Dances of the library, found by the music, that guide the dance at any moment.",
             interactive=has_references,
         )
         pinned_references = gr.Dropdown(

@@ -48,10 +48,10 @@ class DanceRequest:
     Args:
         genre: One of the model's, `None` for any.
         seed: Of the first variant; each further one has the next.
-        guidance_scale: How strongly music and genre lead.
+        guidance_scale: How closely the dance follows music and genre.
         num_variants: Dances to the same song.
-        num_references: Reference dances that lead at any moment.
-        pinned_references: Clip ids of those that lead throughout.
+        num_references: Reference dances at any moment.
+        pinned_references: Clip ids of references to use from start to end.
         start_seconds: Where in the song the dance begins.
         seconds: Its length, less where the song ends.
     """
