@@ -183,6 +183,13 @@ def test_windows_cover_a_clip_and_constant_ones_add_up_to_a_constant(num_frames)
     torch.testing.assert_close(windows.mix(constant), torch.full((num_frames, 3), 7.0))
 
 
+def test_windows_that_contradict_each_other_are_cross_faded():
+    windows = ClipWindows(500, window_frames=96, overlap_frames=32)
+    contradicting = windows.cut(torch.zeros(500, 1))
+    contradicting[::2] = 1.0
+    assert 0 < windows.mix(contradicting)[:, 0].diff().abs().max() < 2 / 32
+
+
 @pytest.mark.parametrize("num_frames", [1, 4096, 4352, 4353, 12000])
 def test_blocks_keep_every_frame_once_and_margins_hold_windows_in_place(num_frames):
     blocks = divide_clip(num_frames, 64)
