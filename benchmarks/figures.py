@@ -20,6 +20,7 @@ from typing import Any
 from infinitedance.evaluation.report.tables import Cell, table_markdown
 
 from . import references, retrieval
+from .beats import __main__ as beats
 from .metrics import report as metrics
 from .restoration import report as restoration
 from .results import __main__ as results
@@ -32,6 +33,7 @@ PAGES = {
     "frdm": restoration.INTRODUCTION,
     "references": references.INTRODUCTION,
     "retrieval_results": retrieval.INTRODUCTION,
+    "beats": beats.INTRODUCTION,
 }
 """Pages of docs/ that are written whole from the JSON file beside them, and what stands before their sections."""
 TEXTS = ("README.md", "docs/**/*.md", "assets/*.md", "assets/*/README.md", "spaces_demo/**/*.md", "spaces_demo/*.py")

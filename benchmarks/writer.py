@@ -24,15 +24,17 @@ NOT_RUN = "<!-- not run: it needs data that is not in the repository, and minute
 """Stands before each command; tests/docs/test_blocks.py reads it."""
 
 
-def section_record(title: str, command: str, model_dir: Path, tables: Sequence[Table]) -> dict[str, Any]:
-    """Return a section as JSON can hold it, with the versions and the weights that it was measured with."""
+def section_record(title: str, command: str, model_dir: Path | None, tables: Sequence[Table]) -> dict[str, Any]:
+    """Return a section as JSON can hold it, with the versions and any weights that it was measured with."""
     packages = ("infinitedance", "torch", "transformers", "numpy")
-    weights = hashlib.sha256((model_dir / "model.safetensors").read_bytes()).hexdigest()
-    return {
+    record: dict[str, Any] = {
         "title": title,
         "command": command,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-        "weights_sha256": weights,
+    }
+    if model_dir is not None:
+        record["weights_sha256"] = hashlib.sha256((model_dir / "model.safetensors").read_bytes()).hexdigest()
+    return record | {
         "tables": [without_nan(asdict(table)) for table in tables],
     }
 
@@ -41,12 +43,14 @@ def render_markdown(sections: dict[str, dict[str, Any]], introduction: str) -> s
     """Show sections, as returned by `section_record`, in order, after some text."""
     parts = [introduction]
     for section in sections.values():
-        versions = ", ".join(f"{name} {number}" for name, number in section["versions"].items())
+        measured_with = ", ".join(f"{name} {number}" for name, number in section["versions"].items())
+        if "weights_sha256" in section:
+            measured_with += f"; weights {section['weights_sha256'][:12]}"
         parts += [
             f"## {section['title']}\n",
             NOT_RUN,
             f"```bash\n{section['command']}\n```\n",
-            f"Measured with {versions}; weights {section['weights_sha256'][:12]}.\n",
+            f"Measured with {measured_with}.\n",
         ]
         parts += map(table_markdown, section["tables"])
     return "\n".join(parts)
@@ -59,13 +63,13 @@ class Section:
     Args:
         title: Of the section.
         command: Command line that measures it again.
-        model_dir: Folder of the weights that are measured.
+        model_dir: Folder of the weights that are measured; `None` where there are none.
         measure: Measures it.
     """
 
     title: str
     command: str
-    model_dir: Path
+    model_dir: Path | None
     measure: Callable[[], list[Table]]
 
 

@@ -60,7 +60,7 @@ def test_a_figure_that_points_at_no_cell_is_an_error(row, column):
 def test_a_stale_text_is_told_and_written_anew(tmp_path, monkeypatch, capsys):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.md").write_text("lock <!--= lock-->1.0<!--/-->\n")
-    for name in ("results", "metrics", "frdm", "references", "retrieval_results"):
+    for name in figures.PAGES:
         source = figures.ROOT / "docs" / name
         for ending in (".json", ".md"):
             (tmp_path / "docs" / f"{name}{ending}").write_bytes(source.with_suffix(ending).read_bytes())
