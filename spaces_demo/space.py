@@ -126,7 +126,8 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
             0,
             step=1,
             label="Reference dances",
-            info=studio.no_references or "Dances of the library, found by the music, that guide the dance at any moment.",
+            info=studio.no_references
+            or "Dances of the library, found by the music, that guide the dance at any moment.",
             interactive=has_references,
         )
         pinned_references = gr.Dropdown(

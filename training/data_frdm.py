@@ -1,4 +1,4 @@
-"""Clean dances of known performers, and training windows with synthetic faults for foot restoration."""
+"""Clean dances, and training windows with synthetic faults for foot restoration."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..dataset_builder.augmentation.faults import Corruption, corrupt
 from ..dataset_builder.augmentation.stance import StanceVariation, vary_stance
 from ..dataset_builder.built import BuiltDataset
 from ..dataset_builder.manifest import BuiltClip
+from ..dataset_builder.splits import SPLITS, TEST, TRAIN, VALIDATION
 from ..modeling.frdm.modeling_frdm import FrdmModel, FrdmScheduler
 from ..motion.features import NUM_FEATURES, features_to_motion, motion_to_features
 from ..motion.feet.grounding import level_floor
@@ -28,56 +29,65 @@ SEGMENT_WINDOWS = 2
 """The windows of 150 batches are drawn from 256 segments of two windows' length, each corrupted when it is needed."""
 EVAL_SEED = 12345
 
-_PERFORMER_PATTERNS = {"CMU": r"cmu_(\d+)_", "Motorica/LDA": r"_(d\d+)_"}
 
-
-def performer_of(clip: BuiltClip) -> str:
-    """Name who dances: source and number where the source has numbers, else the source."""
-    pattern = _PERFORMER_PATTERNS.get(clip.source)
-    found = re.search(pattern, clip.clip_id) if pattern else None
-    return f"{clip.source} {found[1]}" if found else clip.source
-
-
-def split_by_performer(
+def select_clips(
     data: BuiltDataset,
-    sources: Sequence[str],
-    validation_performers: Sequence[str],
-    test_performers: Sequence[str],
+    sources: Sequence[str] = (),
+    validation_clips: str | None = None,
+    test_clips: str | None = None,
 ) -> dict[str, list[BuiltClip]]:
-    """Divide the clips of some sources so that nobody dances in two splits.
-
-    The splits of the built data set, which are drawn by song, do not count here.
+    """Divide the clips of some sources: as the data set does, or by patterns of their ids.
 
     Args:
-        data: The built data set.
-        sources: Data sets with true rotations and clean feet.
-        validation_performers: Names as `performer_of` gives them.
-        test_performers: Likewise.
+        data: The data set.
+        sources: Values of the clips' `source`; all of them if empty.
+        validation_clips: Regular expression that is searched in clip ids, for data whose performers are named there.
+        test_clips: Likewise; given together with `validation_clips`.
 
     Returns:
         The keys `train`, `validation` and `test`; the last two without mirrored copies.
 
     Raises:
-        ValueError: If a performer does not exist or stands in two splits, or a split is empty.
+        ValueError: If a source does not exist, a pattern stands alone or is no regular expression, a clip matches
+            both, or nothing is left to train or to validate on.
     """
-    clips = [clip for clip in data.clips if clip.source in sources]
-    known = {performer_of(clip) for clip in clips}
-    held_out = {"validation": set(validation_performers), "test": set(test_performers)}
-    unknown = sorted(set.union(*held_out.values()) - known)
+    unknown = sorted(set(sources) - {clip.source for clip in data.clips})
     if unknown:
-        raise ValueError(f"Performers must be some of {sorted(known)}, got unknown {unknown}.")
-    both = sorted(held_out["validation"] & held_out["test"])
-    if both:
-        raise ValueError(f"Nobody may dance in validation and test, got {both} in both.")
-    splits: dict[str, list[BuiltClip]] = {"train": [], "validation": [], "test": []}
-    for clip in clips:
-        split = next((name for name, performers in held_out.items() if performer_of(clip) in performers), "train")
-        if split == "train" or not clip.is_mirrored:
-            splits[split].append(clip)
-    empty = [name for name, members in splits.items() if not members]
+        known = sorted({clip.source for clip in data.clips})
+        raise ValueError(f"`sources` must be some of {known}, got unknown {unknown}.")
+    clips = [clip for clip in data.clips if not sources or clip.source in sources]
+    if (validation_clips is None) != (test_clips is None):
+        raise ValueError("`validation_clips` and `test_clips` are given together, or neither is.")
+    if validation_clips is None or test_clips is None:
+        split_of = {clip.clip_id: clip.split for clip in clips}
+    else:
+        held_out = {VALIDATION: _matching(clips, validation_clips), TEST: _matching(clips, test_clips)}
+        both = sorted(held_out[VALIDATION] & held_out[TEST])
+        if both:
+            raise ValueError(f"`validation_clips` and `test_clips` must not match the same clip, got {both[:5]}.")
+        split_of = {
+            clip.clip_id: next((name for name, found in held_out.items() if clip.clip_id in found), TRAIN)
+            for clip in clips
+        }
+    splits = {
+        name: [clip for clip in clips if split_of[clip.clip_id] == name and (name == TRAIN or not clip.is_mirrored)]
+        for name in SPLITS
+    }
+    empty = [name for name in (TRAIN, VALIDATION) if not splits[name]]
     if empty:
-        raise ValueError(f"The sources {list(sources)} leave no clip for {', '.join(empty)}.")
+        raise ValueError(
+            f"{data.folder} has no clip of {' and '.join(empty)} left: choose others by `sources`, `validation_clips` "
+            "and `test_clips`, or build a data set of more songs."
+        )
     return splits
+
+
+def _matching(clips: Sequence[BuiltClip], pattern: str) -> set[str]:
+    """Return the ids in which a regular expression is found."""
+    try:
+        return {clip.clip_id for clip in clips if re.search(pattern, clip.clip_id)}
+    except re.error as error:
+        raise ValueError(f"{pattern!r} must be a regular expression of clip ids: {error}.") from error
 
 
 def clean_dance(data: BuiltDataset, clip: BuiltClip) -> Motion:

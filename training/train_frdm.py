@@ -21,7 +21,7 @@ from ..modeling.frdm.modeling_frdm import FrdmModel, FrdmScheduler
 from ..motion.features import CONTACTS
 from ..motion.normalization import fit_feature_statistics
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
-from .data_frdm import RestorationSampler, cut_random_windows, evaluation_windows, split_by_performer, training_batch
+from .data_frdm import RestorationSampler, cut_random_windows, evaluation_windows, select_clips, training_batch
 from .loop import build_accelerator, build_optimizer, output_numbers, train, write_run_record
 
 EVAL_TIMESTEP_SHARE = 0.3
@@ -32,9 +32,15 @@ EVAL_TIMESTEP_SHARE = 0.3
 class FrdmArguments(RecipeArguments):
     """What the model is made of and what it learns from."""
 
-    sources: list[str] = field(metadata={"help": "Data sets with true rotations; their feet are the truth."})
-    validation_performers: list[str] = field(metadata={"help": "Who dances in the validation split."})
-    test_performers: list[str] = field(metadata={"help": "Who dances in the test split."})
+    sources: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Sources of the clips to use, with true rotations and clean feet; all if not given."},
+    )
+    validation_clips: str | None = field(
+        default=None,
+        metadata={"help": "Pattern of the ids of validation clips, in the place of the built split."},
+    )
+    test_clips: str | None = field(default=None, metadata={"help": "Pattern of the ids of test clips, likewise."})
 
     def build_model(self) -> FrdmModel:
         """Return a new model.
@@ -93,11 +99,11 @@ def main(command_line: list[str] | None = None) -> None:
             arguments.output_dir, asdict(arguments) | asdict(frdm_arguments) | {"corruption": asdict(corruption)}
         )
     data = BuiltDataset(frdm_arguments.data_dir)
-    splits = split_by_performer(
+    splits = select_clips(
         data,
         frdm_arguments.sources,
-        frdm_arguments.validation_performers,
-        frdm_arguments.test_performers,
+        frdm_arguments.validation_clips,
+        frdm_arguments.test_clips,
     )
     model = frdm_arguments.build_model()
     if not arguments.resume:

@@ -27,7 +27,7 @@ from infinitedance.motion.retargeting.retargeting import put_on_floor
 from infinitedance.restoration.pipeline_frdm import FrdmPipeline
 from infinitedance.restoration.restore import with_lower_body
 from infinitedance.training.arguments import LoopArguments, parse_arguments
-from infinitedance.training.data_frdm import split_by_performer
+from infinitedance.training.data_frdm import select_clips
 from infinitedance.training.train_frdm import FrdmArguments
 
 from ..held_out import CodedDance, ReportData
@@ -68,9 +68,7 @@ class FrdmReport:
         self.pipeline = FrdmPipeline.from_pretrained(model_dir)
         self.data = BuiltDataset(data_dir)
         self.recipe = recipe
-        self.splits = split_by_performer(
-            self.data, recipe.sources, recipe.validation_performers, recipe.test_performers
-        )
+        self.splits = select_clips(self.data, recipe.sources, recipe.validation_clips, recipe.test_clips)
 
     @cached_property
     def validation_cases(self) -> list[Case]:

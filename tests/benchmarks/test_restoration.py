@@ -181,7 +181,7 @@ def test_the_speed_table_has_a_row_for_each_length(tmp_path, monkeypatch):
 @pytest.fixture
 def command(data, frdm_dir, tmp_path) -> list[str]:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("sources: [CMU]\nvalidation_performers: [CMU 05]\ntest_performers: [CMU 06]\nmax_steps: 1\n")
+    recipe.write_text("sources: [CMU]\nvalidation_clips: cmu_05_\ntest_clips: cmu_06_\nmax_steps: 1\n")
     folders = {"model_dir": frdm_dir, "generator_dir": "none", "data_dir": data.folder, "output": tmp_path / "frdm.md"}
     return ["--config", str(recipe), *(str(word) for name, path in folders.items() for word in (f"--{name}", path))]
 

@@ -8,7 +8,6 @@ import torch
 
 from infinitedance.dataset_builder.augmentation.faults import Corruption
 from infinitedance.dataset_builder.built import BuiltDataset
-from infinitedance.dataset_builder.manifest import BuiltClip
 from infinitedance.modeling.frdm.configuration_frdm import FrdmConfig
 from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
 from infinitedance.motion.features import CONTACTS, NUM_FEATURES
@@ -20,8 +19,7 @@ from infinitedance.training.data_frdm import (
     RestorationSampler,
     cut_random_windows,
     evaluation_windows,
-    performer_of,
-    split_by_performer,
+    select_clips,
 )
 from infinitedance.training.train_frdm import FrdmArguments, evaluate_windows
 
@@ -65,7 +63,7 @@ def few_segments(monkeypatch):
 
 
 def command_line(data_dir, output_dir, *options: str) -> list[str]:
-    who = ["--sources", "CMU", "Motorica/LDA", "--validation_performers", "CMU 05", "--test_performers", "CMU 06"]
+    who = ["--sources", "CMU", "Motorica/LDA", "--validation_clips", "cmu_05_", "--test_clips", "cmu_06_"]
     tiny = ["--model", json.dumps(TINY_MODEL), "--batch_size", "4", "--max_steps", "4"]
     return ["--data_dir", str(data_dir), "--output_dir", str(output_dir), *who, *tiny, *options]
 
@@ -93,7 +91,7 @@ def test_accelerate_launch_trains_two_steps_and_writes_a_pipeline(folder, tmp_pa
     assert completed.returncode == 0, completed.stderr
 
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert record["arguments"]["max_steps"] == 2 and record["arguments"]["test_performers"] == ["CMU 06"]
+    assert record["arguments"]["max_steps"] == 2 and record["arguments"]["test_clips"] == "cmu_06_"
     assert record["arguments"]["corruption"]["slide"] == Corruption().slide
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 2]
@@ -123,34 +121,35 @@ def test_an_interrupted_and_resumed_run_equals_a_straight_one(folder, tmp_path, 
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
 
 
-def test_who_dances_is_read_from_the_name_where_the_source_says_it(built_clip):
-    def clip(name: str, source: str) -> BuiltClip:
-        return built_clip(name, source=source)
-
-    assert performer_of(clip("cmu_05_01", "CMU")) == "CMU 05"
-    assert performer_of(clip("kpop_sFM_d03_x_mirror", "Motorica/LDA")) == "Motorica/LDA d03"
-    assert performer_of(clip("street_01", "BandaiNamco-1")) == "BandaiNamco-1"
-
-
-def test_nobody_dances_in_two_splits_and_other_sources_in_none(folder):
-    splits = split_by_performer(BuiltDataset(folder), ["CMU", "Motorica/LDA"], ["CMU 05"], ["CMU 06"])
+def test_patterns_hold_clips_out_and_other_sources_are_left_out(folder):
+    splits = select_clips(BuiltDataset(folder), ["CMU", "Motorica/LDA"], "cmu_05_", "cmu_06_")
     names = {split: sorted(clip.clip_id for clip in clips) for split, clips in splits.items()}
     assert names["validation"] == ["cmu_05_01", "cmu_05_02"] and names["test"] == ["cmu_06_01"]
     assert names["train"] == ["cmu_60_01", "cmu_60_01_mirror", "kpop_sFM_d03_x", "kpop_sFM_d03_x_mirror"]
 
 
+def test_without_patterns_the_splits_are_those_of_the_data_set(tmp_path, write_built, walking_features):
+    dances = {name: walking_features(20, 0) for name in ("a", "a_mirror", "b", "b_mirror")}
+    data = BuiltDataset(write_built(tmp_path, dances, {name: {"split": "validation"} for name in ("b", "b_mirror")}))
+    names = {split: [clip.clip_id for clip in clips] for split, clips in select_clips(data).items()}
+    assert names == {"train": ["a", "a_mirror"], "validation": ["b"], "test": []}
+
+
 @pytest.mark.parametrize(
-    ("sources", "validation", "test", "message"),
+    ("arguments", "message"),
     [
-        (["CMU"], ["CMU 5"], ["CMU 06"], r"got unknown \['CMU 5'\]"),
-        (["CMU"], ["CMU 05"], ["CMU 05"], r"got \['CMU 05'\] in both"),
-        (["CMU"], ["CMU 05", "CMU 60"], ["CMU 06"], "leave no clip for train"),
-        (["CMU"], ["CMU 05"], [], "leave no clip for test"),
+        ((["AMASS"],), r"`sources` must be some of .*'CMU'.*got unknown \['AMASS'\]"),
+        ((["CMU"], "cmu_05_", "_01"), r"must not match the same clip, got \['cmu_05_01'"),
+        ((["CMU"], "cmu_", "nobody"), "no clip of train left"),
+        ((["CMU"], "nobody", "cmu_06"), "no clip of validation left"),
+        ((["CMU"], "cmu_05_", None), "given together"),
+        ((["CMU"], "cmu_(", "x"), "must be a regular expression of clip ids"),
+        ((), "no clip of validation left"),
     ],
 )
-def test_splits_that_hold_nobody_or_someone_twice_are_refused(folder, sources, validation, test, message):
+def test_splits_that_hold_nobody_or_someone_twice_are_refused(folder, arguments, message):
     with pytest.raises(ValueError, match=message):
-        split_by_performer(BuiltDataset(folder), sources, validation, test)
+        select_clips(BuiltDataset(folder), *arguments)
 
 
 def sampler_of(folder, model, seed=(3, 0)) -> RestorationSampler:
@@ -226,9 +225,7 @@ def test_evaluation_averages_over_windows_and_counts_contacts(folder):
 
 def test_model_fields_are_checked():
     def arguments(model: str) -> FrdmArguments:
-        return FrdmArguments(
-            data_dir="data", sources=["CMU"], validation_performers=[], test_performers=[], model=model
-        )
+        return FrdmArguments(data_dir="data", sources=["CMU"], model=model)
 
     assert arguments('{"hidden_size": 8, "num_attention_heads": 2}').build_model().config.hidden_size == 8
     with pytest.raises(ValueError, match=r"no field of FrdmConfig: \['hidden'\]"):
@@ -240,4 +237,4 @@ def test_the_recipe_of_the_repository_builds_a_model(repository_root):
     options = ["--config", str(recipe), "--data_dir", "data", "--output_dir", "run"]
     loop, arguments = train_frdm.parse_arguments((train_frdm.LoopArguments, FrdmArguments), options)
     assert arguments.build_model().config.window_frames == 96 and 0 < loop.learning_rate < 1e-2
-    assert not set(arguments.validation_performers) & set(arguments.test_performers)
+    assert (arguments.validation_clips, arguments.test_clips) == ("cmu_05_", "_d01_")
