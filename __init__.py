@@ -8,6 +8,7 @@ are registered with transformers' Auto classes as soon as either of the two is u
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from .utils.after_import import call_after_import
@@ -82,6 +83,18 @@ def __dir__() -> list[str]:
 
 
 def _register_auto_classes() -> None:
+    """Register the models; an error of ours must not break transformers, in whose import this runs."""
+    try:
+        _register_all()
+    except Exception as error:
+        warnings.warn(
+            f"infinitedance cannot register its models with the Auto classes of transformers: {error!r}. Repair the "
+            "installation of infinitedance, or remove it.",
+            stacklevel=2,
+        )
+
+
+def _register_all() -> None:
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoProcessor
 
     models = {

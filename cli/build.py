@@ -33,7 +33,8 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--splits",
         type=Path,
         help="YAML or JSON with lists `validation` and `test` of song ids, as clip_folder/my_song; all others are for "
-        "training (default: 5 %% of the songs of each genre for validation and 10 %% for test)",
+        "training (default: 5 %% of the songs of each genre for validation and 10 %% for test, and at least one, where "
+        "there are 2 and 4 songs)",
     )
     parser.add_argument("--no-mirror", action="store_true", help="make no mirrored copies")
     parser.add_argument("--no-audio", action="store_true", help="keep features of the music only, not its sound")
@@ -45,8 +46,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Build the data set, or finish one that was interrupted."""
     from ..dataset_builder.build import build_dataset
+    from ..dataset_builder.manifest import read_manifest
     from ..dataset_builder.quality_gates import QualityGates
-    from ..dataset_builder.splits import read_split_songs
+    from ..dataset_builder.splits import MIN_SONGS_FOR_VALIDATION, VALIDATION, read_split_songs
     from ..dataset_builder.stages import SourceFolder
     from ..utils.atomic import check_new_folder
 
@@ -66,6 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
         trust_pickle=arguments.trust_pickle,
         show_progress=True,
     )
+    if not any(clip.split == VALIDATION for clip in read_manifest(output)):
+        print(f"No clip is held out for validation: that takes {MIN_SONGS_FOR_VALIDATION} songs or performers.")
     print(output / "report.md")
     if arguments.parquet is not None:
         from ..dataset_builder.hub import export_parquet

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ..assets import DEFAULT_MODEL, DEFAULT_REFERENCES, DEFAULT_RESTORER, DEMO_SONG
 
+DEFAULT_NUM_REFERENCES = 2
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add both commands."""
@@ -51,7 +53,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="guide the dance with reference dances from this library, made by `infinitedance index`; without a "
         "folder, the library that ships",
     )
-    parser.add_argument("--num-references", type=int, default=2, help="references at any moment (default: 2)")
+    parser.add_argument("--num-references", type=int, help="references at any moment (default: 2)")
     parser.add_argument(
         "--pin", action="append", default=[], metavar="CLIP", help="a dance of the library to use from start to end"
     )
@@ -86,11 +88,14 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     if not os.access(arguments.output, os.W_OK):
         raise PermissionError(f"Cannot write to {arguments.output}: no permission. Give another `--output`.")
-    if arguments.pin and arguments.references is None:
-        raise ValueError("`--pin` names a dance of a library: give `--references` too.")
+    if arguments.references is None and (arguments.pin or arguments.num_references is not None):
+        raise ValueError("`--pin` and `--num-references` are about dances of a library: give `--references` too.")
+    if arguments.guidance_scale is not None and not 0 <= arguments.guidance_scale <= 3:
+        raise ValueError(f"`--guidance-scale` must lie in 0 to 3, got {arguments.guidance_scale}.")
     restorer = DEFAULT_RESTORER if arguments.restore == "auto" else None
     pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references, restorer)
     sampling = {} if arguments.guidance_scale is None else {"guidance_scale": arguments.guidance_scale}
+    num_references = 0 if arguments.references is None else arguments.num_references or DEFAULT_NUM_REFERENCES
     dance = pipeline(
         arguments.song,
         genre=arguments.genre,
@@ -98,7 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
         bpm=arguments.bpm,
         meter=arguments.meter,
         first_downbeat_seconds=arguments.first_downbeat,
-        num_references=0 if arguments.references is None else arguments.num_references,
+        num_references=num_references,
         pinned_references=arguments.pin,
         show_progress=True,
         **sampling,

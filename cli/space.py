@@ -28,6 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Serve the page until it is stopped."""
     from ..spaces_demo.space import launch
 
+    if arguments.port is not None and not 0 < arguments.port < 65536:
+        raise ValueError(f"`--port` must lie in 1 to 65535, got {arguments.port}.")
     launch(
         arguments.model,
         arguments.references,

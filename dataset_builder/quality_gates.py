@@ -72,7 +72,8 @@ def _gate(limit: float, action: str) -> Any:
 class QualityGates:
     """The gates, in the order in which they are reported.
 
-    The limits were set on 224 clips of motion capture (docs/dataset.md): only two of 0.7 s are rejected, five flagged.
+    The limits were set on 224 clips of motion capture (docs/notes/data_sets.md): only two of 0.7 s are rejected, five
+    flagged.
 
     Args:
         duration_seconds: Least length.

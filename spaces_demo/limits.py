@@ -15,7 +15,7 @@ class SpaceLimits:
         max_dance_seconds: Length of a dance.
         max_variants: Dances made at once.
         max_guidance_scale: Of the sampler.
-        max_queue: Visitors who may wait; more are told to come back.
+        max_queue: Visitors who may wait; more are asked to come back.
         keep_minutes: How long uploads and dances stay on the disk.
     """
 

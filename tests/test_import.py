@@ -67,13 +67,10 @@ def test_an_unknown_name_is_an_attribute_error():
         "import infinitedance; from transformers import AutoModel, AutoProcessor, AutoConfig",
         "from transformers import AutoModel, AutoProcessor, AutoConfig; AutoModel.from_config; import infinitedance",
         "import transformers, infinitedance; from transformers import AutoModel, AutoProcessor, AutoConfig",
-        "import infinitedance; infinitedance.FrdmModel; from transformers import AutoModel, AutoProcessor, AutoConfig",
         "import infinitedance.modeling.frdm.modeling_frdm; "
         "from transformers import AutoModel, AutoProcessor, AutoConfig",
-        "import infinitedance.tokenization.processing_choreollama; "
+        "import importlib, infinitedance; importlib.reload(infinitedance); "
         "from transformers import AutoConfig, AutoModel, AutoProcessor",
-        "import infinitedance; from transformers import AutoConfig; AutoConfig.from_pretrained; "
-        "from transformers import AutoModel, AutoProcessor",
     ],
 )
 def test_auto_classes_know_the_models_whichever_comes_first(beginning):
@@ -89,3 +86,16 @@ def test_auto_classes_know_the_models_whichever_comes_first(beginning):
     )
     names = ["FrdmConfig", "FrdmModel", "ChoreoLlamaProcessor", "MusicFeatureExtractor"]
     assert run(program).split() == [*names, "ChoreoLlamaForConditionalGeneration"]
+
+
+def test_a_broken_installation_warns_and_leaves_transformers_as_it_is():
+    program = (
+        "import sys, warnings; sys.modules['roma'] = None; import infinitedance\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    from transformers import AutoConfig\n"
+        "print(AutoConfig.__name__, [str(w.message) for w in caught if 'infinitedance' in str(w.message)])\n"
+    )
+    printed = run(program)
+    assert printed.startswith("AutoConfig") and "infinitedance cannot register its models" in printed
+    assert "roma" in printed

@@ -67,6 +67,15 @@ def test_no_import_points_up(sources):
     assert not [error for file, source in sources.items() for error in layering_errors(source, file)]
 
 
+def test_inference_needs_no_training(sources):
+    """The Space, the pipeline and what they use import neither `training` nor `dataset_builder`."""
+    targets = {file: {module[0] for module in imported_modules(source, file)} for file, source in sources.items()}
+    users = [
+        file for file in targets if file.parts[0].removesuffix(".py") not in ("cli", "training", "dataset_builder")
+    ]
+    assert not [file for file in users if targets[file] & {"training", "dataset_builder"}]
+
+
 def test_every_folder_has_its_layer(repository_root):
     folders = {path.parent.name for path in repository_root.glob("*/__init__.py")} - {"benchmarks"}
     assert folders == {name for name in RANK if (repository_root / name).is_dir()}

@@ -14,8 +14,8 @@ class MotionCodecConfig(PreTrainedConfig):
     """Sizes and loss weights of a [`MotionCodecModel`]; the defaults are those of the shipped one.
 
     The paper gives 3 codebooks of 512 codes and a width of 1024; its released code adds downsampling by 4, quantizer
-    dropout 0.2 and EMA decay 0.99. All work is done at the token rate ("patch stem"), which for equal time on a CPU
-    beats the paper's stack of strided convolutions (docs/paper_map.md).
+    dropout 0.2 and EMA decay 0.99. All work is done at the token rate ("patch stem"), which is
+    better than the paper's stack of strided convolutions for equal time on a CPU.
 
     Args:
         motion_feature_size (`int`, *optional*, defaults to 269):

@@ -114,7 +114,7 @@ BODY_PARTS = (
         for limb in _LEFT_LIMBS
     ),
 )
-_BALLS = [ball for _, balls in BODY_PARTS for ball in balls]
+BALLS = [ball for _, balls in BODY_PARTS for ball in balls]
 _ENDS = np.cumsum([len(balls) for _, balls in BODY_PARTS]).tolist()
 _PART_SLICES = [slice(end - len(balls), end) for end, (_, balls) in zip(_ENDS, BODY_PARTS, strict=True)]
 _PART_OF_BALL = np.repeat(np.arange(len(BODY_PARTS)), [len(balls) for _, balls in BODY_PARTS])
@@ -180,9 +180,9 @@ def build_scene(motion: Motion, size: tuple[int, int]) -> Scene:
         )
     )
     scale = motion.skeleton.leg_length / neutral_skeleton().leg_length
-    joints = [JOINT_INDEX[joint] for joint, _, _ in _BALLS]
-    offsets = np.array([offset for _, offset, _ in _BALLS]) * scale
-    ball_radii = np.array([radius for _, _, radius in _BALLS]) * scale
+    joints = [JOINT_INDEX[joint] for joint, _, _ in BALLS]
+    offsets = np.array([offset for _, offset, _ in BALLS]) * scale
+    ball_radii = np.array([radius for _, _, radius in BALLS]) * scale
     points = positions[:, joints] + (rotations[:, joints] @ offsets[:, :, None])[..., 0]
 
     facing = rotations[:, 0, :, 2].mean(axis=0)

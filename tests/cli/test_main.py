@@ -112,6 +112,9 @@ def test_wrong_input_is_told_in_one_line_and_leaves_nothing_behind(tiny_pipeline
         (["dance", str(song), *model, *output, "--video-height", "541"], "even numbers"),
         (["dance", str(song), *model, *output, "--references", str(tmp_path)], "no folder of references"),
         (["dance", str(song), *model, *output, "--pin", "clip"], "give `--references` too"),
+        (["dance", str(song), *model, *output, "--num-references", "1"], "give `--references` too"),
+        (["dance", str(song), *model, *output, "--guidance-scale", "nan"], "must lie in 0 to 3"),
+        (["space", "--port", "99999"], "must lie in 1 to 65535"),
         (["index", str(tmp_path), *output, "--encoder", str(tmp_path)], "holds no model: there is no config.json"),
         (
             ["index", str(tmp_path), *output, "--encoder", str(tiny_pipeline_dir)],

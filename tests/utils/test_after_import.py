@@ -1,5 +1,6 @@
 import importlib
 import sys
+import threading
 
 import pytest
 
@@ -56,3 +57,28 @@ def test_a_failing_import_stays_a_failing_import_and_is_not_the_last_chance(pack
     assert calls == []
     importlib.import_module("watched_x.late")
     assert calls == [True]
+
+
+def test_two_watchers_are_both_called_and_a_second_one_for_the_same_takes_the_place_of_the_first(packages):
+    calls = []
+    call_after_import("watched_x.late", ("watched_x",), lambda: calls.append("old"))
+    call_after_import("watched_x.late", ("watched_x",), lambda: calls.append("new"))
+    call_after_import("watched_x.late", ("watched_x", "ours_x"), lambda: calls.append("other"))
+    importlib.import_module("watched_x.late")
+    assert sorted(calls) == ["new", "other"]
+
+
+def test_threads_count_for_themselves(packages, tmp_path):
+    (tmp_path / "ours_x" / "flag.py").write_text("set = False")
+    (tmp_path / "ours_x" / "slow.py").write_text(
+        "import time\nfrom ours_x import flag\nwhile not flag.set: time.sleep(0.01)"
+    )
+    calls = []
+    call_after_import("watched_x.late", ("watched_x", "ours_x"), lambda: calls.append(finished()))
+    flag = importlib.import_module("ours_x.flag")
+    thread = threading.Thread(target=importlib.import_module, args=["ours_x.slow"])
+    thread.start()
+    importlib.import_module("watched_x.late")  # while the other thread is in the middle of an import
+    assert calls == [True]
+    flag.set = True
+    thread.join()

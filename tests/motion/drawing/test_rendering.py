@@ -12,7 +12,7 @@ from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, JOINT_NAM
 av = pytest.importorskip("av", reason="needs the extra `video`")
 cv2 = pytest.importorskip("cv2", reason="needs the extra `video`")
 
-from infinitedance.motion.drawing.drawing import _BALLS, Painter, build_scene  # noqa: E402
+from infinitedance.motion.drawing.drawing import BALLS, Painter, build_scene  # noqa: E402
 from infinitedance.motion.drawing.rendering import render_contact_sheet, render_video  # noqa: E402
 
 SIZE = (320, 240)
@@ -221,7 +221,7 @@ def test_an_arm_before_the_body_hides_it_and_an_arm_behind_is_hidden():
 def test_near_limbs_are_thicker_than_far_ones():
     motion = turned(standing(5), "pelvis", [0, 1, 0], 90, frame=4)  # the left arm points away, the right one here
     scene = build_scene(motion, SIZE)
-    near, far = (next(i for i, ball in enumerate(_BALLS) if ball[0] == f"{side}_wrist") for side in ("right", "left"))
+    near, far = (next(i for i, ball in enumerate(BALLS) if ball[0] == f"{side}_wrist") for side in ("right", "left"))
     assert scene.depths[4, far] > scene.depths[4, near] + 1
     assert scene.radii[4, near] > 1.2 * scene.radii[4, far]
 
