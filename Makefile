@@ -8,7 +8,7 @@ TYPECHECK := build/typecheck
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: setup demo test test-one-thread test-oldest test-browser viewer quality format clean
+.PHONY: setup demo test test-two-threads test-oldest test-browser viewer quality format clean
 
 setup: $(STAMP)
 
@@ -25,12 +25,13 @@ demo: $(STAMP)
 	$(BIN)/infinitedance demo
 
 # With another Python: make test PYTHON=python3.13 VENV=.venv-3.13
+# Two processes of one thread each; `make test-browser` runs the tests that need a browser.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not browser"
 
 # Sums are rounded by the number of threads: what computes must not depend on it.
-test-one-thread: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(addprefix tests/,audio evaluation modeling motion restoration retrieval \
+test-two-threads: $(STAMP)
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(addprefix tests/,audio evaluation modeling motion restoration retrieval \
 		tokenization test_pipeline.py)
 
 # The oldest versions that pyproject.toml allows, in an environment of their own, which is listed first.

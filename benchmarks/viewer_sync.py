@@ -47,7 +47,7 @@ def start_chromium(width: int = 480, height: int = 420) -> Any:
     from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which(CHROMIUM)
+    options.binary_location = shutil.which(CHROMIUM) or CHROMIUM
     for flag in [*FLAGS, f"--window-size={width},{height}"]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

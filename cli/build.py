@@ -33,7 +33,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--splits",
         type=Path,
         help="YAML or JSON with lists `validation` and `test` of song ids, as clip_folder/my_song; all others are for "
-        "training (default: 5 %% of the songs of each genre for validation and 10 %% for test, and at least one, where "
+        "training (default: 5 %% of the songs of each genre for validation and 10 %% for test, and at least one where "
         "there are 2 and 4 songs)",
     )
     parser.add_argument("--no-mirror", action="store_true", help="make no mirrored copies")

@@ -60,8 +60,8 @@ def load_eval_takes(data: BuiltDataset, split: str) -> list[PairedTake]:
     num_songs = len({take.song_id for take in takes})
     if num_songs < 2:
         raise ValueError(
-            f"The split `{split}` must have paired dances to at least two songs, got {num_songs}. Build with "
-            "`--splits` that names them, or with more songs: by default one in twenty is for validation, one in ten for test."
+            f"The split `{split}` must have paired dances to at least two songs, got {num_songs}. Build with more "
+            "songs (by default one in twenty is for validation, one in ten for test), or name them by `--splits`."
         )
     return takes
 
