@@ -67,10 +67,29 @@ _MODULES = {
     "write_bvh": "motion.files",
 }
 
+_PACKAGES = (
+    "assets",
+    "audio",
+    "cli",
+    "dataset_builder",
+    "evaluation",
+    "modeling",
+    "motion",
+    "pipeline",
+    "restoration",
+    "retrieval",
+    "spaces_demo",
+    "tokenization",
+    "training",
+    "utils",
+)
+
 __all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f".{name}", __name__)
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
@@ -79,7 +98,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*_MODULES, *_PACKAGES, *(name for name in globals() if name.startswith("__"))})
 
 
 def _register_auto_classes() -> None:

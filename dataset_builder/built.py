@@ -24,6 +24,8 @@ class BuiltDataset:
 
     Example:
         ```python
+        from infinitedance.dataset_builder.built import BuiltDataset
+
         data = BuiltDataset("built")
         features = data.motion_features(data.split("train")[0])  # (frames, 269)
         ```

@@ -52,6 +52,8 @@ class InfiniteDanceBuilder(datasets.ArrowBasedBuilder):
 
     Example:
         ```python
+        from infinitedance.dataset_builder.hub import InfiniteDanceBuilder
+
         builder = InfiniteDanceBuilder(config_name="paired", data_dir="built")
         builder.download_and_prepare(num_proc=2)
         train = builder.as_dataset("train").with_format("numpy")

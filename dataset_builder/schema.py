@@ -124,10 +124,8 @@ def view_matrix(row: pa.Table, name: str) -> np.ndarray:
     Raises:
         ValueError: If the table has another number of rows, or the column is no matrix.
 
-    Example:
-        ```python
-        window = view_matrix(train.with_format("arrow")[3], "motion_features")[120:376]
-        ```
+    Note:
+        A slice of it, as `[120:376]`, reads that window only.
     """
     if row.num_rows != 1:
         raise ValueError(f"`row` must be a table of one row, got {row.num_rows} rows.")

@@ -52,10 +52,17 @@ class DanceRetrievalIndex:
 
     Example:
         ```python
+        from infinitedance import DanceRetrievalIndex, MusicDanceEncoder
+        from infinitedance.assets import DEFAULT_REFERENCES
+        from infinitedance.dataset_builder.built import BuiltDataset
+        from infinitedance.dataset_builder.library import BuiltFeatures, built_clips
+
+        encoder = MusicDanceEncoder.from_pretrained(DEFAULT_REFERENCES / "encoder", dtype="float32").eval()
         data = BuiltDataset("built")
         index = DanceRetrievalIndex.build(encoder, built_clips(data))
-        windows = index.query(music_features, k=10, genre="waltz", exclude_song_id="clip_folder/dance_w_5")
-        references = index.open_library(BuiltFeatures(data)).reference_features(windows, num_frames)
+        clip = data.split("train")[0]
+        windows = index.query(data.music_features(clip), k=1, exclude_song_id=clip.song_id)
+        references = index.open_library(BuiltFeatures(data)).reference_features(windows, clip.num_frames)
         ```
     """
 

@@ -54,7 +54,12 @@ class ReferenceRetriever:
 
     Example:
         ```python
-        retriever = ReferenceRetriever.from_pretrained("references")
+        from infinitedance import MusicFeatureExtractor, load_audio
+        from infinitedance.assets import DEFAULT_REFERENCES
+        from infinitedance.retrieval.references import ReferenceRetriever
+
+        retriever = ReferenceRetriever.from_pretrained(DEFAULT_REFERENCES)
+        music_features = MusicFeatureExtractor()(load_audio("song.mp3"), 24_000)["input_features"][0]
         features, windows = retriever(music_features, num_references=2, genre="waltz")
         ```
     """

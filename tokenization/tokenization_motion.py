@@ -23,8 +23,11 @@ class MotionTokenizer:
 
     Example:
         ```python
-        tokenizer = MotionTokenizer.from_pretrained("runs/codec")
-        codes = tokenizer.encode(motion)                          # (num_quantizers, num_tokens)
+        from infinitedance import MusicToDancePipeline, read_motion
+
+        tokenizer = MusicToDancePipeline.from_pretrained().tokenizer  # or MotionTokenizer.from_pretrained(folder)
+        motion = read_motion("dance.bvh").resample(30)
+        codes = tokenizer.encode(motion)  # (num_quantizers, num_tokens)
         again = tokenizer.decode(codes, num_frames=motion.num_frames)
         ```
     """

@@ -15,8 +15,10 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
     Example:
         ```python
-        with atomic_path("dance.bvh") as temporary:
-            temporary.write_text(text)
+        from infinitedance.utils.atomic import atomic_path
+
+        with atomic_path("notes.txt") as temporary:
+            temporary.write_text("whole or not at all")
         ```
 
     Raises:

@@ -87,6 +87,8 @@ class ChoreoLlamaConfig(PreTrainedConfig):
 
     Example:
         ```python
+        from infinitedance import ChoreoLlamaConfig
+
         config = ChoreoLlamaConfig(genres=["waltz", "rumba"], backbone_config={"hidden_size": 128})
         ```
     """

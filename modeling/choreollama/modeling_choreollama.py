@@ -320,9 +320,14 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
 
     Example:
         ```python
-        model = ChoreoLlamaForConditionalGeneration.from_pretrained("choreollama-tiny").eval()
-        codes = model.generate_codes(input_features, genre_ids=torch.tensor([0]), seeds=[0])
-        motion_features = model.decode_motion(codes)
+        from infinitedance import ChoreoLlamaForConditionalGeneration, ChoreoLlamaProcessor, load_audio
+        from infinitedance.assets import DEFAULT_MODEL  # a folder, or a name on the Hub
+
+        processor = ChoreoLlamaProcessor.from_pretrained(DEFAULT_MODEL)
+        model = ChoreoLlamaForConditionalGeneration.from_pretrained(DEFAULT_MODEL, dtype="float32").eval()
+        inputs = processor(load_audio("song.mp3"), 24_000, genre="waltz")
+        codes = model.generate_codes(**inputs, seeds=[0])  # (1, 3, num_tokens)
+        motion_features = model.decode_motion(codes)  # (1, 4 * num_tokens, 269)
         ```
     """
 
