@@ -15,7 +15,7 @@ from infinitedance.evaluation.metrics.kinetic_features import kinetic_features
 
 FRAME_RATE = 30.0
 HALF = 1  # frames to each side in the corrected formulae at 30 Hz
-KINETIC_FRAME_SECONDS, GEOMETRIC_FRAME_SECONDS = 1 / 60, 1 / 120
+KINETIC_FRAME_SECONDS = 1 / 60
 ROOT, L_HIP, R_HIP, BELLY, L_KNEE, R_KNEE, L_ANKLE, R_ANKLE, CHEST, L_TOES, R_TOES, NECK = (
     *(0, 1, 2, 3, 4, 5),
     *(7, 8, 9, 10, 11, 12),

@@ -51,7 +51,6 @@ MIRROR_ORDER: tuple[int, ...] = tuple(
 
 CONTACT_HEIGHT_METRES = 0.05
 CONTACT_SPEED_METRES_PER_SECOND = 0.35
-BODY_HEIGHT_METRES = 1.70
 TOE_REST_HEIGHT_METRES = 0.02
 
 # Segment lengths as fractions of the body height: Drillis and Contini (1966), as printed in Winter, "Biomechanics and

@@ -10,6 +10,7 @@ import roma
 import torch
 
 from ..motion.files.plausibility import y_up_to_z_up
+from ..motion.files.smpl import TRANSLATION_KEYS
 from ..utils.atomic import atomic_path
 from .carry_back import RigChange
 
@@ -22,7 +23,6 @@ _ROTATION_KEYS = {
     "pose_body": 1,
     "body_pose": 1,
 }
-_TRANSLATION_KEYS = ("trans", "smpl_trans", "transl")
 
 
 def write_changed_smpl(
@@ -51,7 +51,7 @@ def write_changed_smpl(
         changed[key] = flat.reshape(changed[key].shape)
     scaling = float(np.ravel(changed.get("smpl_scaling", 1.0))[0])
     translation = y_up_to_z_up(change.translation) if up_axis == "z" else change.translation
-    for key in _TRANSLATION_KEYS:
+    for key in TRANSLATION_KEYS:
         if key in changed:
             changed[key] = (changed[key] + scaling * translation).astype(changed[key].dtype)
     with atomic_path(path) as temporary, temporary.open("wb") as file:

@@ -167,7 +167,7 @@ def acceleration_error(predicted: np.ndarray, true: np.ndarray, frame_rate: floa
 def rotation_error_degrees(predicted: np.ndarray, true: np.ndarray) -> float:
     """Return the mean angle between rotations (the geodesic distance), in degrees.
 
-    Of local rotations, it is the error of each joint by itself; of global ones, see `global_rotation_error_degrees`.
+    Of local rotations, it is the error of each joint by itself.
 
     Args:
         predicted: `(..., 3, 3)`, rotation matrices, such as `(frames, joints, 3, 3)`.
@@ -188,33 +188,6 @@ def rotation_error_degrees(predicted: np.ndarray, true: np.ndarray) -> float:
     sine = np.linalg.norm(axis, axis=-1) / 2
     cosine = (np.trace(relative, axis1=-2, axis2=-1) - 1) / 2
     return float(np.degrees(np.arctan2(sine, cosine)).mean())
-
-
-def global_rotation_error_degrees(predicted: np.ndarray, true: np.ndarray, parents: Sequence[int]) -> float:
-    """Return the mean angle between the orientations of the joints in the world, in degrees.
-
-    An error at the pelvis counts at every joint.
-
-    Args:
-        predicted: `(frames, joints, 3, 3)`, rotation matrices local to the parent.
-        true: Like `predicted`.
-        parents: Parent of each joint, before it; negative for a root.
-    """
-    return rotation_error_degrees(_global_rotations(predicted, parents), _global_rotations(true, parents))
-
-
-def _global_rotations(local: np.ndarray, parents: Sequence[int]) -> np.ndarray:
-    is_ordered = all(parent < joint for joint, parent in enumerate(parents))
-    if local.ndim != 4 or local.shape[1:] != (len(parents), 3, 3) or not is_ordered:
-        raise ValueError(
-            f"Local rotations must have shape (frames, {len(parents)}, 3, 3) for these parents, which must come "
-            f"before their children, got {local.shape} and {tuple(parents)}."
-        )
-    composed = np.array(local)
-    for joint, parent in enumerate(parents):
-        if parent >= 0:
-            composed[:, joint] = composed[:, parent] @ local[:, joint]
-    return composed
 
 
 def _chunk_mpjpe_mm(predicted: np.ndarray, true: np.ndarray, chunk_frames: int, fitted_frames: int) -> float:

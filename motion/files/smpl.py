@@ -39,7 +39,7 @@ POSE_WIDTHS = {66: "22 body joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 """Numbers a frame of axis-angle poses may have."""
 _POSE_KEYS = ("poses", "smpl_poses")
 _ORIENT_AND_BODY_KEYS = (("root_orient", "pose_body"), ("global_orient", "body_pose"))
-_TRANSLATION_KEYS = ("trans", "smpl_trans", "transl")
+TRANSLATION_KEYS = ("trans", "smpl_trans", "transl")
 _FRAME_RATE_KEYS = ("mocap_framerate", "mocap_frame_rate", "fps", "frame_rate")
 _AIST_FRAME_RATE, _EDGE_FRAME_RATE, _INFINITEDANCE_FRAME_RATE = 60.0, 30.0, 30.0
 _MAX_ANGLE = 15.0
@@ -89,7 +89,7 @@ def motion_from_smpl(
     root_positions, skeleton = translations, neutral_skeleton()
     if "full_pose" in arrays:
         joints = finite_array(arrays["full_pose"], "full_pose", path)
-        root_positions, skeleton = measure_body(joints, rotations, path)
+        root_positions, skeleton = fit_skeleton(joints, rotations, path)
 
     body = Motion(rate, root_positions, matrix_to_quaternion(rotations).numpy(), skeleton)
     found_axis = up_axis or guess_up_axis(body.joint_positions(), path)
@@ -156,10 +156,10 @@ def _flat(value: Any, name: str, path: str | os.PathLike) -> np.ndarray:
 
 def _translations(arrays: Mapping[str, Any], path: str | os.PathLike, frames: int) -> np.ndarray:
     """Return the root's path, `(frames, 3)`, metres; the scale of AIST++ is divided out."""
-    key = next((key for key in _TRANSLATION_KEYS if key in arrays), None)
+    key = next((key for key in TRANSLATION_KEYS if key in arrays), None)
     if key is None:
         raise ValueError(
-            f"{path} must hold the root's path as one of {', '.join(_TRANSLATION_KEYS)}, got {', '.join(arrays)}."
+            f"{path} must hold the root's path as one of {', '.join(TRANSLATION_KEYS)}, got {', '.join(arrays)}."
         )
     translations = finite_array(arrays[key], key, path)
     if translations.shape != (frames, 3):
@@ -190,7 +190,7 @@ def _frame_rate(arrays: Mapping[str, Any], path: str | os.PathLike) -> float:
     )
 
 
-def measure_body(joints: np.ndarray, rotations: torch.Tensor, path: str | os.PathLike) -> tuple[np.ndarray, Skeleton]:
+def fit_skeleton(joints: np.ndarray, rotations: torch.Tensor, path: str | os.PathLike) -> tuple[np.ndarray, Skeleton]:
     """Return the root's path and the dancer's own bones from posed joints `(frames, >= 22, 3)`.
 
     A joint's offset is its position in the frame of its parent; over time it does not change.

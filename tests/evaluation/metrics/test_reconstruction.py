@@ -5,7 +5,6 @@ from scipy.spatial.transform import Rotation
 from infinitedance.evaluation.metrics.reconstruction import (
     acceleration_error,
     fit_similarity,
-    global_rotation_error_degrees,
     mpjpe_mm,
     pa_mpjpe_mm,
     rotation_error_degrees,
@@ -143,16 +142,11 @@ def test_a_rotation_by_an_angle_is_an_error_of_that_angle(degrees):
     assert rotation_error_degrees(random, random) == pytest.approx(0, abs=1e-5)
 
 
-def test_an_error_at_the_root_counts_once_locally_and_at_every_joint_globally():
-    parents = (-1, 0, 1, 0)
+def test_an_error_at_the_root_counts_once():
     true = Rotation.random(20, random_state=1).as_matrix().reshape(5, 4, 3, 3)
     predicted = true.copy()
     predicted[:, 0] = rotations(np.full(5, 10.0)) @ predicted[:, 0]
     assert rotation_error_degrees(predicted, true) == pytest.approx(10 / 4)
-    assert global_rotation_error_degrees(predicted, true, parents) == pytest.approx(10)
-    undone = predicted.copy()
-    undone[:, 3] = np.swapaxes(predicted[:, 0], -1, -2) @ true[:, 0] @ true[:, 3]
-    assert global_rotation_error_degrees(undone, true, parents) == pytest.approx(10 * 3 / 4)
 
 
 CLIP, EYES = np.zeros((5, 4, 3)), np.broadcast_to(np.eye(3), (5, 4, 3, 3))
@@ -174,8 +168,6 @@ CLIP, EYES = np.zeros((5, 4, 3)), np.broadcast_to(np.eye(3), (5, 4, 3, 3))
         (lambda: rotation_error_degrees(CLIP, CLIP), r"shape \(..., 3, 3\), got \(5, 4, 3\)"),
         (lambda: rotation_error_degrees(EYES, 2 * EYES), "proper rotation matrices"),
         (lambda: rotation_error_degrees(-EYES, EYES), "proper rotation matrices"),
-        (lambda: global_rotation_error_degrees(EYES, EYES, (-1, 0)), r"shape \(frames, 2, 3, 3\)"),
-        (lambda: global_rotation_error_degrees(EYES, EYES, (1, -1, 0, 0)), "before their children"),
     ],
 )
 def test_wrong_inputs_are_refused(call, message):

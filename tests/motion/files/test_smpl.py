@@ -11,7 +11,7 @@ import roma
 import torch
 
 from infinitedance.motion.files import read_joint_positions, read_motion, read_pickle
-from infinitedance.motion.files.smpl import measure_body
+from infinitedance.motion.files.smpl import fit_skeleton
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
 from infinitedance.motion.skeleton import JOINT_INDEX, Skeleton, neutral_skeleton
@@ -317,6 +317,6 @@ def test_the_bones_that_are_measured_are_those_that_danced(dance):
     offsets = dance.skeleton.offsets + np.random.default_rng(0).normal(0, 0.01, (22, 3))
     offsets[0] = 0
     dancer = replace(dance, skeleton=Skeleton(offsets))
-    root, body = measure_body(dancer.joint_positions().astype(float), dancer.joint_rotations_matrix(), "clip")
+    root, body = fit_skeleton(dancer.joint_positions().astype(float), dancer.joint_rotations_matrix(), "clip")
     np.testing.assert_allclose(body.offsets, offsets, atol=1e-5)
     np.testing.assert_allclose(root, dancer.root_positions, atol=1e-6)
