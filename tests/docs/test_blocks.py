@@ -21,7 +21,19 @@ BLOCK = re.compile(r"^(?P<comment><!--[^\n]*-->\n)?```(?P<language>bash|python)\
 NOT_RUN = re.compile(r"<!-- not run: (?P<reason>\S.*?) -->\n")
 """A block that cannot run says why in a comment before it."""
 COMMANDS = {"infinitedance": "-m infinitedance", "python": "", "accelerate": "-m accelerate.commands.accelerate_cli"}
-NOT_COPIED = (".git", ".venv", "*.egg-info", "__pycache__", "build", "dist", "runs", "outputs", "built", ".*_cache")
+NOT_COPIED = (
+    ".git",
+    ".venv*",
+    "node_modules",
+    "*.egg-info",
+    "__pycache__",
+    "build",
+    "dist",
+    "runs",
+    "outputs",
+    "built",
+    ".*_cache",
+)
 
 
 @dataclass
