@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -8,24 +6,15 @@ from infinitedance.evaluation.metrics.pulse import slow_times_seconds, speed_cur
 
 FRAME_RATE = 30.0
 CLICKS = np.arange(1, 119) * 0.5  # 120 bpm
-PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity" / "metrics" / "metrics.npz"
-
-
-@pytest.fixture(scope="module")
-def published():
-    """Arrays and values that the published code computed."""
-    if not PARITY.is_file():
-        pytest.skip(f"real data: there is no {PARITY}")
-    return dict(np.load(PARITY))
 
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("clip", ["synthetic", "random_walk", "static_then_move"])
-def test_published_beats_and_alignment_are_reproduced(published, clip):
-    joints, music = published[f"{clip}_joints"], published[f"{clip}_music_beats"]
-    motion_beats = published[f"{clip}_dance_beats"]
+def test_published_beats_and_alignment_are_reproduced(golden, clip):
+    joints, music = golden[f"{clip}_joints"], golden[f"{clip}_music_beats"]
+    motion_beats = golden[f"{clip}_dance_beats"]
     np.testing.assert_array_equal(beats.published_motion_beats(joints), motion_beats)
-    assert beats.published_beat_alignment(joints, music) == pytest.approx(float(published[f"{clip}_ba"]), rel=1e-12)
+    assert beats.published_beat_alignment(joints, music) == pytest.approx(float(golden[f"{clip}_ba"]), rel=1e-12)
     over_motion = [np.exp(-(np.abs(music - beat).min() ** 2) / 18) for beat in motion_beats]
     assert beats.published_beat_alignment(joints, music, over="motion") == pytest.approx(np.mean(over_motion))
 

@@ -15,14 +15,6 @@ from infinitedance.evaluation.metrics.distribution import (
 )
 
 
-@pytest.fixture(scope="module")
-def golden(repository_root):
-    path = repository_root.parent / "shared" / "parity" / "metrics" / "metrics.npz"
-    if not path.is_file():
-        pytest.skip(f"published values: {path} is absent")
-    return np.load(path)
-
-
 def gaussian(num_clips: int, num_features: int, seed: int = 0, mean: float = 0.0) -> np.ndarray:
     return np.random.default_rng(seed).normal(mean, 1.0, (num_clips, num_features))
 

@@ -1,5 +1,3 @@
-import runpy
-
 import numpy as np
 import pytest
 
@@ -26,20 +24,6 @@ HEIGHTS = {
 }
 WIDTHS = {"hip": 0.09, "knee": 0.09, "ankle": 0.09, "foot": 0.09, "collar": 0.08, "shoulder": 0.18, "elbow": 0.18}
 WIDTHS["wrist"] = 0.18
-
-
-@pytest.fixture(scope="module")
-def golden(repository_root):
-    path = repository_root.parent / "shared" / "parity" / "metrics" / "metrics.npz"
-    if not path.is_file():
-        pytest.skip(f"published values: {path} is absent")
-    return np.load(path)
-
-
-@pytest.fixture(scope="module")
-def loops(repository_root):
-    """The plain loops that the benchmark compares with."""
-    return runpy.run_path(str(repository_root / "benchmarks" / "evaluation_features.py"))
 
 
 def standing(num_frames: int = 31) -> np.ndarray:

@@ -1,5 +1,3 @@
-import runpy
-
 import numpy as np
 import pytest
 
@@ -8,20 +6,6 @@ from infinitedance.evaluation.metrics.kinetic_features import kinetic_features
 FRAME_RATE = 30.0
 MODES = ("compat", "compat_world", "corrected")
 GOLDEN_CLIPS = ("synthetic", "random_walk", "static_then_move")
-
-
-@pytest.fixture(scope="module")
-def golden(repository_root):
-    path = repository_root.parent / "shared" / "parity" / "metrics" / "metrics.npz"
-    if not path.is_file():
-        pytest.skip(f"published values: {path} is absent")
-    return np.load(path)
-
-
-@pytest.fixture(scope="module")
-def loops(repository_root):
-    """The plain loops that the benchmark compares with."""
-    return runpy.run_path(str(repository_root / "benchmarks" / "evaluation_features.py"))
 
 
 def by_joint(features: np.ndarray) -> np.ndarray:
