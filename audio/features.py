@@ -8,16 +8,32 @@ import numpy as np
 from transformers import BatchFeature, SequenceFeatureExtractor
 
 from .beats import BEAT_CLOCK_SIZE, BeatClock, estimate_beats
-from .spectra import SAMPLING_RATE, check_waveform, mel_filters, onset_envelopes, power_spectra, weighted_sums
+from .loudness import ENERGY_RATE_HZ, energy_curve, hop_powers, integrated_loudness
+from .spectra import (
+    CQT_LOWEST_NOTE,
+    CQT_OCTAVES,
+    SAMPLING_RATE,
+    check_waveform,
+    cqt_magnitudes,
+    mel_filters,
+    onset_envelopes,
+    power_spectra,
+    reference_gain,
+    weighted_sums,
+)
 
 FRAME_RATE = 30
 HOP_SAMPLES = SAMPLING_RATE // FRAME_RATE
 WINDOW_SAMPLES = 2048
+NUM_MEL_BANDS, NUM_CEPSTRAL_COEFFICIENTS = 64, 20
 
-# Fixed scales, about zero mean and unit spread over 55 songs: floor, center and spread in dB.
+LATEST_VERSION = 2
+VERSIONS = (1, LATEST_VERSION)  # 1 is what the shipped weights were trained with, until they are trained anew
+
+# Fixed scales, about zero mean and unit spread over 105 songs: floor, center and spread in dB.
 LOG_MEL_SCALE = (-80.0, -40.0, 20.0)
-LOUDNESS_SCALE = (-50.0, -10.0, 10.0)
-CHROMA_FLOOR = 1e-6  # power under which a frame has no pitch
+RELATIVE_LOUDNESS_SCALE = (-20.0, 0.0, 4.0)
+CHROMA_FLOOR = 0.01  # constant-Q magnitude under which a frame has no pitch: that of a tone at -60 to -70 dB
 
 
 class MusicFeatureLayout:
@@ -35,15 +51,18 @@ class MusicFeatureLayout:
 class MusicFeatureExtractor(SequenceFeatureExtractor):
     """Extractor of music features: log-mel, chroma, MFCC, onset strength, loudness and the beat clock.
 
-    Frame k is centered on `k / 30` seconds, where frame k of the motion begins. Nothing is normalized by the song, so
-    a frame's spectral channels depend only on the 43 ms of sound to either side of it, and a song may be cut anywhere.
-    The beat clock belongs to the whole song.
+    Frame k is centered on `k / 30` seconds, where frame k of the motion begins. Spectra and onsets are those of the
+    song brought to -14 LUFS (ITU-R BS.1770) by one gain, so that the level of a recording changes no feature. Beside
+    that gain, a frame's spectra and onset depend on 43 ms of sound to either side of it, its chroma on 65 ms, and its
+    loudness, which is relative to the song's, on about a second. The beat clock belongs to the whole song.
 
     Args:
         feature_size: Channels of a frame, see `MusicFeatureLayout`.
         sampling_rate: Rate of the waveforms, in Hz.
         padding_value: Value of the frames that pad a batch.
         frame_rate: Frames per second.
+        version: Definition of the features. 2, or 1 for weights that were trained with it: spectra and loudness of
+            the recording as it is, chroma of the short-time spectrum. A saved extractor that names none has 1.
     """
 
     model_input_names = ["input_features", "attention_mask"]
@@ -54,6 +73,7 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
         sampling_rate: int = SAMPLING_RATE,
         padding_value: float = 0.0,
         frame_rate: int = FRAME_RATE,
+        version: int = LATEST_VERSION,
         **kwargs: Any,
     ):
         for name, got, needed in (
@@ -63,8 +83,15 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
         ):
             if got != needed:
                 raise ValueError(f"`{name}` of the music features is always {needed}, got {got}.")
+        check_version(version)
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
         self.frame_rate = frame_rate
+        self.version = version
+
+    @classmethod
+    def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Make an extractor of its saved fields; those that were saved before there were versions have version 1."""
+        return super().from_dict({"version": 1, **feature_extractor_dict}, **kwargs)
 
     def __call__(
         self,
@@ -76,6 +103,7 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
         first_downbeat_seconds: float | Sequence[float | None] | None = None,
         genre: str | Sequence[str | None] | None = None,
         beat_clock: BeatClock | Sequence[BeatClock | None] | None = None,
+        loudness_lufs: float | Sequence[float | None] | None = None,
         return_tensors: str | None = None,
         padding: bool | str = True,
     ) -> BatchFeature:
@@ -89,6 +117,8 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
             first_downbeat_seconds: Time of a downbeat, if known.
             genre: Dance genre, which resolves half and double tempo and sets the meter.
             beat_clock: A finished clock, which is used in place of an estimated one.
+            loudness_lufs: Integrated loudness of the song that the waveform is a part of; measured on the waveform if
+                not given.
             return_tensors: `"np"`, `"pt"` or None.
             padding: As in transformers: True pads to the longest song.
 
@@ -109,17 +139,18 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
             "first_downbeat_seconds": first_downbeat_seconds,
             "genre": genre,
             "beat_clock": beat_clock,
+            "loudness_lufs": loudness_lufs,
         }
         overrides = {name: _for_each_song(name, value, len(songs)) for name, value in given.items()}
         features = []
         for index, song in enumerate(songs):
             waveform = check_waveform(song, sampling_rate)
             settings = {name: values[index] for name, values in overrides.items()}
-            clock = settings.pop("beat_clock")
+            clock, loudness = settings.pop("beat_clock"), settings.pop("loudness_lufs")
             if clock is None:
                 clock = estimate_beats(waveform, sampling_rate, **settings)
             num_frames = round(FRAME_RATE * len(waveform) / SAMPLING_RATE)
-            spectral = spectral_features(waveform, 0, num_frames)
+            spectral = spectral_features(waveform, 0, num_frames, loudness_lufs=loudness, version=self.version)
             features.append(np.concatenate([spectral, clock.to_features(num_frames, FRAME_RATE)], axis=1))
         return self.pad(
             BatchFeature({"input_features": features}),
@@ -129,61 +160,114 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
         )
 
 
-def spectral_features(waveform: np.ndarray, start_frame: int, stop_frame: int) -> np.ndarray:
+def check_version(version: int) -> None:
+    """Raise `ValueError` unless there is such a version of the music features."""
+    if version not in VERSIONS:
+        raise ValueError(
+            f"`version` of the music features must be one of {', '.join(map(str, VERSIONS))}, got {version}. Weights "
+            "of a later version need a later release of this package."
+        )
+
+
+def spectral_features(
+    waveform: np.ndarray,
+    start_frame: int,
+    stop_frame: int,
+    *,
+    loudness_lufs: float | None = None,
+    version: int = LATEST_VERSION,
+) -> np.ndarray:
     """Compute the channels before the beat clock, for some frames of a song.
 
     Args:
         waveform: `(samples,)` of the whole song, 24,000 Hz.
         start_frame: First frame.
         stop_frame: Frame after the last.
+        loudness_lufs: Integrated loudness of the song; measured if not given. A song of `-inf` is silence.
+        version: As of `MusicFeatureExtractor`.
 
     Returns:
         `(stop_frame - start_frame, 98)` float32, the same values as those rows of the whole song.
     """
+    import librosa
+
     layout = MusicFeatureLayout
-    mel, chroma, cosines = _filters()
     features = np.empty((stop_frame - start_frame, layout.beat_clock.start), dtype=np.float32)
+    gain = 1.0
+    if version != 1:
+        powers = hop_powers(waveform, SAMPLING_RATE)
+        if loudness_lufs is None:
+            loudness_lufs = integrated_loudness(powers)
+        gain = reference_gain(loudness_lufs)
+        energy_lu = energy_curve(powers, loudness_lufs)
+        features[:, layout.loudness] = _relative_loudness(energy_lu, start_frame, stop_frame)[:, None]
+        features[:, layout.chroma] = _chroma(waveform, start_frame, stop_frame, gain)
+    features[:, layout.onset_strength] = _frame_onsets(waveform, start_frame, stop_frame, gain)[:, None]
+    mel = mel_filters(WINDOW_SAMPLES, NUM_MEL_BANDS, 30.0, 11000.0)
+    # The spread of cepstral coefficients of music falls like 1 / (1 + index) and then stays.
+    spreads = np.maximum(4 / (1 + np.arange(NUM_CEPSTRAL_COEFFICIENTS)), 0.4)
     position = 0
-    for power in power_spectra(waveform, WINDOW_SAMPLES, HOP_SAMPLES, start_frame, stop_frame):
+    for power in power_spectra(waveform, WINDOW_SAMPLES, HOP_SAMPLES, start_frame, stop_frame, gain):
         rows = features[position : position + len(power)]
         position += len(power)
         log_mel = _decibels(weighted_sums(power, mel), *LOG_MEL_SCALE)
         rows[:, layout.log_mel] = log_mel
-        rows[:, layout.mfcc] = weighted_sums(log_mel, cosines)
-        pitch_classes = weighted_sums(power, chroma)
-        rows[:, layout.chroma] = pitch_classes / (pitch_classes.max(axis=1, keepdims=True) + CHROMA_FLOOR)
-        rows[:, layout.loudness] = _decibels(power.sum(axis=1, keepdims=True), *LOUDNESS_SCALE)
-    features[:, layout.onset_strength] = _frame_onsets(waveform, start_frame, stop_frame)[:, None]
+        rows[:, layout.mfcc] = librosa.feature.mfcc(S=log_mel.T, n_mfcc=NUM_CEPSTRAL_COEFFICIENTS).T / spreads
+        if version == 1:
+            rows[:, layout.chroma], rows[:, layout.loudness] = _version_1_chroma_and_loudness(power)
     return features
 
 
-def _frame_onsets(waveform: np.ndarray, start_frame: int, stop_frame: int) -> np.ndarray:
+def _relative_loudness(energy_lu: np.ndarray, start_frame: int, stop_frame: int) -> np.ndarray:
+    """Scale the energy of the song, 2 values a second in LU over its own loudness, at some frames: `(frames,)`."""
+    floor, center, spread = RELATIVE_LOUDNESS_SCALE
+    seconds = np.arange(start_frame, stop_frame) / FRAME_RATE
+    at_frames = np.interp(seconds, np.arange(len(energy_lu)) / ENERGY_RATE_HZ, energy_lu)
+    return (np.maximum(at_frames, floor) - center) / spread
+
+
+def _chroma(waveform: np.ndarray, start_frame: int, stop_frame: int, gain: float) -> np.ndarray:
+    """Return `librosa.feature.chroma_cqt` of some frames, with a floor: `(frames, 12)`, the strongest is 1."""
+    to_pitch_classes = _constant_q_to_chroma()
+    blocks = [
+        weighted_sums(magnitudes, to_pitch_classes)
+        for magnitudes in cqt_magnitudes(waveform, HOP_SAMPLES, start_frame, stop_frame, gain)
+    ]
+    pitch_classes = np.concatenate(blocks)
+    return pitch_classes / (pitch_classes.max(axis=1, keepdims=True) + CHROMA_FLOOR)
+
+
+def _frame_onsets(waveform: np.ndarray, start_frame: int, stop_frame: int, gain: float) -> np.ndarray:
     """Return the strongest onset that is nearer to a frame than to its neighbors, log-scaled: `(frames,)`."""
-    onsets, _ = onset_envelopes(waveform, 4 * start_frame - 2, 4 * stop_frame - 1)
+    onsets, _ = onset_envelopes(waveform, 4 * start_frame - 2, 4 * stop_frame - 1, gain)
     windows = np.lib.stride_tricks.sliding_window_view(onsets, 5)[::4]  # a frame has four values, its edges are shared
     return np.log1p((windows * np.array([0.5, 1, 1, 1, 0.5], np.float32)).max(axis=1)) - 1
 
 
 def _decibels(power: np.ndarray, floor: float, center: float, spread: float) -> np.ndarray:
     """Scale power to decibels above `floor`, shifted and divided to about unit range."""
-    return (10 * np.log10(np.maximum(power, 10 ** (floor / 10))) - center) / spread
+    import librosa
+
+    return (librosa.power_to_db(power, amin=10 ** (floor / 10), top_db=None) - center) / spread
 
 
 @lru_cache
-def _filters() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the matrices from a power spectrum to mel bands and pitch classes, and from log-mel to MFCC."""
-    from scipy.fft import dct
+def _constant_q_to_chroma() -> np.ndarray:
+    """Return the matrix from constant-Q bands to pitch classes, C first, `(60, 12)`."""
+    import librosa
 
-    mel = mel_filters(WINDOW_SAMPLES, 64, 30.0, 11000.0)
+    return librosa.filters.cq_to_chroma(12 * CQT_OCTAVES, fmin=librosa.note_to_hz(CQT_LOWEST_NOTE)).T
+
+
+def _version_1_chroma_and_loudness(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the chroma `(frames, 12)` and loudness `(frames, 1)` of version 1 from a power spectrum."""
     bins_hz = np.arange(1, WINDOW_SAMPLES // 2 + 1) * SAMPLING_RATE / WINDOW_SAMPLES
     semitones = 12 * np.log2(bins_hz / 440) + 9  # C is 0, A is 9
     distance = np.abs((semitones[:, None] - np.arange(12) + 6) % 12 - 6)
-    chroma = np.maximum(0, 1 - distance) * ((bins_hz > 200) & (bins_hz < 5000))[:, None]
-    chroma = np.pad(chroma, ((1, 0), (0, 0))).astype(np.float32)
-    cosines = dct(np.eye(64), axis=1, norm="ortho")[:, :20]
-    # The spread of cepstral coefficients of music falls like 1 / (1 + index) and then stays.
-    cosines /= np.maximum(4 / (1 + np.arange(20)), 0.4)
-    return mel, chroma, cosines.astype(np.float32)
+    weights = np.maximum(0, 1 - distance) * ((bins_hz > 200) & (bins_hz < 5000))[:, None]
+    pitch_classes = weighted_sums(power, np.pad(weights, ((1, 0), (0, 0))).astype(np.float32))
+    chroma = pitch_classes / (pitch_classes.max(axis=1, keepdims=True) + 1e-6)
+    return chroma, _decibels(power.sum(axis=1, keepdims=True), -50.0, -10.0, 10.0)
 
 
 def _for_each_song(name: str, value: Any, num_songs: int) -> list[Any]:

@@ -1,5 +1,10 @@
-"""Blockwise spectra: the short-time power spectrum and the onset envelope that features and beats share."""
+"""Blockwise spectra by librosa: short-time power, constant-Q magnitudes and onsets, which features and beats share.
 
+librosa is imported when a song is read: it takes about a second, and far more once after its installation
+(docs/audio.md).
+"""
+
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -12,6 +17,10 @@ ONSET_WINDOW = 512
 ONSET_LOW_BANDS = 8
 ONSET_BANDS = 40
 BLOCK_FRAMES = 2048
+REFERENCE_LUFS = -14.0  # the level that songs are brought to; the median of 105 songs is -13
+CQT_LOWEST_NOTE = "C3"  # its filter, the longest, spans 0.13 s
+CQT_OCTAVES = 5
+CQT_CONTEXT_SAMPLES = 9600  # 0.4 s to either side: half of the longest transform, and the filters between the octaves
 
 
 def check_waveform(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
@@ -45,8 +54,13 @@ def check_waveform(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
     return waveform
 
 
+def reference_gain(loudness_lufs: float) -> float:
+    """Return the factor that brings a song of some integrated loudness to -14 LUFS; 0 for silence, `-inf`."""
+    return 10 ** ((REFERENCE_LUFS - loudness_lufs) / 20) if np.isfinite(loudness_lufs) else 0.0
+
+
 def power_spectra(
-    waveform: np.ndarray, window_samples: int, hop_samples: int, start_frame: int, stop_frame: int
+    waveform: np.ndarray, window_samples: int, hop_samples: int, start_frame: int, stop_frame: int, gain: float = 1.0
 ) -> Iterator[np.ndarray]:
     """Yield blocks of the power spectrum of a song, as if the song lay in endless silence.
 
@@ -56,30 +70,70 @@ def power_spectra(
         hop_samples: Distance of frames.
         start_frame: First frame.
         stop_frame: Frame after the last.
+        gain: Factor of the waveform.
 
     Yields:
         `(at most BLOCK_FRAMES, window_samples // 2 + 1)` float32 power; a full-scale sine has a peak of 1.
     """
-    from scipy.fft import rfft
+    import librosa
 
-    window = np.hanning(window_samples + 1)[:-1].astype(np.float32)
+    window = librosa.filters.get_window("hann", window_samples).astype(np.float32)  # of float64 all would be float64
     window *= 2 / window.sum()
-    for first in range(start_frame, stop_frame, BLOCK_FRAMES):
-        last = min(first + BLOCK_FRAMES, stop_frame)
+    for first, last in _blocks(start_frame, stop_frame):
         begin = first * hop_samples - window_samples // 2
         end = (last - 1) * hop_samples + window_samples // 2
-        piece = waveform[max(begin, 0) : max(end, 0)]
-        piece = np.pad(piece, (max(-begin, 0), end - begin - max(-begin, 0) - len(piece)))
-        frames = np.lib.stride_tricks.sliding_window_view(piece, window_samples)[::hop_samples]
-        spectrum = rfft(frames * window, axis=1)
+        piece = _cut(waveform, begin, end, gain)
+        spectrum = librosa.stft(piece, n_fft=window_samples, hop_length=hop_samples, window=window, center=False).T
         yield spectrum.real**2 + spectrum.imag**2
+
+
+def cqt_magnitudes(
+    waveform: np.ndarray, hop_samples: int, start_frame: int, stop_frame: int, gain: float = 1.0
+) -> Iterator[np.ndarray]:
+    """Yield blocks of the constant-Q transform of a song, one band a semitone from C3 to B7.
+
+    Args:
+        waveform: `(samples,)` of the whole song, 24,000 Hz.
+        hop_samples: Distance of frames, a multiple of 16: each octave is computed at half the rate of the one above.
+        start_frame: First frame, centered on sample `start_frame * hop_samples`.
+        stop_frame: Frame after the last.
+        gain: Factor of the waveform.
+
+    Yields:
+        `(at most BLOCK_FRAMES, 60)` float32; a full-scale sine has 28 at C3 and by the root of 2 less an octave.
+    """
+    import librosa
+
+    context = math.ceil(CQT_CONTEXT_SAMPLES / hop_samples)
+    for first, last in _blocks(start_frame, stop_frame):
+        begin, end = (first - context) * hop_samples, (last + context) * hop_samples
+        transform = librosa.cqt(
+            _cut(waveform, begin, end, gain),
+            sr=SAMPLING_RATE,
+            hop_length=hop_samples,
+            fmin=librosa.note_to_hz(CQT_LOWEST_NOTE),
+            n_bins=12 * CQT_OCTAVES,
+            tuning=0.0,  # estimated by default, which would differ from block to block
+            res_type="soxr_vhq",  # the default rounds to float32, which shows at the edges of blocks
+        )
+        yield np.abs(transform[:, context : context + last - first]).T
+
+
+def _blocks(start_frame: int, stop_frame: int) -> list[tuple[int, int]]:
+    """Divide frames into blocks, each the first frame and the one after the last."""
+    return [(first, min(first + BLOCK_FRAMES, stop_frame)) for first in range(start_frame, stop_frame, BLOCK_FRAMES)]
+
+
+def _cut(waveform: np.ndarray, begin: int, end: int, gain: float) -> np.ndarray:
+    """Return the samples from `begin` to `end` times `gain`, zeros outside the song."""
+    piece = waveform[max(begin, 0) : max(end, 0)] * np.float32(gain)
+    before = max(-begin, 0)
+    return np.pad(piece, (before, end - begin - before - len(piece)))
 
 
 @lru_cache
 def mel_filters(window_samples: int, num_bands: int, lowest_hz: float, highest_hz: float) -> np.ndarray:
     """Return triangular mel filters of unit height, on Slaney's scale (linear under 1 kHz, then logarithmic).
-
-    They equal `librosa.filters.mel(norm=None)`; importing librosa takes seconds, which a short song would feel.
 
     Args:
         window_samples: Length of the window of the spectrum.
@@ -90,19 +144,19 @@ def mel_filters(window_samples: int, num_bands: int, lowest_hz: float, highest_h
     Returns:
         `(window_samples // 2 + 1, num_bands)` float32.
     """
-    lowest, highest = (
-        hz if hz < 1000 else 1000 + 1800 * np.log(hz / 1000) / np.log(6.4) for hz in (lowest_hz, highest_hz)
+    import librosa
+
+    filters = librosa.filters.mel(
+        sr=SAMPLING_RATE, n_fft=window_samples, n_mels=num_bands, fmin=lowest_hz, fmax=highest_hz, norm=None
     )
-    edges = np.linspace(lowest, highest, num_bands + 2)
-    edges_hz = np.where(edges < 1000, edges, 1000 * 6.4 ** ((edges - 1000) / 1800))
-    bins_hz = np.arange(window_samples // 2 + 1) * SAMPLING_RATE / window_samples
-    rise = (bins_hz[:, None] - edges_hz[:-2]) / (edges_hz[1:-1] - edges_hz[:-2])
-    fall = (edges_hz[2:] - bins_hz[:, None]) / (edges_hz[2:] - edges_hz[1:-1])
-    return np.maximum(0, np.minimum(rise, fall)).astype(np.float32)
+    return filters.T
 
 
 def weighted_sums(spectra: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return `spectra @ weights` to the same bit for any number of threads and of rows, which BLAS does not promise.
+
+    librosa's own sums over bands (`melspectrogram`, `chroma_cqt`) go through BLAS. Filters are mostly zeros, which
+    this skips.
 
     Args:
         spectra: `(frames, bins)`.
@@ -111,32 +165,42 @@ def weighted_sums(spectra: np.ndarray, weights: np.ndarray) -> np.ndarray:
     Returns:
         `(frames, bands)`.
     """
-    return np.einsum("fk,kb->fb", spectra, np.asfortranarray(weights))
+    from scipy.sparse import csr_array
+
+    return (csr_array(weights.T) @ spectra.T).T
 
 
-def onset_envelopes(waveform: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+def onset_envelopes(waveform: np.ndarray, start: int, stop: int, gain: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Return how strongly sounds begin, 120 times a second.
 
     The envelope is the rise of the log-mel spectrum over two hops (spectral flux, Böck and Widmer 2013), averaged over
     all bands and over the low ones alone. The rise is read one hop after its center, so that an impulse peaks at its
     own time.
 
+    The spectrum is not that of `librosa.onset.onset_strength(y)`: at the same rate that places 100 clicks 10 ms late
+    on average and up to 14 ms, this 0.2 ms and up to 4 ms; and its floor is 80 dB under the loudest of what it is
+    given, so that a stretch of 5 s alone differs from the song's by up to 0.9 of the envelope's deviation.
+
     Args:
         waveform: `(samples,)` of the whole song, 24,000 Hz.
         start: First value; value j lies at `j / 120` seconds.
         stop: Value after the last.
+        gain: Factor of the waveform.
 
     Returns:
         The envelope of all bands and of those under about 700 Hz, each `(stop - start,)` float32, in dB.
     """
+    import librosa
+
     filters = mel_filters(ONSET_WINDOW, ONSET_BANDS, 30.0, 11000.0)
     every, low = np.empty(stop - start, np.float32), np.empty(stop - start, np.float32)
-    levels = np.empty((0, ONSET_BANDS), np.float32)
+    levels = np.empty((ONSET_BANDS, 0), np.float32)
     position = 0
-    for power in power_spectra(waveform, ONSET_WINDOW, ONSET_HOP, start - 2, stop):
-        levels = np.concatenate([levels[-2:], 10 * np.log10(np.maximum(weighted_sums(power, filters), 1e-6))])
-        rise = np.maximum(levels[2:] - levels[:-2], 0)
-        every[position : position + len(rise)] = rise.mean(axis=1)
-        low[position : position + len(rise)] = rise[:, :ONSET_LOW_BANDS].mean(axis=1)
-        position += len(rise)
+    for power in power_spectra(waveform, ONSET_WINDOW, ONSET_HOP, start - 2, stop, gain):
+        decibels = librosa.power_to_db(weighted_sums(power, filters).T, amin=1e-6, top_db=None)
+        levels = np.concatenate([levels[:, -2:], decibels], axis=1)
+        rows = slice(position, position + levels.shape[1] - 2)
+        every[rows] = librosa.onset.onset_strength(S=levels, lag=2, center=False)[2:]
+        low[rows] = librosa.onset.onset_strength(S=levels[:ONSET_LOW_BANDS], lag=2, center=False)[2:]
+        position = rows.stop
     return every, low

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from infinitedance.audio.beats import REFERENCE_BPM, TRIPLE_METER_GENRES
-from infinitedance.audio.features import MusicFeatureExtractor
+from infinitedance.audio.beats import GENRE_METERS, REFERENCE_BPM
 from infinitedance.audio.loading import load_audio
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.manifest import BuiltClip
@@ -100,7 +99,8 @@ class ReportData:
         max_seconds: Songs and real dances are cut to this length, except for losses and codec.
 
     Raises:
-        ValueError: If a test song has no audio or tempo, or its genre is none of the model's.
+        ValueError: If a test song has no audio or tempo, its genre is none of the model's, or the data set holds
+            music features of another version than the model reads.
     """
 
     def __init__(
@@ -117,6 +117,7 @@ class ReportData:
         self.pipeline = MusicToDancePipeline.from_pretrained(model_dir)
         self.model, self.codec = self.pipeline.model, self.pipeline.model.codec
         self.clips = BuiltDataset(data_dir)
+        self.clips.check_music_features(self.pipeline.processor.feature_extractor.version, f"The model in {model_dir}")
         self.seeds = range(num_seeds)
         self.max_frames = round(max_seconds * FRAME_RATE)
 
@@ -128,7 +129,7 @@ class ReportData:
     @cached_property
     def songs(self) -> list[HeldOutSong]:
         """The test songs with aligned music, in the order of the built data set."""
-        extractor = MusicFeatureExtractor()
+        extractor = self.pipeline.processor.feature_extractor
         songs = []
         for clip in self.clips.split("test", mirrored=False):
             if clip.music_file is None:
@@ -213,4 +214,4 @@ def tempo_bpm(music: np.ndarray) -> float:
 
 def cycles_per_beat(genre: str) -> float:
     """Return the frequency of a genre's pulse: once a bar in triple meter, else every second beat."""
-    return 1 / 3 if genre in TRIPLE_METER_GENRES else 1 / 2
+    return 1 / 3 if GENRE_METERS.get(genre) == 3 else 1 / 2

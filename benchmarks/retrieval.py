@@ -85,10 +85,12 @@ def load_held_out(data: BuiltDataset, splits: Sequence[str]) -> list[PairedTake]
     return load_paired_takes(data, [clip for split in splits for clip in data.split(split, mirrored=False)])
 
 
-def read_encoder(folder: Path) -> tuple[MusicDanceEncoder, dict[str, Any]]:
-    """Return the encoder of a run and the arguments that it was trained with."""
+def read_encoder(folder: Path, data: BuiltDataset) -> tuple[MusicDanceEncoder, dict[str, Any]]:
+    """Return the encoder of a run, which must read the music features of the data, and its training arguments."""
     arguments = json.loads((folder / "run.json").read_text(encoding="utf-8"))["arguments"]
-    return MusicDanceEncoder.from_pretrained(folder, dtype=torch.float32).eval(), arguments
+    encoder = MusicDanceEncoder.from_pretrained(folder, dtype=torch.float32).eval()
+    data.check_music_features(encoder.config.music_features_version, f"The encoder in {folder}")
+    return encoder, arguments
 
 
 def describe_songs(data: BuiltDataset, song_share: float) -> str:
@@ -107,7 +109,7 @@ def real_section(data: BuiltDataset, runs: list[Path]) -> list[Table]:
     recalls, within, genres = [], [], []
     likeness: list[list[Cell]] = []
     for folder in runs:
-        encoder, arguments = read_encoder(folder)
+        encoder, arguments = read_encoder(folder, data)
         name = describe_songs(data, arguments["song_share"])
         windows, library = encode_takes(encoder, held_out), encode_takes(encoder, library_takes)
         recalls.append((name, recall_table(windows)))
@@ -135,7 +137,7 @@ def similarity_quantiles(windows: EncodedWindows) -> list[float]:
 
 def procedural_section(data: BuiltDataset, run: Path) -> list[Table]:
     """Measure an encoder on procedural data, where music and dance belong together exactly."""
-    encoder, arguments = read_encoder(run)
+    encoder, arguments = read_encoder(run, data)
     recalls, within = [], []
     for splits in (("test",), HELD_OUT):
         windows = encode_takes(encoder, load_held_out(data, splits))

@@ -87,6 +87,39 @@ class BuiltDataset:
             )
         return features[: clip.num_frames]
 
+    @property
+    def music_features_version(self) -> int:
+        """Version of the music features.
+
+        Raises:
+            ValueError: If no clip has music, or clips have features of several versions.
+        """
+        found = (clip.music_features_version for clip in self.clips)
+        versions = sorted({version for version in found if version is not None})
+        if len(versions) != 1:
+            raise ValueError(
+                f"The music features of {self.folder} must be of one version, got {versions}: build it again, from "
+                "clips with music."
+            )
+        return versions[0]
+
+    def check_music_features(self, version: int, reader: str) -> None:
+        """Refuse a model that reads other music features than these.
+
+        Args:
+            version: Of the features that the model reads.
+            reader: What it is, the subject of the message.
+
+        Raises:
+            ValueError: If the versions differ.
+        """
+        if version != self.music_features_version:
+            raise ValueError(
+                f"{reader} reads music features of version {version}, but {self.folder} holds version "
+                f"{self.music_features_version}. Train it on this data set, or build another one with "
+                f"`build_dataset(..., music_features_version={version})`."
+            )
+
     def _path(self, clip: BuiltClip, file: str) -> Path:
         path = self.folder / file
         if not path.is_file():

@@ -52,7 +52,7 @@ Cite, and read the terms at:
   of the package `infinitedance` turns them into a dance.
 - `motion_codes` (levels, tokens): codes of the motion codec.
 - `music_features` (frames, 109): spectra, onsets, loudness and the beat clock; frame k of music and motion are the
-  same instant.
+  same instant. A model reads the features of one `music_features_version` alone.
 - `audio`, where the sound was kept: FLAC, mono, 24 kHz, begins with frame 0;
   `infinitedance.dataset_builder.schema.decode_audio` decodes it.
 - `genre`, `coarse_genre`: class labels. `flags`: quality gates that the clip did not pass without remark.

@@ -19,7 +19,7 @@ from .schema import CONFIG_DESCRIPTIONS, clip_table, clips_of_config, config_fea
 from .splits import SPLITS
 
 MAX_SHARD_BYTES = 500_000_000
-VERSION = datasets.Version("1.0.0")
+VERSION = datasets.Version("1.1.0")
 """Of the columns; another one reads no old cache."""
 
 

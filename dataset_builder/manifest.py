@@ -35,6 +35,7 @@ class BuiltClip:
         motion_file: `.npy` of `(num_frames, 269)` float32, the motion features.
         music_file: `.npy` of `(frames, 109)` float32, the music features, whose frame 0 is that of the motion; `None`
             without aligned music.
+        music_features_version: `version` of the `MusicFeatureExtractor` that made them; `None` without.
         codes_file: `.npy` of `(num_quantizers, num_tokens)` int16; `None` if built without a codec.
         audio_file: FLAC, mono, 24 kHz, whose first sample belongs to frame 0; `None` without music or if left out.
         flags: Names of the quality gates that flag the clip.
@@ -54,6 +55,7 @@ class BuiltClip:
     num_frames: int
     motion_file: str
     music_file: str | None
+    music_features_version: int | None
     codes_file: str | None
     audio_file: str | None
     flags: tuple[str, ...]
@@ -85,7 +87,10 @@ def read_manifest(built_dir: str | os.PathLike) -> list[BuiltClip]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         values = json.loads(line)
         if set(values) != names:
-            raise ValueError(f"{path}, line {number}: a clip must have the fields {', '.join(sorted(names))}.")
+            raise ValueError(
+                f"{path}, line {number}: a clip must have the fields {', '.join(sorted(names))}. Build the data set "
+                "again if another version of this package made it."
+            )
         if values["split"] not in SPLITS or not isinstance(values["num_frames"], int) or values["num_frames"] < 1:
             raise ValueError(
                 f"{path}, line {number}: a clip must have a split out of {', '.join(SPLITS)} and at least one frame, "

@@ -65,6 +65,7 @@ def config_features(config_name: str, clips: Iterable[BuiltClip]) -> datasets.Fe
         columns["motion_codes"] = datasets.List(datasets.List(datasets.Value("int16")))
     if config_name in ("music", "paired"):
         columns["music_features"] = datasets.Array2D((None, MusicFeatureLayout.size), "float32")
+        columns["music_features_version"] = datasets.Value("int32")
         if any(clip.audio_file for clip in present):
             # Undecoded: the library's own decoder needs torchcodec and FFmpeg, `decode_audio` does not.
             columns["audio"] = datasets.Audio(sampling_rate=SAMPLING_RATE, decode=False)

@@ -21,9 +21,10 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
-from ..audio.beats import TRIPLE_METER_GENRES, BeatClock, estimate_beats
+from ..audio.beats import GENRE_METERS, BeatClock, estimate_beats
 from ..audio.features import MusicFeatureExtractor
 from ..audio.loading import load_audio
+from ..audio.loudness import hop_powers, integrated_loudness
 from ..audio.spectra import SAMPLING_RATE
 from ..modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
@@ -56,6 +57,7 @@ class StageSettings:
     Args:
         gates: Quality gates.
         codec: Folder of a motion codec, or of a generator that holds one; `None` for no codes.
+        music_features_version: `version` of the `MusicFeatureExtractor`.
         mirror: Whether a mirrored copy of each clip is made.
         keep_audio: Whether the sound of each clip is kept beside its features.
         trust_pickle: Whether pickles of the sources may be opened.
@@ -63,6 +65,7 @@ class StageSettings:
 
     gates: QualityGates
     codec: str | None
+    music_features_version: int
     mirror: bool
     keep_audio: bool
     trust_pickle: bool
@@ -203,7 +206,8 @@ def run_stages(job: ClipJob, settings: StageSettings) -> tuple[dict[str, Any], d
         measures = measure_motion(motion, source_joint_positions(job.record))
         if settings.gates.judge(measures).reasons:
             return _judged(entry, settings.gates, measures), {}
-        music = read_music(job.record, motion, job.source.name == ClipFolderSource.name)
+        starts_on_beat = job.source.name == ClipFolderSource.name
+        music = read_music(job.record, motion, starts_on_beat, settings.music_features_version)
         if music is not None:
             measures |= measure_music_fit(motion, music.beat_clock, len(music.waveform) / SAMPLING_RATE)
         entry = _judged(entry, settings.gates, measures)
@@ -236,7 +240,7 @@ def source_joint_positions(record: SourceRecord) -> np.ndarray | None:
     return arrays["joints22"] if "joints22" in arrays and "local_quat_wxyz" not in arrays else None
 
 
-def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool) -> ClipMusic | None:
+def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool, features_version: int) -> ClipMusic | None:
     """Load the part of the song that a clip is danced to, with its beats and features.
 
     Args:
@@ -244,6 +248,7 @@ def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool) -> Cl
         motion: Its dance.
         starts_on_beat: Whether the first sample of a song of known tempo is its first beat, as the clip-folder format
             asks; if not, the beats are estimated from the whole song.
+        features_version: `version` of the `MusicFeatureExtractor`.
 
     Returns:
         The music, `None` if there is none that runs with the dance.
@@ -257,12 +262,14 @@ def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool) -> Cl
     start = round(record.start_seconds * SAMPLING_RATE)
     waveform = song[start : start + round(motion.duration_seconds * SAMPLING_RATE)]
     if starts_on_beat and record.bpm is not None:
-        meter = 3 if record.genre in TRIPLE_METER_GENRES else 4
+        meter = GENRE_METERS.get(record.genre, 4)
         clock = BeatClock.steady(record.bpm, len(song) / SAMPLING_RATE, meter=meter)
     else:
         clock = estimate_beats(song, SAMPLING_RATE, genre=record.genre, bpm=record.bpm)
     clock = replace(clock, beat_times_seconds=clock.beat_times_seconds - record.start_seconds)
-    features = MusicFeatureExtractor()(waveform, SAMPLING_RATE, beat_clock=clock)["input_features"][0]
+    extractor = MusicFeatureExtractor(version=features_version)
+    loudness = integrated_loudness(hop_powers(song, SAMPLING_RATE))
+    features = extractor(waveform, SAMPLING_RATE, beat_clock=clock, loudness_lufs=loudness)["input_features"][0]
     return ClipMusic(waveform, clock, np.asarray(features, dtype=np.float32))
 
 
@@ -302,6 +309,7 @@ def make_clips(
                 num_frames=dance.num_frames,
                 motion_file=job.file("motion", f"{suffix}.npy"),
                 music_file=music_file,
+                music_features_version=None if music_file is None else settings.music_features_version,
                 codes_file=codes_file,
                 audio_file=audio_file,
                 flags=flags,

@@ -52,7 +52,7 @@ class DanceRetrievalIndex:
 
     Example:
         ```python
-        from infinitedance import DanceRetrievalIndex, MusicDanceEncoder
+        from infinitedance import DanceRetrievalIndex, MusicDanceEncoder, MusicFeatureExtractor, load_audio
         from infinitedance.assets import DEFAULT_REFERENCES
         from infinitedance.dataset_builder.built import BuiltDataset
         from infinitedance.dataset_builder.library import BuiltFeatures, built_clips
@@ -60,9 +60,10 @@ class DanceRetrievalIndex:
         encoder = MusicDanceEncoder.from_pretrained(DEFAULT_REFERENCES / "encoder", dtype="float32").eval()
         data = BuiltDataset("built")
         index = DanceRetrievalIndex.build(encoder, built_clips(data))
-        clip = data.split("train")[0]
-        windows = index.query(data.music_features(clip), k=1, exclude_song_id=clip.song_id)
-        references = index.open_library(BuiltFeatures(data)).reference_features(windows, clip.num_frames)
+        extractor = MusicFeatureExtractor(version=encoder.config.music_features_version)
+        music_features = extractor(load_audio("song.mp3"), 24_000)["input_features"][0]
+        windows = index.query(music_features, k=1)
+        references = index.open_library(BuiltFeatures(data)).reference_features(windows, len(music_features))
         ```
     """
 

@@ -49,7 +49,7 @@ class ReferenceFinder:
         seed: Of the choices that are drawn.
 
     Raises:
-        ValueError: If `choice` is none of these.
+        ValueError: If `choice` is none of these, or the encoder reads other music features than the data set holds.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class ReferenceFinder:
     ):
         if choice not in REFERENCE_CHOICES:
             raise ValueError(f"`choice` must be one of {', '.join(REFERENCE_CHOICES)}, got {choice!r}.")
+        data.check_music_features(encoder.config.music_features_version, "The encoder of the references")
         self.index = DanceRetrievalIndex.build(encoder, built_clips(data))
         self.library = self.index.open_library(BuiltFeatures(data))
         self.num_references, self.choice = num_references, choice

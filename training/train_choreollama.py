@@ -161,10 +161,12 @@ def main(command_line: list[str] | None = None) -> None:
     codec = load_codec(choreo_arguments.codec_dir)
     genres = sorted({clip.genre for clip in data.split("train") if clip.music_file is not None})
     model = build_model(choreo_arguments, codec, genres)
+    extractor = MusicFeatureExtractor(version=data.music_features_version)
+    if choreo_arguments.init_from is not None:
+        continued = MusicFeatureExtractor.from_pretrained(choreo_arguments.init_from)
+        data.check_music_features(continued.version, f"The generator in {choreo_arguments.init_from}")
     if accelerator.is_main_process:
-        ChoreoLlamaProcessor(MusicFeatureExtractor(), genres, model.config.frames_per_token).save_pretrained(
-            arguments.output_dir
-        )
+        ChoreoLlamaProcessor(extractor, genres, model.config.frames_per_token).save_pretrained(arguments.output_dir)
     train_windows, is_natural, eval_windows = build_windows(choreo_arguments, data, codec, model.config)
     sampler = ChoreoSampler(
         train_windows,

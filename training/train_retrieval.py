@@ -79,7 +79,9 @@ def main(command_line: list[str] | None = None) -> None:
     takes = load_paired_takes(data, train_clips, retrieval_arguments.stretches)
     library_takes = load_paired_takes(data, [clip for clip in train_clips if not clip.is_mirrored])
     eval_takes = load_eval_takes(data, retrieval_arguments.eval_split)
-    model = MusicDanceEncoder(MusicDanceConfig(**retrieval_arguments.model_fields(MusicDanceConfig)))
+    fields = {"music_features_version": data.music_features_version}
+    model = MusicDanceEncoder(MusicDanceConfig(**fields | retrieval_arguments.model_fields(MusicDanceConfig)))
+    data.check_music_features(model.config.music_features_version, "The encoder")
     model.set_feature_statistics(*fit_feature_statistics(torch.tensor(take.motion) for take in takes))
     optimizer = build_optimizer(model, arguments, lambda name, parameter: parameter.ndim > 1)
     sampler = PairSampler(

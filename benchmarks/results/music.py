@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from infinitedance.audio.features import MusicFeatureExtractor
 from infinitedance.dataset_builder.procedural.music import SAMPLING_RATE, synthesize_music
 from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE
 from infinitedance.evaluation.metrics.pulse import (
@@ -144,7 +143,7 @@ def _phase_difference(song: HeldOutSong, dance: CodedDance) -> float:
 
 
 def _tempo_change_table(data: ReportData) -> Table:
-    extractor = MusicFeatureExtractor()
+    extractor = data.pipeline.processor.feature_extractor
     songs = [extractor(tempo_change_song(genre), SAMPLING_RATE)["input_features"][0] for genre in data.genres]
     pairs = zip(data.genres, songs, strict=True)
     requests = [GenerationRequest(music, genre, seed) for genre, music in pairs for seed in data.seeds]

@@ -1,17 +1,21 @@
 import json
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from infinitedance.assets import DEFAULT_MODEL
 from infinitedance.audio.beats import BeatClock
-from infinitedance.audio.features import MusicFeatureExtractor, MusicFeatureLayout, spectral_features
-from infinitedance.audio.spectra import mel_filters, onset_envelopes
+from infinitedance.audio.features import VERSIONS, MusicFeatureExtractor, MusicFeatureLayout, spectral_features
+from infinitedance.audio.spectra import cqt_magnitudes, mel_filters, onset_envelopes, power_spectra, weighted_sums
 
 RATE = 24000
+LAYOUT = MusicFeatureLayout
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +44,21 @@ def test_an_impulse_lands_on_the_nearest_frame(seconds):
     song = np.zeros(2 * RATE, dtype=np.float32)
     sample = round(seconds * RATE)
     song[sample] = 0.9
-    features = spectral_features(song, 0, 60)
     frame = round(30 * sample / RATE)
-    assert features[:, MusicFeatureLayout.log_mel].sum(axis=1).argmax() == frame
-    assert features[:, MusicFeatureLayout.onset_strength].argmax() == frame
-    assert features[:, MusicFeatureLayout.loudness].argmax() == frame
+    for version in VERSIONS:
+        features = spectral_features(song, 0, 60, version=version)
+        assert features[:, LAYOUT.log_mel].sum(axis=1).argmax() == frame
+        assert features[:, LAYOUT.onset_strength].argmax() == frame
+    assert spectral_features(song, 0, 60, version=1)[:, LAYOUT.loudness].argmax() == frame
+
+
+@pytest.mark.parametrize("pitch_hz", [131.0, 523.0, 3520.0])
+def test_a_short_note_lands_on_the_nearest_frame_of_the_constant_q_transform(pitch_hz):
+    for center in (0.5, 0.507, 1.33):
+        times = np.arange(2 * RATE) / RATE - center
+        song = np.sin(2 * np.pi * pitch_hz * times) * np.exp(-((times / 0.02) ** 2))
+        strength = np.concatenate(list(cqt_magnitudes(song.astype(np.float32), 800, 0, 60))).sum(axis=1)
+        assert strength.argmax() == round(30 * center)
 
 
 def test_an_impulse_is_an_onset_at_its_own_time():
@@ -63,40 +77,106 @@ def test_features_are_the_same_bytes_for_any_number_of_threads(extractor, make_d
     np.testing.assert_array_equal(*features)
 
 
-def test_any_stretch_of_frames_equals_those_of_the_whole_song(monkeypatch):
-    song = noise(10 * RATE)
-    whole = spectral_features(song, 0, 300)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_any_stretch_of_frames_equals_those_of_the_whole_song(monkeypatch, make_drums, version):
+    song = make_drums(120, 10) + tone(131, 220, 277, seconds=10, level=0.05)
+    song[: 3 * RATE] *= 0.01
+    whole = spectral_features(song, 0, 300, version=version)
     monkeypatch.setattr("infinitedance.audio.spectra.BLOCK_FRAMES", 37)
-    np.testing.assert_allclose(spectral_features(song, 0, 300), whole, atol=1e-5)
-    np.testing.assert_allclose(spectral_features(song, 113, 204), whole[113:204], atol=1e-5)
+    np.testing.assert_allclose(spectral_features(song, 0, 300, version=version), whole, atol=1e-6)
+    np.testing.assert_allclose(spectral_features(song, 113, 204, version=version), whole[113:204], atol=1e-6)
 
 
 def test_a_frame_hears_only_the_sound_around_it():
     song = noise(4 * RATE)
     changed = song.copy()
     changed[: RATE * 2 - 1100] = 0
-    np.testing.assert_allclose(spectral_features(changed, 60, 120), spectral_features(song, 60, 120), atol=1e-5)
+    there, here = (spectral_features(waveform, 60, 120, loudness_lufs=-20.0) for waveform in (song, changed))
+    for channels in (LAYOUT.log_mel, LAYOUT.mfcc, LAYOUT.onset_strength):
+        np.testing.assert_allclose(here[:, channels], there[:, channels], atol=1e-5)
+    np.testing.assert_allclose(here[2:, LAYOUT.chroma], there[2:, LAYOUT.chroma], atol=2e-3)  # 2 frames: 67 ms
+    np.testing.assert_allclose(here[47:, LAYOUT.loudness], there[47:, LAYOUT.loudness], atol=1e-4)  # 1.5 s
 
 
-def test_the_chroma_of_a_chord_is_its_notes():
-    chroma = spectral_features(tone(261.63, 329.63, 392.0), 0, 30)[15, MusicFeatureLayout.chroma]
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_chroma_of_a_chord_is_its_notes(version):
+    chroma = spectral_features(tone(261.63, 329.63, 392.0), 0, 30, version=version)[15, LAYOUT.chroma]
     assert set(np.argsort(chroma)[-3:]) == {0, 4, 7}  # C, E, G
 
 
-def test_loudness_is_in_tens_of_decibels():
-    loud, soft = (
-        spectral_features(tone(440, level=level), 0, 30)[15, MusicFeatureLayout.loudness] for level in (0.5, 0.05)
+def test_chroma_and_mfcc_are_those_of_librosa(make_drums):
+    import librosa
+
+    song = make_drums(120, 4) + tone(131, 220, 277, seconds=4, level=0.05)
+    features = spectral_features(song, 0, 120)
+    options = {"bins_per_octave": 12, "n_octaves": 5, "fmin": librosa.note_to_hz("C3"), "tuning": 0.0}
+    chroma = librosa.feature.chroma_cqt(y=song, sr=RATE, hop_length=800, **options).T[:120]
+    np.testing.assert_allclose(features[:, LAYOUT.chroma], chroma, atol=0.03)  # the floor lowers soft frames
+    mfcc = librosa.feature.mfcc(S=features[:, LAYOUT.log_mel].T, n_mfcc=20).T
+    np.testing.assert_allclose(features[:, LAYOUT.mfcc] * np.maximum(4 / np.arange(1, 21), 0.4), mfcc, atol=1e-5)
+
+
+@pytest.mark.parametrize("decibels", [-20, 12])
+def test_the_level_of_a_recording_changes_no_feature(extractor, make_drums, decibels):
+    song = make_drums(96, 13) + tone(220, 277, 330, seconds=13, level=0.05)
+    song[: 4 * RATE] *= 0.1
+    clock = BeatClock.steady(96, 13)
+    as_it_is, changed = (
+        extractor(song * np.float32(factor), RATE, beat_clock=clock)["input_features"][0]
+        for factor in (1.0, 10 ** (decibels / 20))
     )
-    assert loud - soft == pytest.approx(2.0, abs=1e-3)
+    np.testing.assert_allclose(changed, as_it_is, atol=1e-3)
+
+
+def test_loudness_is_relative_to_the_song_in_fours_of_decibels():
+    song = tone(440, seconds=12)
+    song[: 6 * RATE] *= 0.5
+    features = spectral_features(song, 0, 360, loudness_lufs=-20.0)
+    soft, loud = features[15:120, LAYOUT.loudness], features[-120:-15, LAYOUT.loudness]
+    np.testing.assert_allclose(loud.mean() - soft.mean(), 20 * np.log10(2) / 4, atol=0.02)
+    assert max(np.ptp(soft), np.ptp(loud)) < 0.02  # also at the edges, where half of the 2 s are missing
+    steady = spectral_features(tone(440, seconds=12), 0, 360)
+    np.testing.assert_allclose(steady[:, LAYOUT.loudness], 0, atol=0.02)
+    quieter_song = spectral_features(song, 0, 360, loudness_lufs=-24.0)
+    np.testing.assert_allclose(quieter_song[:, LAYOUT.loudness], features[:, LAYOUT.loudness] + 1, atol=1e-5)
 
 
 def test_log_mel_is_in_twenties_of_decibels_above_a_floor():
-    loud, soft = (spectral_features(tone(440, level=level), 0, 30)[15] for level in (0.5, 0.05))
-    loudest = loud[MusicFeatureLayout.log_mel].argmax()
+    loud, soft = (spectral_features(tone(440, level=level), 0, 30, loudness_lufs=-14.0)[15] for level in (0.5, 0.05))
+    loudest = loud[LAYOUT.log_mel].argmax()
     assert loud[loudest] - soft[loudest] == pytest.approx(1.0, abs=1e-3)
-    silence = spectral_features(np.zeros(RATE, dtype=np.float32), 0, 30)
-    np.testing.assert_allclose(silence[:, MusicFeatureLayout.log_mel], -2, rtol=1e-6)
-    assert np.isfinite(silence).all()
+
+
+@pytest.mark.parametrize("peak", [0.0, 1e-5])
+def test_silence_is_the_floor_of_all_channels(peak):
+    silence = spectral_features(peak * noise(RATE), 0, 30)
+    np.testing.assert_allclose(silence[:, LAYOUT.log_mel], -2, rtol=1e-6)
+    np.testing.assert_allclose(silence[:, LAYOUT.loudness], -5, rtol=1e-6)
+    np.testing.assert_allclose(silence[:, LAYOUT.chroma], 0, atol=1e-6)
+    assert (silence[:, LAYOUT.onset_strength] == -1).all() and np.isfinite(silence).all()
+
+
+def test_a_pause_of_a_soft_song_is_as_silent_as_one_of_a_loud_song():
+    song = tone(440, seconds=6)
+    song[3 * RATE :] = 0
+    loud, soft = (spectral_features(level * song, 0, 180) for level in (1.0, 0.01))
+    np.testing.assert_allclose(soft, loud, atol=1e-3)
+    np.testing.assert_allclose(soft[150:, LAYOUT.log_mel], -2, rtol=1e-6)
+
+
+def test_the_shortest_waveform_has_features_and_no_warning(extractor):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        features = extractor(noise(RATE // 10), RATE, bpm=120)["input_features"][0]
+    assert features.shape == (3, 109) and np.isfinite(features).all()
+
+
+def test_weighted_sums_are_the_matrix_product_for_any_number_of_rows():
+    power = next(power_spectra(noise(4 * RATE), 2048, 800, 0, 100))
+    filters = mel_filters(2048, 64, 30.0, 11000.0)
+    sums = weighted_sums(power, filters)
+    np.testing.assert_allclose(sums, power.astype(float) @ filters, rtol=1e-5)
+    np.testing.assert_array_equal(sums[17:18], weighted_sums(power[17:18], filters))
 
 
 def test_mel_bands_are_triangles_that_share_every_frequency():
@@ -111,9 +191,10 @@ def test_mel_bands_are_triangles_that_share_every_frequency():
     assert np.ptp(np.diff(np.log(high))) < 0.015
 
 
-def test_music_has_about_unit_range(make_drums):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_music_has_about_unit_range(make_drums, version):
     song = make_drums(120, 8) + tone(220, 277, 330, seconds=8, level=0.05)
-    features = spectral_features(song, 0, 240)
+    features = spectral_features(song, 0, 240, version=version)
     assert np.abs(features).max() < 6
     assert 0.2 < features.std() < 2
 
@@ -121,7 +202,7 @@ def test_music_has_about_unit_range(make_drums):
 def test_the_beat_clock_of_known_beats_is_passed_through(extractor):
     clock = BeatClock.steady(bpm=87, duration_seconds=3, meter=3)
     features = extractor(noise(3 * RATE), RATE, beat_clock=clock)["input_features"][0]
-    np.testing.assert_array_equal(features[:, MusicFeatureLayout.beat_clock], clock.to_features(90))
+    np.testing.assert_array_equal(features[:, LAYOUT.beat_clock], clock.to_features(90))
 
 
 def test_overrides_reach_the_beat_clock(extractor, make_drums):
@@ -129,7 +210,7 @@ def test_overrides_reach_the_beat_clock(extractor, make_drums):
     features = extractor([song, song], RATE, bpm=[90, 180], first_downbeat_seconds=2.0)["input_features"]
     tempo = [2 ** float(rows[100, -1]) * 120 for rows in features]
     assert tempo == pytest.approx([90, 180], rel=2e-3)
-    frame_of_downbeat = features[0][60, MusicFeatureLayout.beat_clock]
+    frame_of_downbeat = features[0][60, LAYOUT.beat_clock]
     np.testing.assert_allclose(frame_of_downbeat[:10], [0, 1] * 5, atol=1e-3)
 
 
@@ -143,6 +224,47 @@ def test_padding_does_not_change_a_song(extractor):
     assert (batch["input_features"][1, 60:] == 0).all()
 
 
+def test_version_1_is_what_the_shipped_weights_were_trained_with(make_drums):
+    """The stored frames 10, 57 and 119 were computed by commit 493dd74, before there were versions."""
+    song = make_drums(96, 4) + tone(220, 277, 330, seconds=4, level=0.05)
+    stored = np.load(Path(__file__).parent / "version_1_features.npy")
+    np.testing.assert_allclose(spectral_features(song, 0, 120, version=1)[[10, 57, 119]], stored, atol=1e-4)
+    loudness = [
+        spectral_features(tone(440, level=level), 0, 30, version=1)[15, LAYOUT.loudness] for level in (0.5, 0.05)
+    ]
+    assert loudness[0] - loudness[1] == pytest.approx(2.0, abs=1e-3)
+
+
+def test_an_extractor_keeps_its_version_and_one_saved_before_there_were_versions_has_1(tmp_path):
+    assert MusicFeatureExtractor().version == 2
+    assert MusicFeatureExtractor.from_pretrained(DEFAULT_MODEL).version == 1
+    for version in VERSIONS:
+        MusicFeatureExtractor(version=version).save_pretrained(tmp_path)
+        assert MusicFeatureExtractor.from_pretrained(tmp_path).version == version
+    path = tmp_path / "preprocessor_config.json"
+    values = json.loads(path.read_text())
+    assert values.pop("version") == 2
+    path.write_text(json.dumps(values))
+    assert MusicFeatureExtractor.from_pretrained(tmp_path).version == 1
+    path.write_text(json.dumps(values | {"version": 3}))
+    with pytest.raises(ValueError, match="must be one of 1, 2, got 3.*need a later release"):
+        MusicFeatureExtractor.from_pretrained(tmp_path)
+
+
+def test_a_part_of_a_song_has_the_level_of_its_song(extractor, make_drums):
+    song = make_drums(96, 10)
+    song[: 5 * RATE] *= 0.1
+    clock = BeatClock.steady(96, 10)
+    whole = extractor(song, RATE, beat_clock=clock)["input_features"][0]
+    loudness = -33.0
+    parts = extractor(
+        [song[: 4 * RATE], song], RATE, beat_clock=clock, loudness_lufs=[loudness, None], return_tensors="np"
+    )["input_features"]
+    np.testing.assert_array_equal(parts[1], whole)
+    expected = spectral_features(song, 0, 90, loudness_lufs=loudness)
+    np.testing.assert_allclose(parts[0, :80, :97], expected[:80, :97], atol=1e-4)
+
+
 def test_a_saved_extractor_gives_the_same_in_a_fresh_process_without_heavy_packages(extractor, tmp_path):
     extractor.save_pretrained(tmp_path)
     song = noise(RATE)
@@ -154,9 +276,9 @@ import infinitedance.audio.loading
 from infinitedance.audio.features import MusicFeatureExtractor
 folder = sys.argv[1]
 extractor = MusicFeatureExtractor.from_pretrained(folder)
+heavy = {"librosa", "numba", "av"} & set(sys.modules)
 features = extractor(np.load(folder + "/song.npy"), 24000, bpm=100)["input_features"][0]
 np.save(folder + "/features.npy", features)
-heavy = {"librosa", "numba", "av"} & set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else 0)
 """
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)

@@ -20,6 +20,7 @@ from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.files import save_motion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
+from infinitedance.pipeline import MusicToDancePipeline
 
 
 class ObedientDancer(ReportData):
@@ -263,6 +264,14 @@ def test_an_unknown_section_is_refused(capsys):
     with pytest.raises(SystemExit):
         report.main([*folders, "--sections", "codec,musik"])
     assert "must be some of codec,speed,quality,music,conditions, got musik" in capsys.readouterr().err
+
+
+def test_a_model_of_other_music_features_is_refused(model_dir, data_dir, tmp_path):
+    pipeline = MusicToDancePipeline.from_pretrained(model_dir)
+    pipeline.processor.feature_extractor.version = 1
+    pipeline.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="reads music features of version 1, but .* holds version 2"):
+        ReportData(tmp_path, data_dir)
 
 
 def test_one_seed_is_refused(model_dir, data_dir):

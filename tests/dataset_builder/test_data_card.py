@@ -24,6 +24,7 @@ def make_clip(index: int, **values) -> BuiltClip:
         "num_frames": 300,
         "motion_file": f"motion/set/{index}.npy",
         "music_file": None,
+        "music_features_version": None,
         "codes_file": None,
         "audio_file": None,
         "flags": (),

@@ -54,6 +54,7 @@ def test_the_columns_are_typed(prepared):
     features = prepared["paired"][1]["train"].features
     assert features["motion_features"] == datasets.Array2D((None, 269), "float32")
     assert features["music_features"] == datasets.Array2D((None, 109), "float32")
+    assert set(prepared["paired"][1]["train"]["music_features_version"]) == {2}
     assert features["motion_codes"] == datasets.List(datasets.List(datasets.Value("int16")))
     assert features["genre"].names == ["cha-cha", "hip-hop", "rumba", "waltz"]
     assert features["coarse_genre"].names == ["ballroom", "latin", "popular"]

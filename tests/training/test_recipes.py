@@ -16,7 +16,14 @@ from infinitedance.tokenization.configuration_motion_codec import MotionCodecCon
 from infinitedance.training import train_choreollama, train_motion_codec
 from infinitedance.training.train_choreollama import ChoreoArguments
 
-NOT_CHOSEN = {"architectures", "dtype", "transformers_version", "_name_or_path", "model_type"}
+NOT_CHOSEN = {
+    "architectures",
+    "dtype",
+    "transformers_version",
+    "_name_or_path",
+    "model_type",
+    "music_features_version",
+}
 """Fields of a saved configuration that no recipe sets."""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from infinitedance import MusicToDancePipeline
+from infinitedance import ChoreoLlamaProcessor, MusicToDancePipeline
 from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
@@ -169,6 +169,12 @@ def test_a_run_continues_from_a_trained_generator_with_another_codec(built_music
     assert torch.equal(first.lm_head.weight, second.lm_head.weight)
     assert torch.equal(first.model.codebook_vectors, -second.model.codebook_vectors)
     assert torch.equal(first.codec.codebooks, -second.codec.codebooks)
+    processor = ChoreoLlamaProcessor.from_pretrained(tmp_path / "first")
+    assert processor.feature_extractor.version == 2
+    processor.feature_extractor.version = 1
+    processor.save_pretrained(tmp_path / "first")
+    with pytest.raises(ValueError, match="The generator in .*first reads music features of version 1"):
+        run(tmp_path / "third", tmp_path / "codec", *options)
     # Absent layers would be drawn at random by transformers, with no more than a table in the log.
     backbone = TINY_MODEL["backbone_config"]
     deeper = TINY_MODEL | {"backbone_config": backbone | {"num_hidden_layers": backbone["num_hidden_layers"] + 1}}

@@ -75,6 +75,7 @@ def test_accelerate_launch_trains_two_steps_from_the_recipe(paired_folder, repos
     assert [line["step"] for line in lines] == [1, 2, 2]
     assert np.isfinite(lines[0]["loss"]) and {"eval/loss", "eval/recall_1", "eval/right_genre_10"} <= set(lines[2])
     assert json.loads((tmp_path / "run" / "run.json").read_text())["arguments"]["song_share"] == 1.0
+    assert MusicDanceConfig.from_pretrained(tmp_path / "run").music_features_version == 2
     std = weights(tmp_path / "run")["feature_std"]
     assert std.shape == (269,) and torch.allclose(std, torch.ones(269), atol=0.2)
 
@@ -262,6 +263,9 @@ def test_wrong_data_are_refused(paired_folder, tmp_path):
         (tmp_path / path.name).symlink_to(path)
     with pytest.raises(ValueError, match="`test` must have paired dances to at least two songs, got 1"):
         train_retrieval.main(command_line(tmp_path, tmp_path / "run"))
+    other = command_line(paired_folder, tmp_path / "run", "--model", '{"music_features_version": 1}')
+    with pytest.raises(ValueError, match="The encoder reads music features of version 1"):
+        train_retrieval.main(other)
     with pytest.raises(ValueError, match="at least two songs"):
         make_sampler(make_takes(num_songs=1))
     config = MusicDanceConfig(music_frame_rate=25.0)
