@@ -6,9 +6,9 @@ import argparse
 import sys
 
 from ..utils.version import __version__
-from . import build, convert, dance, evaluate, index, procedural, restore, sheet, space, view
+from . import build, convert, dance, evaluate, index, procedural, restore, sheet, song, space, view
 
-COMMANDS = (dance, sheet, convert, view, space, restore, evaluate, build, index, procedural)
+COMMANDS = (dance, song, sheet, convert, view, space, restore, evaluate, build, index, procedural)
 """In the order of `--help`."""
 
 
