@@ -15,8 +15,9 @@ from tqdm import tqdm
 from transformers.generation import BaseStreamer
 
 from .assets import DEFAULT_MODEL
-from .audio.beats import estimate_beats
+from .audio.beats import track_beats
 from .audio.loading import load_audio
+from .audio.song_map import analyze_song
 from .audio.spectra import check_waveform
 from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from .motion.feet.planting import plant_feet
@@ -104,6 +105,13 @@ class MusicToDancePipeline:
         if list(model.config.genres) != list(processor.genres):
             raise ValueError(
                 f"Model and processor must have the same genres, got {model.config.genres} and {processor.genres}."
+            )
+        version = processor.feature_extractor.version
+        if retriever is not None and retriever.music_features_version != version:
+            raise ValueError(
+                f"The model reads music features of version {version}, the encoder of the references of version "
+                f"{retriever.music_features_version}. Make the references with an encoder that was trained on the "
+                "model's version (`infinitedance index --encoder`)."
             )
         self.model = model.eval()
         self.processor = processor
@@ -233,15 +241,17 @@ class MusicToDancePipeline:
         self.processor.genre_to_id(genre)  # a wrong genre is an error before a long song is read
         sampling_rate = self.processor.feature_extractor.sampling_rate
         waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
-        clock = estimate_beats(
-            check_waveform(waveform, sampling_rate),
+        waveform = check_waveform(waveform, sampling_rate)
+        beats = track_beats(
+            waveform,
             sampling_rate,
             bpm=bpm,
             meter=meter,
             first_downbeat_seconds=first_downbeat_seconds,
             genre=genre,
         )
-        inputs = self.processor(waveform, sampling_rate, genre=genre, beat_clock=clock)
+        song_map = analyze_song(waveform, sampling_rate, beats)
+        inputs = self.processor(waveform, sampling_rate, genre=genre, beat_clock=beats.clock)
         num_frames = inputs["input_features"].shape[1]
         windows: list[RetrievedWindow] = []
         if num_references:
@@ -265,11 +275,15 @@ class MusicToDancePipeline:
             **sampling,
         )
         song = None if isinstance(audio, np.ndarray) else Path(audio).name
-        beats = clock.times_within(len(waveform) / sampling_rate)
+        about_song = {
+            "song": song,
+            "song_map": song_map.to_dict(),
+            **beats.clock.times_within(song_map.duration_seconds),
+        }
         dances = []
         for row, seed in zip(codes, seeds, strict=True):
             motion = self.decode(row, num_frames)
-            provenance = {**motion.provenance, "seed": int(seed), "genre": genre, "song": song, **beats}
+            provenance = {**motion.provenance, "seed": int(seed), "genre": genre, **about_song}
             report = None
             if windows and self.retriever is not None:
                 report = copy_report(self.retriever.library, motion, row, windows, self.tokenizer.model)

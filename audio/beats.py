@@ -1,20 +1,51 @@
 """Beats: one steady tempo map for a whole song, and the beat clock that a dance follows."""
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .spectra import ONSET_HOP, ONSET_RATE, check_waveform, onset_envelopes
-from .tempo_map import GENRE_TEMPO_RANGES, extend_beats, fit_beats
+from .bar_pointer import ACTIVATION_RATE, METER_COSTS, best_bars, observe
+from .spectra import ONSET_HOP, ONSET_RATE, check_waveform, onset_envelopes, reference_gain
+from .tempo_map import (
+    GENRE_METERS,
+    GENRE_TEMPO_RANGES,
+    counted_octave,
+    extend_beats,
+    fit_beats,
+    known_genre,
+    possible_meters,
+    steady_grid,
+    tempo_range,
+)
 
-__all__ = ["GENRE_TEMPO_RANGES", "BeatClock", "estimate_beats"]
+__all__ = [
+    "GENRE_METERS",
+    "GENRE_TEMPO_RANGES",
+    "BeatAlternative",
+    "BeatClock",
+    "BeatEstimate",
+    "estimate_beats",
+    "track_beats",
+]
+
+logger = logging.getLogger(__name__)
 
 CYCLES_PER_BEAT = (2.0, 1.0, 1 / 2, 1 / 3, 1 / 4)
 BEAT_CLOCK_SIZE = 2 * len(CYCLES_PER_BEAT) + 1
 REFERENCE_BPM = 120.0
 MIN_BPM, MAX_BPM = 30.0, 300.0
-
-TRIPLE_METER_GENRES = ("waltz", "viennese-waltz")
+START_TOLERANCE_SECONDS = 0.02
+ACCENT_WEIGHT = 0.3
+"""How much a nat of the accents of low sounds counts beside one of the network, which has heard them, too."""
+CLEAR_BEAT = 0.1
+"""A song whose beats are less likely than this on average has none."""
+UNKNOWN_BPM = 100.0
+HEARD_ACTIVITY = 0.05
+"""Beats before the first and after the last that is likelier than this were not heard."""
+COMPOUND_RATIO = 1.3
+"""A beat is in three parts if the thirds are this much more active than the half."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +104,7 @@ class BeatClock:
             `beat_times_seconds`, and of these the first ones of bars as `downbeat_times_seconds`.
         """
         times = np.round(self.beat_times_seconds, 3)
+        times[np.abs(times) <= START_TOLERANCE_SECONDS] = 0.0  # a song that begins on a beat
         is_inside = (times >= 0) & (times < duration_seconds)
         is_downbeat = (np.arange(len(times)) - self.first_downbeat_index) % self.beats_per_bar == 0
         return {
@@ -130,6 +162,36 @@ class BeatClock:
         return np.concatenate([waves, tempo[:, None]], axis=1).astype(np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class BeatAlternative:
+    """Another way to count a song.
+
+    Args:
+        kind: `"half"` or `"double"` the tempo, or `"next downbeat"`: the bar begins at another beat.
+        clock: The beats counted in this way.
+        confidence: 0 to 1, on the scale of `BeatEstimate.confidence`.
+    """
+
+    kind: str
+    clock: BeatClock
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class BeatEstimate:
+    """How a song is counted, and how else it may be.
+
+    Args:
+        clock: The most likely beats.
+        confidence: 0 to 1: how clearly the song has these beats.
+        alternatives: Other ways to count it, the most likely first.
+    """
+
+    clock: BeatClock
+    confidence: float
+    alternatives: tuple[BeatAlternative, ...]
+
+
 def estimate_beats(
     waveform: np.ndarray,
     sampling_rate: int,
@@ -139,27 +201,44 @@ def estimate_beats(
     meter: int | None = None,
     first_downbeat_seconds: float | None = None,
 ) -> BeatClock:
-    """Fit one tempo map to a whole song.
+    """Return the beats of a song; `track_beats` also says how sure they are and how else they may be counted."""
+    return track_beats(
+        waveform, sampling_rate, genre=genre, bpm=bpm, meter=meter, first_downbeat_seconds=first_downbeat_seconds
+    ).clock
 
-    The tempo is piecewise constant: a best path through the autocorrelation of the onsets, in which every change of
-    tempo must pay for itself. Half and double tempo are resolved by the genre's range, without one by a log-normal
-    prior around 100 bpm. The beat phase is where the onsets of the whole piece pile up.
+
+def track_beats(
+    waveform: np.ndarray,
+    sampling_rate: int,
+    *,
+    genre: str | None = None,
+    bpm: float | None = None,
+    meter: int | None = None,
+    first_downbeat_seconds: float | None = None,
+) -> BeatEstimate:
+    """Find the beats and bars of a whole song.
+
+    A recurrent network says how likely each fiftieth of a second is a beat or a downbeat; a bar pointer finds the best
+    path through the song; the beats of the path are made even, with another tempo only where the music has one. Which
+    of half, whole and double tempo is counted, `audio.tempo_map` states.
 
     Args:
         waveform: `(samples,)`, mono.
         sampling_rate: 24,000 Hz.
-        genre: A key of `GENRE_TEMPO_RANGES` restricts the tempo and sets the meter; any other name leaves the general
-            prior.
-        bpm: The tempo, if known: one tempo is then fitted within 2 % of it, because printed tempos are rounded.
+        genre: A key of `GENRE_TEMPO_RANGES` chooses the octave of the tempo and the meter; another name says nothing.
+        bpm: The tempo of the whole song, if known. It is kept to the digit.
         meter: Beats per bar, if known.
         first_downbeat_seconds: Time of a downbeat, if known.
 
     Returns:
-        The clock of the song.
+        The clock of the song, with its confidence and alternatives.
 
     Raises:
         ValueError: If the waveform or one of the overrides is out of range.
     """
+    from .beat_network import beat_activations
+    from .loudness import hop_powers, integrated_loudness
+
     waveform = check_waveform(waveform, sampling_rate)
     duration = len(waveform) / sampling_rate
     if bpm is not None:
@@ -170,46 +249,197 @@ def estimate_beats(
         raise ValueError(
             f"`first_downbeat_seconds` must lie in the song, 0 to {duration:.2f} s, got {first_downbeat_seconds}."
         )
-    genre = genre.lower().replace("_", "-").replace(" ", "-") if genre else None
+    genre = known_genre(genre)
 
-    onsets, low_onsets = onset_envelopes(waveform, 0, len(waveform) // ONSET_HOP + 1)
-    beat_times = fit_beats(onsets, duration, genre, bpm)
-    if first_downbeat_seconds is not None:
-        nearest = int(np.abs(beat_times - first_downbeat_seconds).argmin())
-        beat_times = extend_beats(beat_times + first_downbeat_seconds - beat_times[nearest], duration)
-    accents = _beat_accents(low_onsets, beat_times)
-    if meter is None:
-        meter = _meter(accents, genre)
-    if first_downbeat_seconds is not None:
-        first_downbeat = int(np.abs(beat_times - first_downbeat_seconds).argmin())
+    gain = reference_gain(integrated_loudness(hop_powers(waveform, sampling_rate)))
+    onsets = onset_envelopes(waveform, 0, len(waveform) // ONSET_HOP + 1, gain)
+    song = _Heard(beat_activations(waveform, gain), *onsets)
+    meters = [meter] if meter is not None else possible_meters(genre)
+    if bpm is None:
+        times, bar = _find_beats(song, genre, meters)
     else:
-        sums = [accents[offset::meter].mean() if len(accents) > offset else 0.0 for offset in range(meter)]
-        first_downbeat = int(np.argmax(sums))
-    return BeatClock(beat_times, meter, min(first_downbeat, len(beat_times) - 1))
+        times = steady_grid(song.activity, ACTIVATION_RATE, bpm)
+        bar = max(meters, key=lambda each: _bar_score(song, times, each))
+    if first_downbeat_seconds is None:
+        times = extend_beats(times, duration)
+        first = int(_downbeat_scores(song, times, bar).argmax())
+    else:
+        nearest = times[np.abs(times - first_downbeat_seconds).argmin()]
+        times = extend_beats(times + first_downbeat_seconds - nearest, duration)
+        first = int(np.abs(times - first_downbeat_seconds).argmin())
+    clock = BeatClock(times, bar, min(first, len(times) - 1))
+    return BeatEstimate(clock, _clarity(song.activations, times), _alternatives(song, clock, duration))
+
+
+@dataclass(frozen=True, eq=False)
+class _Heard:
+    """What beats are found from: activations, 50 a second, and onsets of all and of low sounds, 120 a second."""
+
+    activations: np.ndarray
+    onsets: np.ndarray
+    low_onsets: np.ndarray
+
+    @property
+    def activity(self) -> np.ndarray:
+        return self.activations.sum(axis=1)
+
+
+def _find_beats(song: _Heard, genre: str | None, meters: Sequence[int]) -> tuple[np.ndarray, int]:
+    """Return the beats that are counted, in seconds, and how many a bar has."""
+    activity = song.activity
+    path = best_bars(song.activations, meters, *tempo_range(genre))
+    frames, counts = _without_silent_ends(activity, path.frames, path.counts)
+    heard = frames / ACTIVATION_RATE
+    if _clarity(song.activations, heard) < CLEAR_BEAT:
+        logger.warning("No clear beat was found in this song. Give `bpm` to choose one.")
+        bpm = float(np.clip(UNKNOWN_BPM, *tempo_range(genre)))
+        return steady_grid(activity, ACTIVATION_RATE, bpm), 4 if 4 in meters else meters[0]
+    times = fit_beats(_exact_times(activity, frames), np.exp(_likelihood(song.activations, heard).max(axis=1)))
+    bpm = 60 / float(np.median(np.diff(times)))
+    octave = counted_octave(bpm, path.meter, genre)
+    if octave < 1 and len(times) > 4:
+        return times[counts % 2 == 0], max(2, path.meter // 2)
+    if octave > 1 and not _is_compound(song.onsets, times):
+        return np.interp(np.arange(2 * len(times) - 1) / 2, np.arange(len(times)), times), 4
+    return times, max(meters, key=lambda each: (_bar_score(song, times, each), each == path.meter))
+
+
+def _without_silent_ends(
+    activity: np.ndarray, frames: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out beats before the first and after the last that was heard: nothing says how far apart they are."""
+    is_heard = np.flatnonzero([activity[max(0, frame - 2) : frame + 3].max() > HEARD_ACTIVITY for frame in frames])
+    if not len(is_heard):
+        return frames[:0], counts[:0]
+    inside = slice(is_heard[0], is_heard[-1] + 1)
+    return frames[inside], counts[inside]
+
+
+def _exact_times(activity: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Return the times of beats in seconds: the center of what is active around their frames."""
+    around = frames[:, None] + np.arange(-2, 3)
+    inside = (around >= 0) & (around < len(activity))
+    weights = np.where(inside, activity[np.clip(around, 0, len(activity) - 1)], 0) + 1e-6
+    return (weights * around).sum(axis=1) / weights.sum(axis=1) / ACTIVATION_RATE
+
+
+def _likelihood(activations: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return the log likelihoods of a beat that begins no bar, and of one that does, at some times: `(times, 2)`."""
+    beat, _ = observe(activations)
+    positions = np.clip(times * ACTIVATION_RATE, 0, len(activations) - 1)
+    low = np.floor(positions).astype(int)
+    return np.maximum(beat[low], beat[np.minimum(low + 1, len(beat) - 1)])
+
+
+def _clarity(activations: np.ndarray, times: np.ndarray) -> float:
+    """Return how likely beats are on average where there is sound, 0 to 1; 0 with fewer than three of them."""
+    frames = np.round(times * ACTIVATION_RATE).astype(int)
+    frames = frames[(frames >= 0) & (frames < len(activations))]
+    sounds = np.array([activations[max(0, frame - 5) : frame + 6].any() for frame in frames], bool)
+    if sounds.sum() < 3:
+        return 0.0
+    likely = np.exp(_likelihood(activations, frames[sounds] / ACTIVATION_RATE)).sum(axis=1)
+    return float(likely.clip(0, 1).mean())
+
+
+def _downbeat_scores(song: _Heard, times: np.ndarray, meter: int) -> np.ndarray:
+    """Return how much speaks for the bars to begin at each of the first beats, `(meter,)`."""
+    likelihood = _likelihood(song.activations, times)
+    inside = (times >= 0) & (times * ACTIVATION_RATE < len(song.activations))
+    gain = np.where(inside, likelihood[:, 1] - likelihood[:, 0], 0.0)
+    scores = np.array([gain[first::meter].sum() for first in range(meter)])
+    return scores + ACCENT_WEIGHT * _accent_scores(song.low_onsets, times, meter)
+
+
+def _accent_scores(low_onsets: np.ndarray, times: np.ndarray, meter: int) -> np.ndarray:
+    """Return how much better the strength of low sounds is explained if one beat of the bar is stronger, `(meter,)`.
+
+    It is the gain in log likelihood of two Gaussians of equal spread over one, 0 where that beat is not stronger. It
+    decides in loops and metronomes, where an accent is all that tells the bar.
+    """
+    from scipy.ndimage import maximum_filter1d
+
+    positions = np.round(times * ONSET_RATE).astype(int)
+    inside = np.flatnonzero((positions >= 0) & (positions < len(low_onsets)))
+    strengths = maximum_filter1d(low_onsets, round(0.1 * ONSET_RATE) + 1)[positions[inside]]
+    scores = np.zeros(meter)
+    if len(strengths) < 2 * meter or meter == 1:
+        return scores
+    total = ((strengths - strengths.mean()) ** 2).sum() + 1e-9
+    for first in range(meter):
+        is_first = inside % meter == first
+        one, others = strengths[is_first], strengths[~is_first]
+        if one.mean() > others.mean():
+            rest = ((one - one.mean()) ** 2).sum() + ((others - others.mean()) ** 2).sum()
+            scores[first] = -len(strengths) / 2 * np.log(max(rest / total, 0.02))
+    return scores
+
+
+def _bar_score(song: _Heard, times: np.ndarray, meter: int) -> float:
+    """Return the log likelihood of the best bars of one meter."""
+    beats = _likelihood(song.activations, times)[:, 0].sum()
+    return float(beats + _downbeat_scores(song, times, meter).max() - METER_COSTS.get(meter, 0.0) * len(times))
+
+
+def _is_compound(onsets: np.ndarray, times: np.ndarray) -> bool:
+    """Tell whether beats are divided in three: whether more begins at their thirds than at their halves."""
+    reach = np.maximum(onsets, np.maximum(np.roll(onsets, 1), np.roll(onsets, -1)))
+
+    def strength(share: float) -> float:
+        positions = times[:-1] + share * np.diff(times)
+        return float(np.interp(positions * ONSET_RATE, np.arange(len(reach)), reach).mean())
+
+    return strength(1 / 3) + strength(2 / 3) > 2 * COMPOUND_RATIO * strength(1 / 2)
+
+
+def _alternatives(song: _Heard, clock: BeatClock, duration: float) -> tuple[BeatAlternative, ...]:
+    """Return other ways to count a song, the most likely first."""
+    times, meter, first = clock.beat_times_seconds, clock.beats_per_bar, clock.first_downbeat_index
+    clarity, here = _clarity(song.activations, times), _evidence(song.activations, times)
+    tempo = []
+    if meter % 2 == 0 and len(times) > 4:  # a bar of three has neither half nor double
+        doubles = np.interp(np.arange(2 * len(times) - 1) / 2, np.arange(len(times)), times)
+        for kind, beats, bar in (
+            ("half", extend_beats(times[first % 2 :: 2], duration), max(2, meter // 2)),
+            ("double", doubles, 4),
+        ):
+            if MIN_BPM <= 60 / float(np.median(np.diff(beats))) <= MAX_BPM:
+                odds = _odds(_evidence(song.activations, beats) - here)
+                tempo.append(BeatAlternative(kind, _with_best_bar(song, beats, bar), clarity * odds))
+    scores = _downbeat_scores(song, times, meter) / max(1, len(times) / meter)
+    downbeats = [
+        BeatAlternative(
+            "next downbeat",
+            replace(clock, first_downbeat_index=(first + shift) % meter),
+            clarity * _odds(scores[(first + shift) % meter] - scores[first % meter]),
+        )
+        for shift in range(1, meter)
+        if (first + shift) % meter < len(times)
+    ]
+    return tuple(sorted([*tempo, *downbeats], key=lambda way: -way.confidence))
+
+
+def _with_best_bar(song: _Heard, times: np.ndarray, meter: int) -> BeatClock:
+    first = int(_downbeat_scores(song, times, meter).argmax())
+    return BeatClock(times, meter, min(first, len(times) - 1))
+
+
+def _evidence(activations: np.ndarray, times: np.ndarray) -> float:
+    """Return the log likelihood of beats, and of no beat between them, for each second."""
+    _, none = observe(activations)
+    none_before = np.concatenate([[0.0], np.cumsum(none)])
+    inside = times[(times >= 0) & (times * ACTIVATION_RATE < len(activations))]
+    around = np.clip(np.round(inside * ACTIVATION_RATE).astype(int)[:, None] + [-1, 2], 0, len(activations))
+    between = none_before[-1] - (none_before[around[:, 1]] - none_before[around[:, 0]]).sum()
+    beats = _likelihood(activations, inside).max(axis=1).sum()
+    return float(beats + between) / (len(activations) / ACTIVATION_RATE)
+
+
+def _odds(difference: float) -> float:
+    """Turn a difference in log likelihood, a second or a bar, into 0 to 1: 0.5 where both are as likely."""
+    return float(1 / (1 + np.exp(-2 * min(difference, 0.0))))
 
 
 def _check_bpm(bpm: float) -> None:
     if not MIN_BPM <= bpm <= MAX_BPM:
         raise ValueError(f"`bpm` must lie in [{MIN_BPM:.0f}, {MAX_BPM:.0f}] beats per minute, got {bpm}.")
-
-
-def _beat_accents(low_onsets: np.ndarray, beats: np.ndarray) -> np.ndarray:
-    """Return how strongly low sounds begin within 50 ms of every beat `(beats,)`."""
-    from scipy.ndimage import maximum_filter1d
-
-    reach = maximum_filter1d(low_onsets, round(0.1 * ONSET_RATE) + 1)
-    positions = np.round(beats * ONSET_RATE).astype(int)
-    inside = (positions >= 0) & (positions < len(reach))
-    accents = reach[np.where(inside, positions, 0)]
-    return np.where(inside, accents, accents[inside].mean() if inside.any() else 0.0)
-
-
-def _meter(accents: np.ndarray, genre: str | None) -> int:
-    """Choose 3 or 4 beats per bar: by the genre, or by the accents when there is none."""
-    if genre is not None:
-        return 3 if genre in TRIPLE_METER_GENRES else 4
-    if len(accents) < 13:
-        return 4
-    centered = accents - accents.mean()
-    alike = {lag: float((centered[lag:] * centered[:-lag]).mean()) for lag in (2, 3, 4)}
-    return 3 if alike[3] > max(alike[4], alike[2]) else 4

@@ -27,6 +27,7 @@ HOP_SAMPLES = SAMPLING_RATE // FRAME_RATE
 WINDOW_SAMPLES = 2048
 NUM_MEL_BANDS, NUM_CEPSTRAL_COEFFICIENTS = 64, 20
 
+MAX_LUFS = 20
 LATEST_VERSION = 2
 VERSIONS = (1, LATEST_VERSION)  # 1 is what the shipped weights were trained with, until they are trained anew
 
@@ -147,6 +148,8 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
             waveform = check_waveform(song, sampling_rate)
             settings = {name: values[index] for name, values in overrides.items()}
             clock, loudness = settings.pop("beat_clock"), settings.pop("loudness_lufs")
+            if loudness is not None and not loudness < MAX_LUFS:
+                raise ValueError(f"`loudness_lufs` must be a number under {MAX_LUFS}, or -inf, got {loudness}.")
             if clock is None:
                 clock = estimate_beats(waveform, sampling_rate, **settings)
             num_frames = round(FRAME_RATE * len(waveform) / SAMPLING_RATE)

@@ -207,7 +207,10 @@ def analyze_song(waveform: np.ndarray, sampling_rate: int, beats: BeatEstimate |
             for section in sections
         ),
         breaks=_rounded_spans(breaks),
-        drops=tuple(_milliseconds(drop) for drop in find_drops(features, powers, loudness, breaks)),
+        drops=tuple(
+            _milliseconds(next((end for start, end in silences if start <= drop < end), drop))
+            for drop in find_drops(features, powers, loudness, breaks)
+        ),
     )
 
 

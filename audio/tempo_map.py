@@ -1,22 +1,30 @@
-"""The tempo map: from onsets to steady beats of a whole song, with changes of tempo only where the music has them."""
+"""The tempo map: which pulse of a song is counted, and even beats with changes of tempo only where the music has them.
 
-import logging
+The octave policy of the package is stated here, and nowhere else:
+
+- With a genre, the beat lies in the range of the genre.
+- Without one it lies between 60 and 135 beats a minute, where a dancer takes a step for each beat. The beat of the
+  musicians, who play the snare on two and four, is counted where it lies in that range; a faster one is counted in
+  halves, a slower one in doubles.
+- A beat is only halved if the bar has an even number of them: a bar of three is never halved, so a waltz is counted in
+  three at any tempo. A beat is only doubled if it is divided in two: 6/8 and 12/8 keep their dotted quarter.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from .spectra import ONSET_RATE
-
-logger = logging.getLogger(__name__)
-
 # Ballroom: the competition tempo (WDSF) of the beat that dancers count, widened to what social music and recordings
-# use. Street and club styles: the usual range of their music. No range spans an octave.
+# use. Street and club styles: the usual range of their music. No range spans an octave, but for the waltz, whose bar
+# of three cannot be mistaken for its half or double.
 GENRE_TEMPO_RANGES: dict[str, tuple[float, float]] = {
-    "waltz": (76.0, 100.0),
+    "waltz": (76.0, 204.0),
     "viennese-waltz": (150.0, 190.0),
     "rumba": (60.0, 104.0),
     "cha-cha": (108.0, 136.0),
     "tango": (110.0, 136.0),
     "samba": (88.0, 112.0),
+    "salsa": (75.0, 110.0),
     "jive": (140.0, 184.0),
     "hip-hop": (76.0, 116.0),
     "krumping": (70.0, 110.0),
@@ -27,235 +35,92 @@ GENRE_TEMPO_RANGES: dict[str, tuple[float, float]] = {
     "techno": (115.0, 155.0),
     "drum-and-bass": (155.0, 185.0),
 }
-TEMPO_GRID_BPM = 50.0 * 2.0 ** (np.arange(150) / 70)  # one percent a step, 50 to 219
-CHUNK_SECONDS = 3.0
-WINDOW_CHUNKS = 5
-NUM_HARMONICS = 8
-PHASE_BINS = 64
+DEFAULT_TEMPO_RANGE = (60.0, 135.0)
+GENRE_METERS = {"waltz": 3, "viennese-waltz": 3, "samba": 2}
+"""Beats in a bar of genres that do not have four."""
+
+GENRE_REACH_OCTAVES = 0.4
+"""A song may be this much slower or faster than its genre before it is counted in doubles or halves."""
+ROUNDING_OCTAVES = 0.02
+SMALLEST_SPREAD_SECONDS = 0.008
+PIECE_COST = 24.0
+"""By how much, in squared spreads, another tempo must fit the beats better."""
+LONGEST_PIECE_BEATS = 4000
 
 
-def fit_beats(onsets: np.ndarray, duration: float, genre: str | None, bpm: float | None) -> np.ndarray:
-    """Fit the beats of a song to its onsets.
+def fit_beats(times: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Make beats even: one tempo as long as it fits, another where the music has another.
+
+    The best division of the beats into pieces of one tempo each is found by dynamic programming. The beats of a song
+    that is played in time are exactly even, however early or late single ones were heard.
 
     Args:
-        onsets: `(values,)` onset envelope, 120 a second.
-        duration: Length of the song in seconds.
-        genre: A key of `GENRE_TEMPO_RANGES`; anything else leaves the general prior.
-        bpm: The tempo of the whole song, if known.
+        times: `(beats,)` seconds, increasing.
+        weights: `(beats,)` how clearly each was heard, 0 to 1.
 
     Returns:
-        `(beats,)` strictly increasing times in seconds that cover the song.
+        `(beats,)` seconds, increasing.
     """
-    pieces = [(0.0, np.full(len(onsets), bpm))] if bpm else _tempo_pieces(onsets, genre)
-    return _join_grids(onsets, [_fit_grid(onsets, *piece) for piece in pieces], duration)
+    if len(times) < 3:
+        return times
+    numbers = np.arange(len(times), dtype=np.float64)
+    steady = np.polynomial.Polynomial.fit(numbers, times, 1)(numbers)  # keeps the sums below small
+    spread = max(_spread(times), SMALLEST_SPREAD_SECONDS)
+    sums = _line_sums(numbers, (times - steady) / spread, np.maximum(weights, 0.01))
+    best = np.concatenate([[0.0], np.full(len(times), np.inf)])
+    begins = np.zeros(len(times) + 1, dtype=int)
+    for end in range(1, len(times) + 1):
+        first = np.arange(max(0, end - LONGEST_PIECE_BEATS), max(1, end - 1))
+        costs = best[first] + _line_error(sums, first, end) + PIECE_COST
+        begins[end] = first[costs.argmin()]
+        best[end] = costs.min()
+    even = np.empty(len(times))
+    end = len(times)
+    while end > 0:
+        first = begins[end]
+        even[first:end] = steady[first:end] + spread * _line(sums, first, end, numbers[first:end])
+        end = first
+    return _increasing(even)
 
 
-def _tempo_prior(genre: str | None) -> np.ndarray:
-    """Weigh every tempo of the grid: near the genre's range, or log-normal around 100 bpm.
-
-    Outside the range the weight falls by the distance in octaves: half and double tempo are ruled out, while a song
-    that is a fifth faster than its genre is still heard at its own tempo.
-    """
-    if genre in GENRE_TEMPO_RANGES:
-        lowest, highest = np.log2(GENRE_TEMPO_RANGES[genre])
-        octaves = np.log2(TEMPO_GRID_BPM)
-        outside = np.maximum(lowest - octaves, 0) + np.maximum(octaves - highest, 0)
-        return np.exp(-0.5 * (outside / 0.2) ** 2)
-    return np.exp(-0.5 * (np.log2(TEMPO_GRID_BPM / 100.0) / 0.5) ** 2)
+def _spread(times: np.ndarray) -> float:
+    """Return how far beats lie from their neighbors' mean, in seconds, as the deviation of a single beat."""
+    bends = np.abs(np.diff(times, 2))
+    return 1.4826 * float(np.median(bends)) / np.sqrt(6)
 
 
-def _tempo_salience(onsets: np.ndarray) -> np.ndarray:
-    """Score every tempo of the grid in windows of 15 s, one every 3 s: `(windows, tempos)`, at most about 1.
-
-    The autocorrelation at one beat and at one, two and four beats, or one and three, favors multiples of the period;
-    the spectrum at one cycle per beat favors its fractions; their product keeps the period (Peeters 2007).
-    """
-    from scipy.fft import irfft, rfft
-    from scipy.ndimage import uniform_filter1d
-
-    hop = round(CHUNK_SECONDS * ONSET_RATE)
-    length = WINDOW_CHUNKS * hop
-    centered = onsets - uniform_filter1d(onsets, ONSET_RATE)
-    centered = np.pad(centered, (0, max(0, length - len(centered))))
-    windows = np.lib.stride_tricks.sliding_window_view(centered, length)[::hop]
-    size = 4096
-    spectrum = np.abs(rfft(windows * np.hanning(length).astype(np.float32), size, axis=1))
-    autocorrelation = irfft(spectrum**2, axis=1)
-    autocorrelation /= autocorrelation[:, :1] + 1e-9
-    spectrum /= np.sqrt((spectrum**2).mean(axis=1, keepdims=True)) + 1e-9
-    beats_hz = TEMPO_GRID_BPM / 60
-    one, two, three, four = (_columns(autocorrelation, beats * ONSET_RATE / beats_hz) for beats in (1, 2, 3, 4))
-    repetition = np.maximum((one + two + four) / 3, (one + three) / 2)
-    pulse = _columns(spectrum, beats_hz * size / ONSET_RATE)
-    return np.maximum(one, 0) ** 0.25 * np.maximum(repetition, 0) ** 0.75 * pulse**0.35
+def _line_sums(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return running sums `(6, values + 1)` from which lines through any stretch are fitted."""
+    terms = np.stack([weights, weights * x, weights * y, weights * x * x, weights * x * y, weights * y * y])
+    return np.pad(np.cumsum(terms, axis=1), ((0, 0), (1, 0)))
 
 
-def _columns(matrix: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Read a matrix `(rows, columns)` at fractional columns."""
-    left = np.floor(positions).astype(int)
-    weight = (positions - left).astype(matrix.dtype)
-    return matrix[:, left] * (1 - weight) + matrix[:, left + 1] * weight
+def _moments(sums: np.ndarray, first: np.ndarray | int, end: int) -> tuple[np.ndarray, ...]:
+    """Return total weight, means of x and y, and their weighted variances and covariance of a stretch."""
+    total, x, y, xx, xy, yy = sums[:, end, None] - sums[:, first] if np.ndim(first) else sums[:, end] - sums[:, first]
+    return total, x / total, y / total, xx - x * x / total, xy - x * y / total, yy - y * y / total
 
 
-def _best_path(scores: np.ndarray, costs: np.ndarray) -> np.ndarray:
-    """Return the states `(steps,)` with the highest sum of `scores (steps, states)` less `costs (from, to)`."""
-    total = scores[0]
-    came_from = np.zeros(scores.shape, dtype=int)
-    for step in range(1, len(scores)):
-        candidates = total[:, None] - costs
-        came_from[step] = candidates.argmax(axis=0)
-        total = candidates.max(axis=0) + scores[step]
-    path = np.empty(len(scores), dtype=int)
-    path[-1] = total.argmax()
-    for step in range(len(scores) - 1, 0, -1):
-        path[step - 1] = came_from[step, path[step]]
-    return path
+def _line_error(sums: np.ndarray, first: np.ndarray, end: int) -> np.ndarray:
+    """Return the squared error of the best line from each `first` to `end`."""
+    _, _, _, xx, xy, yy = _moments(sums, first, end)
+    explained = np.divide(xy**2, xx, out=np.zeros_like(xx), where=xx > 1e-9)
+    return np.maximum(yy - explained, 0.0)
 
 
-def _tempo_pieces(onsets: np.ndarray, genre: str | None) -> list[tuple[float, np.ndarray]]:
-    """Split a song where its tempo jumps: the start of every piece in seconds, and the bpm at each of its onsets."""
-    salience = _tempo_salience(onsets)
-    if salience.max() < 0.1:
-        logger.warning("No clear beat was found in this song. Give `bpm` to choose one.")
-    scores = (salience + 1e-3) * _tempo_prior(genre)  # without any beat the prior decides
-    steps = np.abs(np.subtract.outer(np.arange(len(TEMPO_GRID_BPM)), np.arange(len(TEMPO_GRID_BPM))))
-    costs = np.where(steps <= 2, 0.05 * steps, 1.0)
-    # A song that seems to go over to half, double or 3/2 of its tempo mostly has a thinner or busier passage.
-    for ratio in (1.5, 2.0, 3.0):
-        costs[np.abs(steps - 70 * np.log2(ratio)) <= 3] = 3.0
-    path = _best_path(scores, costs)
-    bounds = [0, *(np.flatnonzero(np.abs(np.diff(path)) > 2) + 1), len(path)]
-    pieces = []
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
-        start, end = ((window + WINDOW_CHUNKS / 2 - 0.5) * CHUNK_SECONDS for window in (first, last))
-        start = 0.0 if first == 0 else start
-        end = len(onsets) / ONSET_RATE if last == len(path) else end
-        times = np.arange(round(start * ONSET_RATE), round(end * ONSET_RATE)) / ONSET_RATE
-        window_times = (np.arange(first, last) + WINDOW_CHUNKS / 2) * CHUNK_SECONDS
-        pieces.append((start, np.interp(times, window_times, TEMPO_GRID_BPM[path[first:last]])))
-    return pieces
+def _line(sums: np.ndarray, first: int, end: int, x: np.ndarray) -> np.ndarray:
+    """Return the best line through a stretch at `x`."""
+    _, x_mean, y_mean, xx, xy, _ = _moments(sums, first, end)
+    slope = xy / xx if xx > 1e-9 else 0.0
+    return y_mean + slope * (x - x_mean)
 
 
-def _fit_grid(onsets: np.ndarray, start: float, bpm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit beats of about the given tempo to a piece of a song: knots of time (seconds) and of phase (beats)."""
-    from scipy.fft import irfft
-    from scipy.ndimage import convolve1d, gaussian_filter1d
-
-    first = round(start * ONSET_RATE)
-    piece = onsets[first : first + len(bpm)] - onsets[first : first + len(bpm)].mean()
-    carrier, agreement = _refine_tempo(piece, np.full_like(bpm, np.median(bpm)))
-    if np.ptp(bpm):
-        drifting, drifting_agreement = _refine_tempo(piece, bpm)
-        if drifting_agreement > 1.5 * agreement:
-            carrier = drifting
-    harmonics, centers = _chunk_harmonics(piece, carrier)
-    weighted = harmonics * np.exp(-((np.arange(NUM_HARMONICS) / 5) ** 2))
-    # Where in the beat the onsets of each chunk lie; a drift must pay for itself, so that a steady song stays steady.
-    smooth = convolve1d(weighted, [0.25, 0.5, 0.25], axis=0, mode="nearest")
-    profiles = irfft(np.pad(smooth, ((0, 0), (1, 0))), PHASE_BINS, axis=1)
-    profiles /= np.sqrt((profiles**2).mean()) + 1e-9
-    steps = np.abs(np.subtract.outer(np.arange(PHASE_BINS), np.arange(PHASE_BINS)))
-    steps = np.minimum(steps, PHASE_BINS - steps)
-    costs = np.where(steps <= PHASE_BINS // 8, 1.5 + 0.1 * steps, 8.0)
-    np.fill_diagonal(costs, 0.0)
-    path = _best_path(profiles, costs)
-    offsets = np.unwrap(path / PHASE_BINS, period=1.0)
-    if np.ptp(path):
-        offsets = gaussian_filter1d(offsets, 1.5, mode="nearest")
-    turns = np.exp(2j * np.pi * offsets[:, None] * np.arange(1, NUM_HARMONICS + 1))
-    whole = irfft(np.pad((weighted * turns).sum(axis=0), (1, 0)), 2048)
-    nearby = np.roll(whole, 128)[:257]  # an eighth of a beat to either side
-    offsets = offsets + (int(nearby.argmax()) - 128) / 2048
-    knot_times = np.concatenate([[0.0], centers, [(len(piece) - 1) / ONSET_RATE]])
-    knot_offsets = np.concatenate([offsets[:1], offsets, offsets[-1:]])
-    return start + knot_times, np.interp(knot_times, np.arange(len(piece)) / ONSET_RATE, carrier) - knot_offsets
-
-
-def _chunk_harmonics(piece: np.ndarray, carrier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Fourier sums of 3 s chunks at multiples of the beat, `(chunks, 8)`, and their centers in seconds.
-
-    `carrier` is the phase in beats at every onset value.
-    """
-    length = round(CHUNK_SECONDS * ONSET_RATE)
-    starts = np.arange(max(1, round(len(piece) / length))) * length
-    ends = np.append(starts[1:], len(piece))
-    turn = np.exp(-2j * np.pi * carrier)
-    sums = [np.add.reduceat(piece * turn**multiple, starts) for multiple in range(1, NUM_HARMONICS + 1)]
-    return np.stack(sums, axis=1), (starts + ends) / 2 / ONSET_RATE
-
-
-def _refine_tempo(piece: np.ndarray, bpm: np.ndarray) -> tuple[np.ndarray, float]:
-    """Change a tempo by up to 2 % so that the onsets of the whole piece agree best on the beat.
-
-    Returns the phase in beats at every onset value, and the agreement.
-    """
-    carrier = (np.cumsum(bpm) - bpm[0]) / (60 * ONSET_RATE)
-    harmonics, centers = _chunk_harmonics(piece, carrier)
-    seconds = len(piece) / ONSET_RATE
-    beats_hz = carrier[-1] / seconds
-    half = max(1, int(0.02 * beats_hz * seconds * 8))
-    shifts = 0.02 * beats_hz * np.arange(-half, half + 1) / half
-    turn = np.exp(-2j * np.pi * np.outer(shifts, centers))
-    # A sum, not a matrix product: the last bits of BLAS depend on the number of threads.
-    sums = [(turn**multiple * harmonics[:, multiple - 1]).sum(axis=1) for multiple in (1, 2, 3, 4)]
-    agreement = (np.abs(sums) ** 2).sum(axis=0)
-    if np.ptp(agreement) <= 1e-9 * agreement.max():  # a single chunk with sound in it agrees with every tempo
-        return carrier, float(agreement[half])
-    best = int(agreement[1:-1].argmax()) + 1
-    before, here, after = agreement[best - 1 : best + 2]
-    bend = before - 2 * here + after
-    vertex = 0.5 * (before - after) / bend if bend < 0 else 0.0
-    shift = shifts[best] + float(np.clip(vertex, -1, 1)) * (shifts[1] - shifts[0])
-    return carrier + shift * np.arange(len(piece)) / ONSET_RATE, float(here)
-
-
-def _join_grids(onsets: np.ndarray, grids: list[tuple[np.ndarray, np.ndarray]], duration: float) -> np.ndarray:
-    """Turn the grids of consecutive pieces into the beats of the whole song."""
-    beats = _grid_beats(grids[0], 0.0, duration)
-    for earlier, grid in zip(grids[:-1], grids[1:], strict=True):
-        old = beats
-        new = _grid_beats(grid, 0.0, duration)
-        switch = _best_switch(onsets, old, new, earlier[0][0], grid[0][-1], grid[0][0])
-        old, new = old[old < switch], new[new >= switch]
-        period = new[1] - new[0]
-        missing = round((new[0] - old[-1]) / period)
-        if missing == 0:
-            old = old[:-1]
-        between = np.linspace(old[-1], new[0], missing + 1)[1:-1] if missing > 1 else np.empty(0)
-        beats = np.concatenate([old, between, new])
-    return extend_beats(beats, duration)
-
-
-def _grid_beats(grid: tuple[np.ndarray, np.ndarray], start: float, end: float) -> np.ndarray:
-    """Return the beats of a grid between two times, its tempo going on beyond its ends."""
-    times, phases = grid
-    slope_in = (phases[1] - phases[0]) / (times[1] - times[0])
-    slope_out = (phases[-1] - phases[-2]) / (times[-1] - times[-2])
-    times = np.concatenate([[min(start, times[0]) - 5], times, [max(end, times[-1]) + 5]])
-    phases = np.concatenate(
-        [
-            [phases[0] + slope_in * (times[0] - times[1])],
-            phases,
-            [phases[-1] + slope_out * (times[-1] - times[-2])],
-        ]
-    )
-    numbers = np.arange(np.ceil(phases[0]), np.floor(phases[-1]) + 1)
-    return np.interp(numbers, phases, times)
-
-
-def _best_switch(
-    onsets: np.ndarray, old: np.ndarray, new: np.ndarray, start: float, end: float, guess: float
-) -> float:
-    """Find the time near a change of tempo before which the old beats meet the onsets, after which the new ones do."""
-    low, high = max(start, guess - 3 * CHUNK_SECONDS), min(end, guess + 3 * CHUNK_SECONDS)
-    times = np.arange(round(low * ONSET_RATE), round(high * ONSET_RATE))
-    gain = np.zeros(len(times))
-    values = onsets[times] - onsets[times].mean()
-    for beats, sign in ((old, 1), (new, -1)):
-        nearest = np.abs(times[:, None] / ONSET_RATE - beats[(beats > low - 2) & (beats < high + 2)]).min(axis=1)
-        kernel = np.exp(-0.5 * (nearest / 0.025) ** 2)
-        gain += sign * values * kernel / kernel.mean()
-    return float(times[int(np.cumsum(gain).argmax())] + 1) / ONSET_RATE
+def _increasing(times: np.ndarray) -> np.ndarray:
+    """Move beats that two pieces of different tempo have brought too near to each other between their neighbors."""
+    floor = 0.4 * float(np.median(np.diff(times)))
+    for index in range(1, len(times)):
+        times[index] = max(times[index], times[index - 1] + floor)
+    return times
 
 
 def extend_beats(beats: np.ndarray, duration: float) -> np.ndarray:
@@ -277,3 +142,59 @@ def extend_beats(beats: np.ndarray, duration: float) -> np.ndarray:
     start = max(0, int(np.searchsorted(beats, 0.0, side="right")) - 1)
     stop = int(np.searchsorted(beats, duration, side="left")) + 1
     return beats[start:stop]
+
+
+def steady_grid(activity: np.ndarray, rate: float, bpm: float) -> np.ndarray:
+    """Place beats of one given tempo where a song is most active.
+
+    Args:
+        activity: `(frames,)` how much speaks for a beat at each frame.
+        rate: Frames a second.
+        bpm: Beats a minute, kept to the digit.
+
+    Returns:
+        `(beats,)` seconds, two at least.
+    """
+    period = 60 / bpm
+    turns = np.exp(-2j * np.pi * np.arange(len(activity)) / rate / period)
+    harmonics = np.array([(activity * turns**harmonic).sum() for harmonic in (1, 2, 3, 4)])
+    phases = np.arange(2000) / 2000
+    profile = (harmonics * np.exp(2j * np.pi * np.outer(phases, np.arange(1, 5)))).real.sum(axis=1)
+    first = phases[int(profile.argmax())] * period
+    return first + period * np.arange(max(2, int(len(activity) / rate / period)))
+
+
+def known_genre(genre: str | None) -> str | None:
+    """Return the key of `GENRE_TEMPO_RANGES` that is meant, or None if there is none."""
+    key = genre.lower().replace("_", "-").replace(" ", "-") if genre else None
+    return key if key in GENRE_TEMPO_RANGES else None
+
+
+def tempo_range(genre: str | None) -> tuple[float, float]:
+    """Return the slowest and the fastest beat a minute of a genre, or of any music."""
+    return GENRE_TEMPO_RANGES.get(genre or "", DEFAULT_TEMPO_RANGE)
+
+
+def possible_meters(genre: str | None) -> Sequence[int]:
+    """Return the beats that a bar may have."""
+    if genre is None:
+        return (2, 3, 4, 5, 7)
+    return (GENRE_METERS.get(genre, 4),)
+
+
+def counted_octave(bpm: float, meter: int, genre: str | None) -> float:
+    """Return which octave of the heard beat is counted: 1 as heard, 1/2 every other one, 2 those between as well.
+
+    Args:
+        bpm: Heard beats a minute.
+        meter: Heard beats in a bar.
+        genre: A key of `GENRE_TEMPO_RANGES`, or None.
+    """
+    if meter % 2:
+        return 1.0
+    lowest, highest = np.log2(tempo_range(genre))
+    allowed = GENRE_REACH_OCTAVES if genre else ROUNDING_OCTAVES
+    octaves = np.log2(bpm)
+    if octaves > highest + allowed:
+        return 0.5
+    return 2.0 if octaves < lowest - allowed else 1.0

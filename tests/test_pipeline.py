@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from infinitedance import MusicToDancePipeline
+from infinitedance import ChoreoLlamaProcessor, MusicFeatureExtractor, MusicToDancePipeline
 from infinitedance.assets import DEFAULT_MODEL, DEFAULT_REFERENCES, DEMO_SONG
+from infinitedance.audio.song_map import SongMap
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,9 @@ def test_the_dance_says_where_it_comes_from_and_stands_on_the_floor(pipeline, cl
     beats = provenance.pop("beat_times_seconds")
     np.testing.assert_allclose(np.diff(beats), 0.5, atol=0.01)  # the clicks come at 120 bpm
     assert set(provenance.pop("downbeat_times_seconds")) <= set(beats)
+    song_map = SongMap.from_dict(provenance.pop("song_map"))
+    assert song_map.beats.times_seconds == tuple(beats)
+    assert song_map.duration_seconds == pytest.approx(motion.duration_seconds, abs=0.02)
     assert provenance == {
         "model": "model",
         "rotations": "generated",
@@ -159,11 +163,18 @@ def test_the_shipped_references_are_dances_of_the_model_and_lead(clicks):
     pipeline = MusicToDancePipeline.from_pretrained(DEFAULT_MODEL, DEFAULT_REFERENCES)
     columns = pipeline.retriever.index.columns
     assert columns["source"].values == [DEFAULT_MODEL.name]
+    assert pipeline.processor.feature_extractor.version == pipeline.retriever.music_features_version == 1
     assert all(license.startswith("research, non-commercial") for license in columns["license"].values)
     assert set(columns["genre"].values) == set(pipeline.genres)
     dance = pipeline(clicks, genre="rumba", bpm=120, num_references=2)
     assert {hit.genre for window in dance.references for hit in window.hits} == {"rumba"}
     assert dance.copy_report is not None and dance.copy_report.nearest_clip_id.startswith("rumba")
+
+
+def test_references_that_are_found_by_other_music_features_are_refused(pipeline, retriever):
+    processor = ChoreoLlamaProcessor(MusicFeatureExtractor(version=1), pipeline.genres)
+    with pytest.raises(ValueError, match="music features of version 1, the encoder of the references of version 2"):
+        MusicToDancePipeline(pipeline.model, processor, retriever)
 
 
 def test_references_without_a_library_or_beyond_the_model_are_told(pipeline, retriever, clicks):

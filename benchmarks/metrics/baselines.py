@@ -11,7 +11,7 @@ import roma
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from infinitedance.audio.beats import TRIPLE_METER_GENRES, BeatClock
+from infinitedance.audio.beats import GENRE_METERS, BeatClock
 from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.dataset_builder.manifest import BuiltClip
 from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE, MeasuredDance, Song
@@ -49,7 +49,7 @@ class System:
 def known_song(name: str, bpm: float, genre: str, num_frames: int) -> Song:
     """Return a song of one known tempo whose first beat is frame 0, as long as a dance at 30 Hz."""
     seconds = num_frames / FRAME_RATE
-    clock = BeatClock.steady(bpm, seconds, meter=3 if genre in TRIPLE_METER_GENRES else 4)
+    clock = BeatClock.steady(bpm, seconds, meter=GENRE_METERS.get(genre, 4))
     return Song(name, clock, seconds)
 
 

@@ -307,3 +307,9 @@ def test_a_wrong_argument_is_refused(extractor, arguments, message):
 def test_a_config_of_other_features_is_refused(name):
     with pytest.raises(ValueError, match=f"`{name}` of the music features is always"):
         MusicFeatureExtractor(**{name: 7})
+
+
+@pytest.mark.parametrize("loudness", [float("nan"), float("inf"), 1e9])
+def test_a_loudness_that_cannot_be_is_refused(extractor, loudness):
+    with pytest.raises(ValueError, match="loudness_lufs"):
+        extractor(noise(24000), RATE, bpm=120, loudness_lufs=loudness)
