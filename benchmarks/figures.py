@@ -51,14 +51,14 @@ class Figure:
     Args:
         section: File in docs/ without its ending, a dot, and the key of the section.
         table: Title of the table.
-        row: First cell of the row, as text; the first two where one is not enough.
+        row: First cell of the row, as text; the first ones where one is not enough.
         column: Name of the column. Of a mean with its interval the mean is taken.
         form: Format of the number.
     """
 
     section: str
     table: str
-    row: str | tuple[str, str]
+    row: str | tuple[str, ...]
     column: str
     form: str = ".1f"
 
@@ -117,7 +117,9 @@ _CHECK = "notes/independent_check"
 _WILD = (f"{_CHECK}.songs", "22 songs in the wild")
 _UNSEEN = (f"{_CHECK}.codec", "The codec on dances it never saw")
 _OLDER = (f"{_CHECK}.speed", "An older server, two cores")
-_TEMPO = ("notes/tempo.tempo", "Songs with a known tempo")
+_BEATS = ("beats.styles", "Mean over styles")
+_BARS = ("beats.ballroom", "Dance with Melody: songs with a known bar")
+_BARS_4_4 = ("beats.ballroom", "ChoreoNet: songs with a known bar")
 _BASELINES = (f"{_CHECK}.dances", "Held-out songs, against two simple baselines")
 
 FIGURES = {
@@ -187,9 +189,18 @@ FIGURES = {
     "unseen_error": Figure(*_UNSEEN, "salsa, optical capture", _ERROR),
     "unseen_drift": Figure(*_UNSEEN, "salsa, optical capture", _DRIFT),
     "unseen_speed": Figure(*_UNSEEN, "salsa, optical capture", _SPEED, ".2f"),
-    "tempo_songs": Figure(*_TEMPO, "with genre", "songs", "d"),
-    "tempo_genre": Figure(*_TEMPO, "with genre", "within 2 %", "d"),
-    "tempo_free": Figure(*_TEMPO, "without genre", "within 2 %", "d"),
+    "beats_f": Figure(*_BEATS, ("infinitedance", "nothing"), "beat F", ".2f"),
+    "beats_f_librosa": Figure(*_BEATS, ("librosa", "nothing"), "beat F", ".2f"),
+    "beats_f_beatnet": Figure(*_BEATS, ("BeatNet", "nothing"), "beat F", ".2f"),
+    "downbeats_f": Figure(*_BEATS, ("infinitedance", "nothing"), "downbeat F", ".2f"),
+    "downbeats_f_beatnet": Figure(*_BEATS, ("BeatNet", "nothing"), "downbeat F", ".2f"),
+    "bar_songs": Figure(*_BARS, ("infinitedance", "genre", "all"), "songs", "d"),
+    "bars_genre": Figure(*_BARS, ("infinitedance", "genre", "all"), "downbeats right", "d"),
+    "bars_free": Figure(*_BARS, ("infinitedance", "nothing", "all"), "downbeats right", "d"),
+    "bars_beatnet": Figure(*_BARS, ("BeatNet", "nothing", "all"), "downbeats right", "d"),
+    "bars_chance": Figure(*_BARS, ("infinitedance", "genre", "all"), "by chance", ".0f"),
+    "passages_4_4": Figure(*_BARS_4_4, ("infinitedance", "genre", "all"), "songs", "d"),
+    "passages_4_4_right": Figure(*_BARS_4_4, ("infinitedance", "genre", "all"), "downbeats right", "d"),
     "older_time": Figure(*_OLDER, "`dance` of 61 s, with video", "elapsed, s", "d"),
     "older_time_no_video": Figure(*_OLDER, "`dance` of 61 s, without video", "elapsed, s", "d"),
     "check_lock": Figure(*_BASELINES, "pulse lock", "generated"),

@@ -1,6 +1,7 @@
 """Measure trackers of beats on synthesized styles, ballroom songs and free songs.
 
 ```bash
+pip install librosa madmom-infer && pip install --no-deps BeatNet==1.1.3  # trackers to compare with
 python -m benchmarks.beats --data_dir ../shared/data --output docs/beats.md
 ```
 """
@@ -13,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,15 +25,18 @@ from infinitedance.evaluation.report.tables import Cell, Table
 
 from ..writer import Section, add_sections_option, chosen_sections, shown_options, write_report
 from .measures import OTHER, BeatScores, KnownBeats, median_bpm, octave_class, score_beats
-from .songs import SAMPLING_RATE, SONG_SECONDS, synthesize
+from .songs import SAMPLING_RATE, SONG_SECONDS, counted, synthesize
 from .styles import STYLES, Style
-from .trackers import OURS, TRACKERS, installed_trackers
+from .trackers import INDEPENDENT, OURS, TRACKERS, installed_trackers, version_of
 
 INTRODUCTION = """# The beat as dancers hear it
 
 Written by `python -m benchmarks.beats`; not edited by hand. Estimated beats are compared with known ones on songs that
 are synthesized from patterns, and on ballroom songs of which a bar and the tempo are known. [audio.md](audio.md)
 describes how this package finds beats.
+
+Which octave of the musicians' beat is right is the policy of `audio/tempo_map.py`: from 60 to 135 beats a minute, with
+a genre in its range, and with a given bpm that one.
 
 - tempo: estimated beats for each known one, the median over windows of 8 beats; right within 2 % or 4 %
 - octave: which simple ratio to the known tempo the estimate has, within 4 %
@@ -47,8 +50,11 @@ A song has no value where a tracker finds no beats, no bars or no meter. What fa
 """
 FAILING_F = 0.6
 TRIPLE_GENRES = ("waltz",)
-BAR_STARTS = ("dance_w_", "dance_r_", "dance_c_")
-"""Clips of Dance with Melody: where they are aligned, frame 0 begins a bar."""
+BAR_STARTS = {
+    "Dance with Melody": ("dance_w_", "dance_r_", "dance_c_"),
+    "ChoreoNet": ("choreonet_rumba", "choreonet_cha-cha"),
+}
+"""Clips whose frame 0 begins a bar where they are aligned, by data set. The bars of tangos were set by BeatNet."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,8 @@ def style_tables(bench: Bench) -> list[Table]:
                 told = hints(run.given, style, song.bpm)
                 if told is not None:
                     beats = trackers[run.tracker](song.waveform, SAMPLING_RATE, **told)
-                    run.scores.setdefault(name, []).append(score_beats(song.truth, beats))
+                    truth = song.truth if "bpm" in told else counted(song.truth, style, song.bpm, told.get("genre"))
+                    run.scores.setdefault(name, []).append(score_beats(truth, beats))
     runs = [run for run in runs if run.scores]
     return [
         summary_table(runs, bench.num_seeds),
@@ -209,7 +216,7 @@ def summary_table(runs: Sequence[StyleRun], num_seeds: int) -> Table:
     note = (
         f"{num_seeds} songs of {SONG_SECONDS:.0f} s of each style. The bpm is given where there is one, the genre "
         "where the package knows it. "
-        + "".join(f"{name} {version(name)}: it has no downbeats and no meter. " for name in used)
+        + "".join(f"{name}: {version_of(name)}. " for name in used)
         + "".join(f"{name} is not installed and was not measured. " for name in missing)
     )
     columns = ["tracker", "given", "styles", *SCORE_COLUMNS, f"styles with beat F under {FAILING_F}"]
@@ -266,16 +273,26 @@ def policy_table() -> Table:
     return Table("Which beat is the dancer's", ["style", "bpm", "meter", "counted"], rows)
 
 
+def ballroom_meter(row: dict[str, str]) -> int:
+    """Return the beats in a bar of a song."""
+    return 3 if row["genre"] in TRIPLE_GENRES else 4
+
+
 def ballroom_truth(row: dict[str, str], duration_seconds: float) -> KnownBeats:
     """Return the beats of a song that begins with a bar and has one known tempo."""
-    meter = 3 if row["genre"] in TRIPLE_GENRES else 4
+    meter = ballroom_meter(row)
     times = np.arange(0, duration_seconds, 60 / float(row["bpm"]))
     return KnownBeats(times, times[::meter], meter)
 
 
 def ballroom_tables(bench: Bench) -> list[Table]:
-    """Measure every tracker on the aligned paired songs, without and with the genre."""
-    songs = [row for row in bench.rows if row["aligned"] == "1" and row["clip"].startswith(BAR_STARTS)]
+    """Measure every tracker on the aligned paired songs of both data sets, without and with the genre."""
+    return [table for name in BAR_STARTS for table in ballroom_tables_of(bench, name)]
+
+
+def ballroom_tables_of(bench: Bench, data_set: str) -> list[Table]:
+    """Measure every tracker on the songs of one data set."""
+    songs = [row for row in bench.rows if row["aligned"] == "1" and row["clip"].startswith(BAR_STARTS[data_set])]
     trackers = installed_trackers()
     scores: dict[tuple[str, Given], list[BeatScores]] = {
         (name, given): [] for name in trackers for given in BALLROOM_GIVEN if name == OURS or given == "nothing"
@@ -286,30 +303,36 @@ def ballroom_tables(bench: Bench) -> list[Table]:
         for (name, given), found in scores.items():
             beats = trackers[name](waveform, SAMPLING_RATE, genre=row["genre"] if given == "genre" else None)
             found.append(score_beats(truth, beats))
-    return [ballroom_summary(songs, scores), ballroom_songs(songs, scores)]
+    return [ballroom_summary(data_set, songs, scores), ballroom_songs(data_set, songs, scores)]
 
 
-def ballroom_summary(songs: Sequence[dict[str, str]], scores: dict[tuple[str, Given], list[BeatScores]]) -> Table:
+def ballroom_summary(
+    data_set: str, songs: Sequence[dict[str, str]], scores: dict[tuple[str, Given], list[BeatScores]]
+) -> Table:
     """Show a row for each tracker, hint and genre."""
     rows: list[list[Cell]] = []
     for (name, given), found in scores.items():
-        for genre in sorted({row["genre"] for row in songs}):
-            chosen = [score for row, score in zip(songs, found, strict=True) if row["genre"] == genre]
-            meter = 3 if genre in TRIPLE_GENRES else 4
-            has_bars = not all(np.isnan(score.meter) for score in chosen)
-            right = sum(score.downbeat == 1 for score in chosen) if has_bars else None
-            chance = len(chosen) / meter if has_bars else None
-            rows.append([name, given, genre, len(chosen), right, chance, *mean_scores(chosen)])
+        genres = sorted({row["genre"] for row in songs})
+        for genre in (*genres, "all"):
+            chosen = [(row, score) for row, score in zip(songs, found, strict=True) if genre in (row["genre"], "all")]
+            chance = sum(1 / ballroom_meter(row) for row, _ in chosen)
+            has_bars = not all(np.isnan(score.meter) for _, score in chosen)
+            right = sum(score.downbeat == 1 for _, score in chosen) if has_bars else None
+            scores_of_genre = mean_scores([score for _, score in chosen])
+            rows.append([name, given, genre, len(chosen), right, chance if has_bars else None, *scores_of_genre])
     columns = ["tracker", "given", "genre", "songs", "downbeats right", "by chance", *SCORE_COLUMNS]
     note = (
-        "Aligned clips of Dance with Melody; they begin with a bar. Downbeats are right in so many of all songs, "
+        "Aligned clips; they begin with a bar. Clips of ChoreoNet are passages, several of a song. "
+        "Downbeats are right in so many of all songs, "
         "those with wrong beats included; by chance, one in as many as a bar has beats. The column downbeat leaves "
         "out songs with wrong beats."
     )
-    return Table("Songs with a known bar", columns, rows, note)
+    return Table(f"{data_set}: songs with a known bar", columns, rows, note)
 
 
-def ballroom_songs(songs: Sequence[dict[str, str]], scores: dict[tuple[str, Given], list[BeatScores]]) -> Table:
+def ballroom_songs(
+    data_set: str, songs: Sequence[dict[str, str]], scores: dict[tuple[str, Given], list[BeatScores]]
+) -> Table:
     """Show what is wrong in every song, and which count is taken for one, by our tracker."""
     rows: list[list[Cell]] = []
     for index, row in enumerate(songs):
@@ -321,28 +344,29 @@ def ballroom_songs(songs: Sequence[dict[str, str]], scores: dict[tuple[str, Give
     columns = ["song", "genre", "bpm"]
     columns += [f"{name}, {given} given" for given in BALLROOM_GIVEN for name in ("fault", "late", "one")]
     note = f"{OURS}. late: phase of the beats, in beats. one: which count of the bar most downbeats lie on."
-    return Table("Every song", columns, rows, note)
+    return Table(f"{data_set}: every song", columns, rows, note)
 
 
 def free_tables(bench: Bench) -> list[Table]:
-    """Compare tempos of songs without a dance with those in `metadata.csv`."""
+    """Compare tempos of songs without a dance with what two other trackers hear."""
     songs = [row for row in bench.rows if row["paired"] == "0" and row["audio"].startswith("music/")]
-    trackers = installed_trackers()
+    trackers = {name: tracker for name, tracker in installed_trackers().items() if name in (OURS, *INDEPENDENT)}
+    others = [name for name in trackers if name != OURS]
     rows: list[list[Cell]] = []
-    classes: dict[str, list[str]] = {name: [] for name in trackers}
+    classes: dict[str, list[str]] = {name: [] for name in others}
     for row in tqdm(songs, unit="song"):
         waveform = bench.load(row)
-        cells: list[Cell] = [row["clip"], row["genre"], float(row["bpm"])]
-        for name, tracker in trackers.items():
-            bpm = median_bpm(tracker(waveform, SAMPLING_RATE).times)
-            classes[name].append(octave_class(bpm / float(row["bpm"])))
-            cells += [bpm, classes[name][-1]]
+        bpm = {name: median_bpm(tracker(waveform, SAMPLING_RATE).times) for name, tracker in trackers.items()}
+        cells: list[Cell] = [row["clip"], row["genre"], bpm[OURS]]
+        for name in others:
+            classes[name].append(octave_class(bpm[OURS] / bpm[name]))
+            cells += [bpm[name], classes[name][-1]]
         rows.append(cells)
-    columns = ["song", "genre", "bpm, metadata"]
-    for name in trackers:
-        columns += [f"bpm, {name}", "octave"]
-    note = "The bpm of the metadata are an estimate by librosa with other settings, not a truth. " + " ".join(
-        f"{name}: {tally(found) or 'no songs'}." for name, found in classes.items()
+    columns = ["song", "genre", f"bpm, {OURS}"]
+    for name in others:
+        columns += [f"bpm, {name}", f"{OURS} against it"]
+    note = "No truth is known of these songs, and nothing was trained on them. " + " ".join(
+        f"Against {name}: {tally(found) or 'no songs'}." for name, found in classes.items()
     )
     return [Table("Songs without a dance", columns, rows, note)]
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infinitedance.audio.tempo_map import counted_octave
+
 from .measures import KnownBeats
 from .styles import Style, Tempo
 
@@ -71,6 +73,27 @@ def synthesize(style: Style, seed: int) -> Song:
     inside = (times >= 0) & (times < SONG_SECONDS)
     downbeats = times[inside & (np.arange(len(times)) % style.meter == 0)]
     return Song(waveform.astype(np.float32), KnownBeats(times[inside], downbeats, style.meter), bpm)
+
+
+def counted(truth: KnownBeats, style: Style, bpm: float, genre: str | None) -> KnownBeats:
+    """Return the beats that the package's octave policy counts, `audio.tempo_map`.
+
+    Args:
+        truth: The musicians' beats.
+        style: What is played.
+        bpm: Musicians' beats a minute.
+        genre: What a tracker is told of the song.
+    """
+    octave = counted_octave(bpm, truth.meter, genre)
+    if octave < 1:
+        parity = int(np.searchsorted(truth.times, truth.downbeats[0])) % 2
+        return KnownBeats(truth.times[parity::2], truth.downbeats, max(2, truth.meter // 2))
+    if octave > 1 and style.steps_per_beat % 3:
+        halves = np.arange(2 * len(truth.times) - 1) / 2
+        times = np.interp(halves, np.arange(len(truth.times)), truth.times)
+        first = int(np.searchsorted(times, truth.downbeats[0])) % 4
+        return KnownBeats(times, times[first::4], 4)
+    return truth
 
 
 def beat_times(tempo: Tempo, bpm: float, num_beats: int, meter: int, random: np.random.Generator) -> np.ndarray:

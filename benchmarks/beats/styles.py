@@ -1,8 +1,7 @@
 """Styles of dance music as data: what each voice plays, and which beat a dancer counts.
 
-`STYLES` is the one octave policy of the measurements: the `counted` note of a style at its `bpm` is right, half and
-double of it are wrong. Where the package has a range for the genre (`audio.beats.GENRE_TEMPO_RANGES`) the policy keeps
-to it; elsewhere the counted note is the one that a step lies on.
+The `counted` note of a style at its `bpm` is the musicians' beat; which octave of it a dancer counts is the policy of
+`audio.tempo_map`.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ class Style:
             one 6 dB softer, `.` a rest. Blanks are for the eye. A pad or a melody is added to each song.
         levels: Peaks in dB under the kick's that do not vary from song to song.
         tempo: How the tempo moves.
-        genre: Its name in `GENRE_TEMPO_RANGES`, if it has one. The policy keeps to that range but for waltzes, which
-            are counted alike at any tempo.
+        genre: Its name in `GENRE_TEMPO_RANGES`, if it has one.
     """
 
     counted: str
@@ -71,6 +69,7 @@ _SALSA = Style(
         "bass": "...X ..X.",
         "chord": "X.XX .X.X .X.X .X.X",
     },
+    genre="salsa",
 )
 _WALTZ = Style(
     "quarter, three to the bar at any tempo",
