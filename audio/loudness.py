@@ -265,6 +265,9 @@ def _fade_in(powers: np.ndarray) -> tuple[float, float] | None:
     if np.abs(slope * times[ramp] + offset - levels[ramp] / level).mean() > FADE_TOLERANCE or slope <= 0:
         return None
     start, end = -offset / slope, (1 - offset) / slope
+    is_full = levels >= level
+    if is_full.any():  # a swell after it does not belong to the fade
+        end = min(end, float(times[int(np.argmax(is_full))]))
     # A fade that is even in dB creeps for long before its amplitude shows.
     creep = levels[: low[-1] + 1]
     is_creeping = np.median(creep[: len(creep) // 2 + 1]) < 0.6 * np.median(creep[len(creep) // 2 :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +33,15 @@ def check_plot_path(path: Path) -> None:
         ImportError: If matplotlib is missing.
         ValueError: If the name does not end in .png.
         FileNotFoundError: If the folder does not exist.
+        PermissionError: If nothing can be written there.
     """
     require_extra("matplotlib", "plot", "Drawing a song map")
     if path.suffix.lower() != ".png":
         raise ValueError(f"The picture of a song map must be a file that ends in .png, got {path}.")
-    with atomic_path(path.with_name(f".{path.name}.probe")) as _:
-        pass
-    path.with_name(f".{path.name}.probe").unlink()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path} to. Make it, or give another name.")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"Cannot write {path}: no permission. Give a name in another folder.")
 
 
 def draw_song_map(song_map: SongMap, waveform: np.ndarray, sampling_rate: int, path: Path, title: str = "") -> None:

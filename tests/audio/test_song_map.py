@@ -125,7 +125,7 @@ def test_an_hour_is_drawn_in_six_rows(song_map, tmp_path):
 def test_a_picture_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="ends in .png"):
         check_plot_path(tmp_path / "song.pdf")
-    with pytest.raises(FileNotFoundError, match="does not exist"):
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
         check_plot_path(tmp_path / "none" / "song.png")
     monkeypatch.setattr("infinitedance.utils.extras.is_installed", lambda package: False)
     with pytest.raises(ImportError, match="matplotlib"):

@@ -38,7 +38,7 @@ def test_the_options_of_the_beats_are_kept(song, capsys):
     [
         (["missing.mp3"], "missing.mp3 does not exist"),
         (["{song}", "--plot", "song.jpg"], "ends in .png"),
-        (["{song}", "--plot", "no/folder/song.png"], "does not exist. Create it first"),
+        (["{song}", "--plot", "no/folder/song.png"], "There is no folder"),
         (["{song}", "--bpm", "-3"], "bpm"),
         (["{song}", "--meter", "99"], "meter"),
         (["{song}", "--first-downbeat", "1e9"], "first_downbeat_seconds"),
