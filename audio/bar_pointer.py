@@ -18,7 +18,7 @@ REACH_OCTAVES = 0.7
 """How far outside the comfortable range a tempo may lie."""
 DISCOMFORT, SLOW_COST, FAST_COST = 8.0, 1.5, 0.3
 """What a beat costs by the square of the octaves that it lies outside, and at most."""
-METER_COSTS = {2: 0.2, 5: 0.15, 7: 0.15}
+METER_COSTS = {2: 0.05, 5: 0.15, 7: 0.15}
 """What a beat costs in a bar that is rare, or that is another's half."""
 SILENT_FRAMES = ACTIVATION_RATE + 1
 """So long without any activation is silence."""

@@ -36,7 +36,7 @@ GENRE_TEMPO_RANGES: dict[str, tuple[float, float]] = {
     "drum-and-bass": (155.0, 185.0),
 }
 DEFAULT_TEMPO_RANGE = (60.0, 135.0)
-GENRE_METERS = {"waltz": 3, "viennese-waltz": 3, "samba": 2}
+GENRE_METERS = {"waltz": 3, "viennese-waltz": 3, "samba": 2, "salsa": 2}
 """Beats in a bar of genres that do not have four."""
 
 GENRE_REACH_OCTAVES = 0.4
