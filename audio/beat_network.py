@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import max_pool1d, relu
-from torch.nn.utils.rnn import pad_sequence
 
 from ..assets import BEAT_NETWORK
 from .bar_pointer import ACTIVATION_RATE
@@ -18,7 +17,7 @@ WINDOW_SAMPLES = 1536
 HOP_SAMPLES = SAMPLING_RATE // ACTIVATION_RATE
 NUM_BANDS = 136
 BLOCK_FRAMES, CONTEXT_FRAMES = 6000, 1000
-BLOCKS_AT_ONCE, FRAMES_AT_ONCE = 4, 2048
+FRAMES_AT_ONCE = 2048
 CLASS_WEIGHTS = (6.0, 12.0, 1.0)
 """How much a beat, a downbeat and their absence weigh in training, since beats are rare."""
 SILENT_BAND = 0.01
@@ -158,7 +157,7 @@ def to_probabilities(logits: torch.Tensor) -> np.ndarray:
 def beat_activations(waveform: np.ndarray, gain: float | None = None) -> np.ndarray:
     """Return how likely each frame of a song is a beat.
 
-    A song of more than two minutes is heard in blocks with 20 s before and after each, several at a time.
+    A song of more than two minutes is heard in blocks with 20 s before and after each.
 
     Args:
         waveform: `(samples,)`, 24,000 Hz, mono.
@@ -170,18 +169,12 @@ def beat_activations(waveform: np.ndarray, gain: float | None = None) -> np.ndar
     if gain is None:
         gain = reference_gain(integrated_loudness(hop_powers(waveform, SAMPLING_RATE)))
     num_frames = len(waveform) // HOP_SAMPLES + 1
-    starts = list(range(0, num_frames, BLOCK_FRAMES))
     activations = np.empty((num_frames, 2))
-    for index in range(0, len(starts), BLOCKS_AT_ONCE):
-        features, begins = [], []
-        for first in starts[index : index + BLOCKS_AT_ONCE]:
-            begins.append(max(0, first - CONTEXT_FRAMES))
-            end = min(first + BLOCK_FRAMES + CONTEXT_FRAMES, num_frames)
-            features.append(torch.from_numpy(beat_features(waveform, begins[-1], end, gain)))
-        logits = load_beat_network()(pad_sequence(features, batch_first=True)).whole
-        for first, begin, block, heard in zip(starts[index:], begins, features, logits, strict=False):
-            inside = slice(first - begin, min(first - begin + BLOCK_FRAMES, len(block)))
-            is_silent = block[inside, :NUM_BANDS].amax(dim=1) <= SILENT_BAND
-            probabilities = to_probabilities(heard[inside])
-            activations[first : first + len(probabilities)] = np.where(is_silent[:, None], 0.0, probabilities)
+    for first in range(0, num_frames, BLOCK_FRAMES):
+        begin, end = max(0, first - CONTEXT_FRAMES), min(first + BLOCK_FRAMES + CONTEXT_FRAMES, num_frames)
+        features = torch.from_numpy(beat_features(waveform, begin, end, gain))
+        inside = slice(first - begin, first - begin + BLOCK_FRAMES)
+        probabilities = to_probabilities(load_beat_network()(features[None]).whole[0, inside])
+        is_silent = features[inside, :NUM_BANDS].amax(dim=1) <= SILENT_BAND
+        activations[first : first + BLOCK_FRAMES] = np.where(is_silent[:, None], 0.0, probabilities)
     return activations
