@@ -47,6 +47,7 @@ TINY_FIELDS = {
         "intermediate_size": 48,
     },
     "music_feature_size": 6,
+    "clock_feature_size": 2,
     "motion_feature_size": 5,
     "genres": ["waltz", "rumba"],
     "genre_embedding_size": 4,
@@ -101,6 +102,7 @@ def built_clip() -> Callable[..., BuiltClip]:
         defaults = {"song_id": name, "performer_id": "", "source": "stage", "license": "", "genre": "waltz"}
         defaults |= {"coarse_genre": "waltz", "bpm": None, "is_mirrored": name != clip_id, "num_frames": 1}
         defaults |= {"motion_file": f"{clip_id}.npy", "music_file": None, "codes_file": None, "audio_file": None}
+        defaults |= {"clock_file": None, "units": (), "side": "natural" if name == clip_id else "mirrored"}
         defaults |= {"flags": (), "sha256": "", "split": "train"}
         defaults["music_features_version"] = None if fields.get("music_file") is None else LATEST_VERSION
         return BuiltClip(clip_id=clip_id, **{**defaults, **fields})

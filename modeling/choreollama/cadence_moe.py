@@ -156,7 +156,7 @@ class CadenceExpert(nn.Module):
 class CadenceMoE(nn.Module, FeatureStatisticsMixin):
     """The condition encoder: a universal expert, one expert a frequency band, and a gate.
 
-    The universal expert reads music and genre; the band experts read the bands of the averaged references; the gate,
+    The universal expert reads music, genre, side and energy; the band experts read the bands of the averaged references; the gate,
     a softmax read from the universal expert, weights the bands at every token. A learned vector stands for music or
     references that are absent.
 
@@ -174,7 +174,9 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
         hidden_size, is_gated = config.expert_hidden_size, config.gate == "softmax"
         self.genre_embedding = nn.Embedding(config.num_genres + 1, config.genre_embedding_size)
         self.null_music = nn.Parameter(torch.zeros(music_size))
-        self.universal_expert = CadenceExpert(config, music_size + config.genre_embedding_size)
+        self.side_embedding = nn.Embedding(3, config.genre_embedding_size) if config.controls_side else None
+        energy_size = 2 * config.frames_per_token if config.controls_energy else 0
+        self.universal_expert = CadenceExpert(config, music_size + config.genre_embedding_size + energy_size)
         self.band_experts = nn.ModuleList(CadenceExpert(config, reference_size) for _ in range(config.num_bands))
         self.gate = nn.Linear(hidden_size, config.num_bands) if is_gated else None
         fused_size = hidden_size if is_gated else hidden_size * config.num_bands
@@ -190,6 +192,9 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
         genre_ids: torch.Tensor,
         references: torch.Tensor | None,
         references_present: torch.Tensor | None,
+        spectra_mask: torch.Tensor,
+        side_ids: torch.Tensor,
+        energy: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
         """Encode the conditions of a stretch of a song.
 
@@ -200,6 +205,9 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
             genre_ids: `(batch,)`; `num_genres` = any.
             references: Averaged references, not normalized, `(batch, frames, motion_feature_size)`, or none.
             references_present: `(batch,)`, False = as if there were none.
+            spectra_mask: `(batch,)`, False = only the beat clock of the music is known.
+            side_ids: `(batch,)`; 0 = natural, 1 = mirrored, 2 = any.
+            energy: `(batch, frames)`, NaN = any.
 
         Returns:
             The condition `(batch, num_tokens, config.hidden_size)`; the gate's weights `(batch, num_tokens,
@@ -209,9 +217,17 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
         token_mask = frames_to_tokens(frame_mask, self.config.frames_per_token).any(dim=-1)
         music = torch.where(frame_mask.unsqueeze(-1), input_features, 0.0)
         music = frames_to_tokens(music, self.config.frames_per_token)
-        music = torch.where(music_mask[:, None, None], music, self.null_music.to(music.dtype))
-        genre = self.genre_embedding(genre_ids).unsqueeze(1).expand(-1, music.shape[1], -1)
-        universal = self.universal_expert(torch.cat([music, genre.to(music.dtype)], dim=-1), token_mask)
+        is_known = music_mask[:, None] & (spectra_mask[:, None] | self._is_clock(music.device))
+        music = torch.where(is_known[:, None], music, self.null_music.to(music.dtype))
+        genre = self.genre_embedding(genre_ids)
+        if self.side_embedding is not None:
+            genre = genre + self.side_embedding(side_ids)
+        inputs = [music, genre.unsqueeze(1).expand(-1, music.shape[1], -1).to(music.dtype)]
+        if self.config.controls_energy:
+            is_asked = energy.isfinite() & frame_mask
+            curve = torch.stack([torch.where(is_asked, energy, 0.0), is_asked.to(energy.dtype)], dim=-1)
+            inputs.append(frames_to_tokens(curve, self.config.frames_per_token).to(music.dtype))
+        universal = self.universal_expert(torch.cat(inputs, dim=-1), token_mask)
 
         fused = self.null_references.to(universal.dtype).expand(*universal.shape[:2], -1)
         expert_weights, load_balance_loss = None, universal.new_zeros(())
@@ -226,6 +242,13 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
                 expert_weights = all_weights.index_copy(0, rows, expert_weights)
         condition = self.mixing(torch.cat([universal, fused], dim=-1))
         return condition, expert_weights, load_balance_loss
+
+    def _is_clock(self, device: torch.device) -> torch.Tensor:
+        """Return which channels of a token's music are the beat clock, `(music_size,)`."""
+        config = self.config
+        channels = torch.arange(config.music_feature_size, device=device)
+        is_clock = channels >= config.music_feature_size - config.clock_feature_size
+        return is_clock.repeat(config.frames_per_token)
 
     def _encode_references(
         self,

@@ -1,4 +1,4 @@
-"""What a dance is conditioned on: music, genre and reference dances, for one batch."""
+"""What a dance is conditioned on: music, genre, side, energy and reference dances, for one batch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from .configuration_choreollama import ChoreoLlamaConfig
+
+ANY_SIDE = 2
+"""Id of a side that is not known; 0 is natural, 1 mirrored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +24,10 @@ class Conditions:
             normalized, `(batch, num_references, frames, motion_feature_size)`; none, if not given.
         reference_mask: `(batch, num_references)` bool, True = present; all, if not given.
         music_mask: `(batch,)` bool, False = as if there were no music; all True, if not given.
+        spectra_mask: `(batch,)` bool, False = of the music only the beat clock is known; all True, if not given.
+        side_ids: `(batch,)`; 0 = natural, 1 = mirrored, 2 = any; any, if not given.
+        energy: Wanted energy of the dance, `(batch, frames)`: its speed as dances of the genre have it is 0, rest is
+            -1 (`motion_energy`); NaN = any; any, if not given.
     """
 
     input_features: torch.Tensor
@@ -29,6 +36,9 @@ class Conditions:
     reference_features: torch.Tensor | None = None
     reference_mask: torch.Tensor | None = None
     music_mask: torch.Tensor | None = None
+    spectra_mask: torch.Tensor | None = None
+    side_ids: torch.Tensor | None = None
+    energy: torch.Tensor | None = None
 
     def check(self, config: ChoreoLlamaConfig) -> None:
         """Check the tensors against each other and against the model.
@@ -51,6 +61,9 @@ class Conditions:
             ("frame_mask", (batch_size, num_frames)),
             ("genre_ids", (batch_size,)),
             ("music_mask", (batch_size,)),
+            ("spectra_mask", (batch_size,)),
+            ("side_ids", (batch_size,)),
+            ("energy", (batch_size, num_frames)),
             ("reference_features", (batch_size, references, num_frames, config.motion_feature_size)),
             ("reference_mask", (batch_size, references)),
         ):
@@ -70,6 +83,13 @@ class Conditions:
                 f"{genres.tolist()}. Genres: {config.genres}."
             )
 
+        sides = self.side_ids
+        if sides is not None and not ((sides >= 0) & (sides <= ANY_SIDE)).all():
+            raise ValueError(f"`side_ids` must lie in [0, {ANY_SIDE}] ({ANY_SIDE} = any), got {sides.tolist()}.")
+        for name, controls in (("side_ids", config.controls_side), ("energy", config.controls_energy)):
+            if getattr(self, name) is not None and not controls:
+                raise ValueError(f"`{name}` cannot be asked of this model: it was trained without.")
+
     def with_defaults(self, config: ChoreoLlamaConfig) -> Conditions:
         """Return the conditions with masks and genres that were not given; references may stay absent."""
         (batch_size, num_frames), device = self.input_features.shape[:2], self.input_features.device
@@ -88,31 +108,46 @@ class Conditions:
             else self.genre_ids,
             reference_mask=reference_mask,
             music_mask=keep(batch_size) if self.music_mask is None else self.music_mask,
+            spectra_mask=keep(batch_size) if self.spectra_mask is None else self.spectra_mask,
+            side_ids=torch.full((batch_size,), ANY_SIDE, device=device) if self.side_ids is None else self.side_ids,
+            energy=torch.full((batch_size, num_frames), torch.nan, device=device)
+            if self.energy is None
+            else self.energy,
         )
 
     def without_all(self) -> Conditions:
-        """Return the same clips as if they had neither music nor genre nor references."""
+        """Return the same clips as if nothing were known of them."""
         no_music = torch.zeros(len(self.input_features), dtype=torch.bool, device=self.input_features.device)
         return Conditions(self.input_features, self.frame_mask, music_mask=no_music)
 
     def dropped_at_random(self, config: ChoreoLlamaConfig) -> Conditions:
         """Drop all conditions of a clip together, and each on its own, with the configured probabilities."""
+        given = self.with_defaults(config)
         batch_size, device = len(self.input_features), self.input_features.device
-        keep_all, keep_music, keep_genre, keep_references = (
+        keep_all, keep_music, keep_spectra, keep_genre, keep_references, keep_side, keep_energy = (
             torch.rand(batch_size, device=device) >= probability
             for probability in (
                 config.condition_dropout,
                 config.music_dropout,
+                config.spectra_dropout,
                 config.genre_dropout,
                 config.reference_dropout,
+                config.side_dropout,
+                config.energy_dropout,
             )
         )
-        keep_music = keep_music & keep_all
-        genre_ids, reference_mask = self.genre_ids, self.reference_mask
-        if genre_ids is not None:
-            genre_ids = torch.where(keep_genre & keep_all, genre_ids, config.num_genres)
-        if self.reference_features is not None:
-            keep_references = (keep_references & keep_all)[:, None].expand(self.reference_features.shape[:2])
-            reference_mask = keep_references if reference_mask is None else reference_mask & keep_references
-        music_mask = keep_music if self.music_mask is None else self.music_mask & keep_music
-        return replace(self, genre_ids=genre_ids, reference_mask=reference_mask, music_mask=music_mask)
+        assert given.music_mask is not None and given.spectra_mask is not None and given.energy is not None
+        reference_mask = given.reference_mask
+        if reference_mask is not None:
+            reference_mask = reference_mask & (keep_references & keep_all)[:, None]
+        return replace(
+            given,
+            genre_ids=torch.where(keep_genre & keep_all, given.genre_ids, config.num_genres),
+            reference_mask=reference_mask,
+            music_mask=given.music_mask & keep_music & keep_all,
+            spectra_mask=given.spectra_mask & keep_spectra,
+            side_ids=torch.where(keep_side & keep_all, given.side_ids, ANY_SIDE) if config.controls_side else None,
+            energy=given.energy.masked_fill(~(keep_energy & keep_all)[:, None], torch.nan)
+            if config.controls_energy
+            else None,
+        )

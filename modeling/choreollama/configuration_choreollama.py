@@ -45,7 +45,10 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         frame_rate (`float`): Frames per second of music and motion, in Hz.
         frames_per_token (`int`): Frames that one motion token spans.
         genres (`list[str]`): Names of the genres; the index is the genre's id, and `num_genres` stands for "any".
-        genre_embedding_size (`int`): Size of the genre embedding (paper: 256).
+        genre_embedding_size (`int`): Size of the genre embedding (paper: 256), and of that of the side.
+        clock_feature_size (`int`): Last channels of the music features that are the beat clock; the others are spectra.
+        controls_side (`bool`): Whether a dance can be asked on its natural or on its mirrored side (ours).
+        controls_energy (`bool`): Whether a curve of energy can be asked for (ours).
         num_quantizers (`int`): Levels of the residual quantizer.
         codebook_size (`int`): Codes of one level.
         codebook_dim (`int`): Size of one codebook vector.
@@ -67,6 +70,12 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         condition_placement (`str`):
             `"aligned"`: the condition of a token is added to the inputs that predict its codes (ours);
             `"prefix"`: all conditions of a window stand before its codes (paper).
+        code_pattern (`str`):
+            In which order the codes of a token are written. `"flat"`: one step of the backbone a code, level 0 first
+            (paper). `"delay"`: one step a token, which writes level `q` of the token `q` before its own, all levels
+            independently of each other (MusicGen). `"depth"`: one step a token, after which a small decoder writes
+            the levels of the token one after the other (Moshi, CSM).
+        depth_hidden_size (`int`): `"depth"` only: width of the gated MLP that each level of that decoder has.
         lookahead_seconds (`float`):
             `"aligned"` only: music heard beyond the end of a token, in seconds; a whole number of tokens.
         max_references (`int`): Most retrieved dances accepted for one song (paper: 10).
@@ -76,8 +85,9 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         condition_dropout (`float`):
             Probability, per clip in training, that music, genre and references are dropped together: this is what the
             unconditional side of classifier-free guidance is trained on.
-        music_dropout (`float`), genre_dropout (`float`), reference_dropout (`float`):
-            Further probabilities of dropping each condition on its own, independently of the others.
+        music_dropout, spectra_dropout, genre_dropout, reference_dropout, side_dropout, energy_dropout (`float`):
+            Further probabilities of dropping each condition on its own, independently of the others. Without spectra
+            the beat clock is left of the music.
         history_mask_prob (`float`):
             In training, a share of the past codes, drawn per clip from U(0, 2 * history_mask_prob), is replaced by a
             learned vector, so that the model listens to the music instead of only continuing the dance (ours).
@@ -105,6 +115,9 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     frames_per_token: int = 4
     genres: list[str] | tuple[str, ...] = ()
     genre_embedding_size: int = 32
+    clock_feature_size: int = 11
+    controls_side: bool = False
+    controls_energy: bool = False
     num_quantizers: int = 3
     codebook_size: int = 512
     codebook_dim: int = 128
@@ -118,6 +131,8 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     gate: str = "softmax"
     load_balance_weight: float = 0.01
     condition_placement: str = "aligned"
+    code_pattern: str = "flat"
+    depth_hidden_size: int = 512
     lookahead_seconds: float = 0.4
     max_references: int = 10
     max_window_tokens: int = 64
@@ -126,6 +141,9 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     music_dropout: float = 0.0
     genre_dropout: float = 0.1
     reference_dropout: float = 0.2
+    spectra_dropout: float = 0.0
+    side_dropout: float = 0.1
+    energy_dropout: float = 0.3
     history_mask_prob: float = 0.0
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
@@ -133,19 +151,21 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         """Build the nested configurations and set the ids that follow from the code book.
 
-        Files of version 0.1.0 state `num_bands` and `code_pattern` too. They had one legal value beside the other
-        fields, which is checked here and not kept.
+        Files of version 0.1.0 state `num_bands` too. It had one legal value beside the other fields, which is checked
+        here and not kept.
         """
-        stated = {name: kwargs.pop(name) for name in ("num_bands", "code_pattern") if name in kwargs}
+        stated_num_bands = kwargs.pop("num_bands", None)
         given = TINY_BACKBONE if self.backbone_config is None else self.backbone_config
         backbone = self.backbone_config = copy.deepcopy(_nested_config(given, "llama"))
         if self.codec_config is not None:
             self.codec_config = _nested_config(self.codec_config, "motion_codec")
         super().__post_init__(**kwargs)
         self.genres, self.cutoff_hz = list(self.genres), [float(edge) for edge in self.cutoff_hz]
-        follows = {"num_bands": self.num_bands, "code_pattern": "flat"}
-        if stated != {name: follows[name] for name in stated}:
-            raise ValueError(f"This configuration must have {follows} or leave these fields out, got {stated}.")
+        if stated_num_bands not in (None, self.num_bands):
+            raise ValueError(
+                f"`num_bands` follows from `cutoff_hz`: it must be {self.num_bands} or left out, got "
+                f"{stated_num_bands}."
+            )
         # Codes, the start id, the placeholder, one mask id for each level.
         self.vocab_size = self.num_codes + 2 + self.num_quantizers
         self.bos_token_id, self.eos_token_id, self.pad_token_id = self.num_codes, None, None
@@ -157,6 +177,7 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         for name, allowed in (
             ("gate", ("softmax", "concat")),
             ("condition_placement", ("aligned", "prefix")),
+            ("code_pattern", ("flat", "delay", "depth")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {allowed}, got {getattr(self, name)!r}.")
@@ -166,11 +187,17 @@ class ChoreoLlamaConfig(PreTrainedConfig):
                 f"`cutoff_hz` must hold rising frequencies between 0 and {self.frame_rate / 2} Hz, got "
                 f"{self.cutoff_hz}."
             )
-        for name in ("dropout", "condition_dropout", "music_dropout", "genre_dropout", "reference_dropout"):
+        dropouts = ("condition", "music", "spectra", "genre", "reference", "side", "energy")
+        for name in ("dropout", *(f"{condition}_dropout" for condition in dropouts)):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"`{name}` must lie in [0, 1), got {getattr(self, name)}.")
         if not 0.0 <= self.history_mask_prob <= 0.5:
             raise ValueError(f"`history_mask_prob` must lie in [0, 0.5], got {self.history_mask_prob}.")
+        if not 0 <= self.clock_feature_size <= self.music_feature_size:
+            raise ValueError(
+                f"`clock_feature_size` must lie in [0, `music_feature_size`], got {self.clock_feature_size} of "
+                f"{self.music_feature_size}."
+            )
         if self.expert_hidden_size % self.expert_num_heads != 0:
             raise ValueError(
                 f"`expert_hidden_size` must be a multiple of `expert_num_heads`, got {self.expert_hidden_size} and "
@@ -181,6 +208,10 @@ class ChoreoLlamaConfig(PreTrainedConfig):
             raise ValueError(
                 f"`lookahead_seconds` must be a whole number of tokens of {self.frames_per_token} frames at "
                 f"{self.frame_rate} Hz, got {self.lookahead_seconds}."
+            )
+        if self.code_pattern == "depth" and self.depth_hidden_size < 1:
+            raise ValueError(
+                f'`depth_hidden_size` must be positive for `code_pattern="depth"`, got {self.depth_hidden_size}.'
             )
         if self.max_window_tokens < 4 or self.max_window_tokens % 2 != 0:
             raise ValueError(f"`max_window_tokens` must be even and at least 4, got {self.max_window_tokens}.")
@@ -200,6 +231,11 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     def num_codes(self) -> int:
         """Number of code ids over all levels; code `c` of level `q` has id `q * codebook_size + c`."""
         return self.num_quantizers * self.codebook_size
+
+    @property
+    def steps_per_token(self) -> int:
+        """Steps of the backbone for one token."""
+        return self.num_quantizers if self.code_pattern == "flat" else 1
 
     @property
     def num_bands(self) -> int:

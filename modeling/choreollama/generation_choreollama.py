@@ -1,8 +1,8 @@
-"""Generation of motion codes: logits processors, guidance, and songs of any length."""
+"""Generation of motion codes: transformers' `generate` with guidance, and songs of any length."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,109 +12,20 @@ from torch.nn import functional as F
 from transformers import GenerationConfig, GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.generation import BaseStreamer
 
+from .code_sampler import CodeSampler
+from .code_writer import CodeWriter, max_positions
 from .conditions import Conditions
 from .configuration_choreollama import ChoreoLlamaConfig
 from .input_ids import prefix_inputs, prepend_start
-from .step_decoder import StepDecoder, projection
+from .logits_processors import (
+    AntiCollapseLogitsProcessor,
+    CodeSlotLogitsProcessor,
+    ConditionGuidanceLogitsProcessor,
+    SeededGumbelLogitsProcessor,
+)
+from .step_decoder import Projection, make_decoder
 
 _SINGLE_THREAD_HIDDEN_SIZE = 512
-
-
-class ConditionGuidanceLogitsProcessor(LogitsProcessor):
-    """Classifier-free guidance: scores moved away from those without any condition.
-
-    The model runs on twice the rows, first with and then without conditions; this joins the two halves:
-    `without + guidance_scale * (with - without)`. It must come first.
-
-    Args:
-        guidance_scale: 0 = without conditions, 1 = no guidance, more = stronger.
-    """
-
-    def __init__(self, guidance_scale: float):
-        self.guidance_scale = guidance_scale
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Join scores `(2 * batch, ids)` to `(batch, ids)`."""
-        if scores.shape[0] != 2 * input_ids.shape[0]:
-            raise ValueError(
-                f"Guidance needs scores of {2 * input_ids.shape[0]} rows, with and without conditions, got "
-                f"{scores.shape[0]}. Make the condition with the same guidance scale."
-            )
-        with_conditions, without_conditions = scores.chunk(2)
-        return torch.lerp(without_conditions, with_conditions, self.guidance_scale)
-
-
-class CodeSlotLogitsProcessor(LogitsProcessor):
-    """Rule that only codes of the level whose turn it is may follow, normalized over these.
-
-    Beam search compares sums of log probabilities, so what other levels would have had must not count.
-
-    Args:
-        num_quantizers: Levels.
-        codebook_size: Codes of a level.
-    """
-
-    def __init__(self, num_quantizers: int, codebook_size: int):
-        self.num_quantizers, self.codebook_size = num_quantizers, codebook_size
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Turn scores `(batch, ids)` into log probabilities of that level; minus infinity for all other ids."""
-        # The start id lies one past the last code, so that it counts as level `num_quantizers`; next is level 0.
-        previous_level = input_ids[:, -1:] // self.codebook_size
-        level = torch.where(previous_level >= self.num_quantizers - 1, 0, previous_level + 1)
-        levels = torch.arange(scores.shape[1], device=scores.device) // self.codebook_size
-        return scores.masked_fill(levels != level, float("-inf")).log_softmax(dim=-1)
-
-
-class AntiCollapseLogitsProcessor(LogitsProcessor):
-    """Rule against a level-0 code that has just filled `max_code_repeats` tokens in a row.
-
-    Standing still is dancing too, so runs are allowed, but a small model can fall into one and never leave it.
-
-    Args:
-        max_code_repeats: Longest run, in tokens.
-        num_quantizers: Levels.
-        codebook_size: Codes of a level.
-    """
-
-    def __init__(self, max_code_repeats: int, num_quantizers: int, codebook_size: int):
-        self.max_code_repeats = max_code_repeats
-        self.num_quantizers, self.codebook_size = num_quantizers, codebook_size
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Set the score of a code that would prolong a run to minus infinity; scores `(batch, ids)`."""
-        # When a level-0 code is next, these are the level-0 codes of the last tokens; else they are of a higher level.
-        recent = input_ids[:, -self.max_code_repeats * self.num_quantizers :: self.num_quantizers]
-        if recent.shape[1] < self.max_code_repeats:
-            return scores
-        repeated = recent[:, :1]
-        is_run = (recent == repeated).all(dim=1, keepdim=True) & (repeated < self.codebook_size)
-        repeated = repeated.clamp(max=scores.shape[1] - 1)
-        banned = scores.gather(1, repeated).masked_fill(is_run, float("-inf"))
-        return scores.scatter(1, repeated, banned)
-
-
-class SeededGumbelLogitsProcessor(LogitsProcessor):
-    """Sampler with a random generator for each row: a dance depends on its seed and not on its batch.
-
-    The largest of `scores + Gumbel noise` is a sample of `softmax(scores)`; only it keeps a finite score, so that
-    greedy search and sampling both take it. It must come last. Keep one instance over consecutive windows.
-
-    Args:
-        seeds: One seed for each row.
-    """
-
-    def __init__(self, seeds: Sequence[int]):
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Choose a code for each row of the scores `(batch, ids)`."""
-        if len(self.generators) != scores.shape[0]:
-            raise ValueError(f"There must be one seed a row, got {len(self.generators)} for {scores.shape[0]} rows.")
-        uniform = torch.stack([torch.rand(scores.shape[1], generator=generator) for generator in self.generators])
-        noise = -torch.log(-torch.log(uniform.to(scores.device)))
-        chosen = (scores + noise).argmax(dim=-1, keepdim=True)
-        return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)
 
 
 @contextmanager
@@ -128,8 +39,8 @@ def _threads_for(hidden_size: int) -> Iterator[None]:
         torch.set_num_threads(num_threads)
 
 
-class _Steps:
-    """What the steps of all windows of a song share.
+class ProcessorSteps:
+    """What the steps of all windows of a song share in `decode_with_processors`.
 
     Args:
         model: The generator.
@@ -137,24 +48,23 @@ class _Steps:
 
     def __init__(self, model: Any):
         config = model.config
-        num_given = 1 + (config.max_window_tokens if config.condition_placement == "prefix" else 0)
-        self.decoder = StepDecoder(model.model.backbone, num_given + config.max_window_tokens * config.num_quantizers)
-        self.head = projection(model.lm_head)
+        self.decoder = make_decoder(model.model.backbone, max_positions(config))
+        self.head = Projection(model.lm_head)
         all_ids = torch.arange(config.vocab_size, device=model.device)
         self.embeddings = model.model.embed_codes(all_ids[None])[0]
         self.num_other_ids = config.vocab_size - config.num_codes
 
 
-def _decode_by_steps(
+def decode_with_processors(
     model: Any,
     input_ids: torch.Tensor,
     logits_processor: LogitsProcessorList,
     generation_config: GenerationConfig,
-    steps: _Steps,
+    steps: ProcessorSteps,
     new_code_streamer: BaseStreamer | None,
     **inputs: Any,
 ) -> torch.Tensor:
-    """Do what transformers' decoding loop does, with less overhead, where the processors make the choice.
+    """Do what transformers' decoding loop does, with less overhead, where logits processors make the choice.
 
     Arguments are those that `GenerationMixin.generate` gives a `custom_generate`, then `steps`, and
     `new_code_streamer`: the usual streamer does not reach it.
@@ -190,6 +100,13 @@ def _decode_by_steps(
     return input_ids
 
 
+def _return_processors(
+    model: Any, input_ids: torch.Tensor, logits_processor: LogitsProcessorList, **kwargs: Any
+) -> LogitsProcessorList:
+    """Return the processors that `GenerationMixin.generate` has put together for a `custom_generate`."""
+    return logits_processor
+
+
 class ChoreoLlamaGenerationMixin(GenerationMixin):
     """transformers' `generate` for ChoreoLLaMA, and `generate_codes` for songs of any length.
 
@@ -218,6 +135,14 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
     def _require_codebooks(self) -> None:
         if not self.model.codebook_vectors.any():
             raise ValueError("The model has no codebooks yet: call `set_codebooks` or `set_codec` first.")
+
+    def _require_flat(self, what: str) -> None:
+        if self.config.code_pattern != "flat":
+            raise ValueError(
+                f'{what} works one code a step, for `code_pattern="flat"`; this model has '
+                f"{self.config.code_pattern!r}. Write dances with `generate_codes`, and score known ones as "
+                "`motion_codes`."
+            )
 
     def _guidance_scale(self, kwargs: dict[str, Any]) -> float | None:
         """Resolve the guidance scale as transformers does: argument, given configuration, own configuration."""
@@ -295,6 +220,9 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         genre_ids: torch.Tensor | None = None,
         reference_features: torch.Tensor | None = None,
         reference_mask: torch.Tensor | None = None,
+        spectra_mask: torch.Tensor | None = None,
+        side_ids: torch.Tensor | None = None,
+        energy: torch.Tensor | None = None,
         condition: torch.Tensor | None = None,
         seeds: Sequence[int] | None = None,
         logits_processor: Sequence[LogitsProcessor] | None = None,
@@ -302,7 +230,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
     ) -> Any:
         """Generate the codes of one window (at most `max_window_tokens`) with transformers' own `generate`.
 
-        For whole songs use `generate_codes`.
+        For whole songs use `generate_codes`, which also writes other orders than `code_pattern="flat"`.
 
         Args:
             inputs: Ids to continue, made by `prepend_start`; an empty window if not given.
@@ -311,6 +239,9 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             genre_ids: See `Conditions`.
             reference_features: See `Conditions`.
             reference_mask: See `Conditions`.
+            spectra_mask: See `Conditions`.
+            side_ids: See `Conditions`.
+            energy: See `Conditions`.
             condition: From `encode_guided_condition` with the same guidance scale.
             seeds: One seed a row; makes sampling a function of seed and song. transformers' global random state is
                 used if not given.
@@ -322,6 +253,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             As `GenerationMixin.generate`: ids `(batch, length)`, the given ones included.
         """
         self._require_codebooks()
+        self._require_flat("`generate`")
         config = self.config
         if config.condition_placement == "aligned" and kwargs.get("attention_mask") is not None:
             raise ValueError('`"aligned"` generation takes no `attention_mask`: all rows begin with the start id.')
@@ -332,7 +264,16 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         if condition is None:
             if input_features is None:
                 raise ValueError("Give the music as `input_features`, or a `condition` that was made from it.")
-            conditions = Conditions(input_features, frame_mask, genre_ids, reference_features, reference_mask)
+            conditions = Conditions(
+                input_features,
+                frame_mask,
+                genre_ids,
+                reference_features,
+                reference_mask,
+                spectra_mask=spectra_mask,
+                side_ids=side_ids,
+                energy=energy,
+            )
             condition, token_mask = self.encode_guided_condition(conditions, guidance_scale)
         batch_size, num_tokens = condition.shape[0] // (1 + is_guided), condition.shape[1]
         if inputs is None:
@@ -369,6 +310,9 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         genre_ids: torch.Tensor | None = None,
         reference_features: torch.Tensor | None = None,
         reference_mask: torch.Tensor | None = None,
+        spectra_mask: torch.Tensor | None = None,
+        side_ids: torch.Tensor | None = None,
+        energy: torch.Tensor | None = None,
         *,
         seeds: Sequence[int],
         num_tokens: int | None = None,
@@ -379,7 +323,9 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         """Generate the dances of whole songs, of any length.
 
         One autoregressive stream: when the window is full, its second half is read again as the first half of the next
-        one, so the cost of a second of dance is constant and there are no seams.
+        one, so the cost of a second of dance is constant and there are no seams. What chooses a code may be anything
+        of the generation configuration for `code_pattern="flat"`; otherwise `temperature`, `top_k`, `top_p`, `min_p`,
+        `typical_p`, `epsilon_cutoff` and `eta_cutoff`, beside guidance and `max_code_repeats`.
 
         Args:
             input_features: Music features, `(batch, frames, music_feature_size)`.
@@ -388,11 +334,14 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             genre_ids: See `Conditions`.
             reference_features: See `Conditions`.
             reference_mask: See `Conditions`.
+            spectra_mask: See `Conditions`.
+            side_ids: See `Conditions`.
+            energy: See `Conditions`.
             seeds: One seed for each song; the same seed and song give the same dance in any batch, up to the rounding
                 of the hardware. Without effect when `do_sample=False`.
             num_tokens: Tokens to write, `ceil(frames / frames_per_token)` if not given.
             prompt_codes: Codes to begin with, `(batch, num_quantizers, given tokens)`; part of the result.
-            streamer: Receives the ids of the new codes, `(batch,)` at a time.
+            streamer: Receives the ids of the new codes, `(batch,)` at a time, token by token and level by level.
             **sampling: `temperature`, `top_k`, `top_p`, `guidance_scale`, `max_code_repeats` and other fields of the
                 generation configuration.
 
@@ -408,37 +357,78 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             raise ValueError("`input_features` must be finite, got NaN or infinite values.")
         if len(seeds) != input_features.shape[0]:
             raise ValueError(f"There must be one seed a song, got {len(seeds)} for {input_features.shape[0]} songs.")
-        if sampling.get("num_beams") not in (None, 1):
+        given = sampling.get("generation_config")
+        if any(
+            sampling.get(name, getattr(given, name, None)) not in (None, 1)
+            for name in ("num_beams", "num_return_sequences")
+        ):
             raise ValueError(
-                "Whole songs are sampled, one dance a seed: beam search is for the windows of `generate`."
+                "Whole songs are sampled, one dance a seed: beam search is for the windows of `generate`, and several "
+                "dances of a song are several rows."
             )
         guidance_scale = self._guidance_scale(sampling)
-        conditions = Conditions(input_features, frame_mask, genre_ids, reference_features, reference_mask)
+        conditions = Conditions(
+            input_features,
+            frame_mask,
+            genre_ids,
+            reference_features,
+            reference_mask,
+            spectra_mask=spectra_mask,
+            side_ids=side_ids,
+            energy=energy,
+        )
         condition, token_mask = self.encode_guided_condition(conditions, guidance_scale)
         num_tokens = condition.shape[1] if num_tokens is None else num_tokens
         if not 0 < num_tokens <= condition.shape[1]:
             raise ValueError(f"`num_tokens` must lie in [1, {condition.shape[1]}] for this music, got {num_tokens}.")
-        ids = torch.empty(input_features.shape[0], 0, dtype=torch.long, device=input_features.device)
-        if prompt_codes is not None:
-            ids = self.codes_to_ids(prompt_codes)
         levels, window = config.num_quantizers, config.max_window_tokens
-        sampler = SeededGumbelLogitsProcessor(seeds)
-        decode = partial(_decode_by_steps, steps=_Steps(self), new_code_streamer=streamer)
-        while (done := ids.shape[1] // levels) < num_tokens:
-            start = 0 if done < window else done - window // 2
-            end = min(start + window, num_tokens)
-            inputs = prepend_start(self.config, ids[:, start * levels :], end - start)
-            with _threads_for(config.hidden_size):
-                generated = self.generate(
-                    inputs,
-                    condition=condition[:, start:end],
-                    **prefix_inputs(self.config, token_mask[:, start:end], inputs.shape[1]),
-                    max_new_tokens=(end - done) * levels,
-                    logits_processor=[sampler],
-                    custom_generate=decode,
-                    **sampling,
-                )
-            ids = torch.cat([ids, generated[:, inputs.shape[1] :]], dim=1)
+        ids = torch.empty(input_features.shape[0], 0, levels, dtype=torch.long, device=input_features.device)
+        if prompt_codes is not None:
+            ids = self.codes_to_ids(prompt_codes).unflatten(1, (-1, levels))
+        write = self._window_writer(seeds, streamer, sampling)
+        with _threads_for(config.hidden_size):
+            while (done := ids.shape[1]) < num_tokens:
+                start = 0 if done < window else done - window // 2
+                end = min(start + window, num_tokens)
+                written = write(ids[:, start:], end - start, condition[:, start:end], token_mask[:, start:end])
+                ids = torch.cat([ids[:, :start], written], dim=1)
         if streamer is not None:
             streamer.end()
-        return self.ids_to_codes(ids[:, : num_tokens * levels])
+        return self.ids_to_codes(ids[:, :num_tokens].flatten(1))
+
+    def _window_writer(
+        self, seeds: Sequence[int], streamer: BaseStreamer | None, sampling: dict[str, Any]
+    ) -> Callable[[torch.Tensor, int, torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Return what writes a window of `generate_codes`, with the arguments of `CodeWriter.write`."""
+        sampler = SeededGumbelLogitsProcessor(seeds)
+        start = torch.full((len(seeds), 1), self.config.bos_token_id, device=self.device)
+        processors = super().generate(
+            start,
+            logits_processor=LogitsProcessorList([sampler]),
+            custom_generate=_return_processors,
+            max_new_tokens=1,
+            **sampling,
+        )
+        unknown = CodeSampler.unknown(processors)
+        if not unknown:
+            return CodeWriter(self, CodeSampler(processors), streamer).write
+        self._require_flat(f"Sampling with {unknown}")
+        steps = ProcessorSteps(self)
+
+        def write(
+            code_ids: torch.Tensor, num_tokens: int, condition: torch.Tensor, token_mask: torch.Tensor
+        ) -> torch.Tensor:
+            batch_size, num_given, levels = code_ids.shape
+            inputs = prepend_start(self.config, code_ids.flatten(1), num_tokens)
+            generated = self.generate(
+                inputs,
+                condition=condition,
+                **prefix_inputs(self.config, token_mask, inputs.shape[1]),
+                max_new_tokens=(num_tokens - num_given) * levels,
+                logits_processor=[sampler],
+                custom_generate=partial(decode_with_processors, steps=steps, new_code_streamer=streamer),
+                **sampling,
+            )
+            return generated[:, -num_tokens * levels :].unflatten(1, (num_tokens, levels))
+
+        return write

@@ -15,8 +15,9 @@ from transformers.utils import ModelOutput
 from .cadence_moe import CadenceExpert, CadenceMoE, combine_references, frames_to_tokens
 from .conditions import Conditions
 from .configuration_choreollama import ChoreoLlamaConfig
+from .depth_decoder import DepthDecoder
 from .generation_choreollama import ChoreoLlamaGenerationMixin
-from .input_ids import mask_history, prefix_inputs, prepend_start
+from .input_ids import delay_condition, delay_levels, mask_history, prefix_inputs, prepend_start
 from .mamba import MambaLayer
 
 
@@ -159,7 +160,7 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         """Embed code ids, the start id, mask ids and placeholders.
 
         Args:
-            input_ids: `(batch, length)`.
+            input_ids: `(batch, length)`, or of any other shape.
 
         Returns:
             `(batch, length, hidden_size)`.
@@ -179,7 +180,10 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         Returns:
             `(batch, length, hidden_size)`.
         """
-        return self.join_condition(self.embed_codes(input_ids), input_ids, condition, position_ids)
+        embeddings = self.embed_codes(input_ids)
+        if input_ids.ndim == 3:
+            embeddings = embeddings.sum(dim=2)
+        return self.join_condition(embeddings, input_ids, condition, position_ids)
 
     def join_condition(
         self,
@@ -192,9 +196,9 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         if self.config.condition_placement == "aligned":
             if condition is None or position_ids is None:
                 raise ValueError('`condition` is needed at every call when `condition_placement` is "aligned".')
-            return embeddings + condition[:, position_ids[0] // self.config.num_quantizers]
+            return embeddings + condition[:, position_ids[0] // self.config.steps_per_token]
         if condition is not None:
-            placeholders = (input_ids == self.config.music_token_id).unsqueeze(-1)
+            placeholders = (input_ids == self.config.music_token_id).view(*embeddings.shape[:2], -1)[..., :1]
             embeddings = embeddings.masked_scatter(placeholders, condition.to(embeddings.dtype))
         return embeddings
 
@@ -222,6 +226,7 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         batch_size, num_frames = given.input_features.shape[:2]
         references = present = None
         assert given.frame_mask is not None and given.music_mask is not None and given.genre_ids is not None
+        assert given.spectra_mask is not None and given.side_ids is not None and given.energy is not None
         if given.reference_features is not None and given.reference_mask is not None:
             references = combine_references(given.reference_features, given.reference_mask)
             present = given.reference_mask.any(dim=1)
@@ -230,7 +235,15 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         window_frames = config.max_window_tokens * config.frames_per_token
         if not split or num_frames <= window_frames:
             condition, expert_weights, load_balance_loss = self.cadence_moe(
-                given.input_features, given.frame_mask, given.music_mask, given.genre_ids, references, present
+                given.input_features,
+                given.frame_mask,
+                given.music_mask,
+                given.genre_ids,
+                references,
+                present,
+                given.spectra_mask,
+                given.side_ids,
+                given.energy,
             )
         else:
             num_stretches = -(-num_frames // window_frames)
@@ -241,6 +254,9 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
                 given.genre_ids.repeat_interleave(num_stretches),
                 None if references is None else self._to_stretches(references),
                 None if present is None else present.repeat_interleave(num_stretches),
+                given.spectra_mask.repeat_interleave(num_stretches),
+                given.side_ids.repeat_interleave(num_stretches),
+                self._to_stretches(given.energy),
             )
             # A few stretches at a time, so that memory hardly grows with the song.
             encoded = [
@@ -286,7 +302,8 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
 
         Args:
             input_ids: `(batch, length)`. `"aligned"`: the start id, then codes. `"prefix"`: placeholders, the start
-                id, codes.
+                id, codes. If `code_pattern` is not `"flat"`, `(batch, length, num_quantizers)`: the embeddings of the
+                levels are added.
             condition: `(batch, num_tokens, hidden_size)`. `"aligned"`: of the window's tokens, first token first, at
                 every call. `"prefix"`: one for each placeholder in `input_ids`, none where there is no placeholder.
             attention_mask: `(batch, length so far)`, 1 = keep; `"prefix"` only.
@@ -336,6 +353,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         self.model = ChoreoLlamaModel(config)
         # The rows of one level are that level's head; `generate` needs one table of scores.
         self.lm_head = nn.Linear(config.hidden_size, config.num_codes, bias=False)
+        self.depth_decoder = DepthDecoder(config) if config.code_pattern == "depth" else None
         self.codec = None
         if config.codec_config is not None:
             self.codec = AutoModel.from_config(config.codec_config).requires_grad_(False).eval()
@@ -394,11 +412,24 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         reference_features: torch.Tensor | None = None,
         reference_mask: torch.Tensor | None = None,
         music_mask: torch.Tensor | None = None,
+        spectra_mask: torch.Tensor | None = None,
+        side_ids: torch.Tensor | None = None,
+        energy: torch.Tensor | None = None,
         *,
         split: bool = True,
     ) -> ChoreoLlamaConditionOutput:
         """Encode the conditions of whole songs; see `Conditions` and `ChoreoLlamaModel.encode_condition`."""
-        conditions = Conditions(input_features, frame_mask, genre_ids, reference_features, reference_mask, music_mask)
+        conditions = Conditions(
+            input_features,
+            frame_mask,
+            genre_ids,
+            reference_features,
+            reference_mask,
+            music_mask,
+            spectra_mask,
+            side_ids,
+            energy,
+        )
         return self.model.encode_condition(conditions, split=split)
 
     def decode_motion(self, motion_codes: torch.Tensor) -> torch.Tensor:
@@ -475,6 +506,9 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         reference_features: torch.Tensor | None = None,
         reference_mask: torch.Tensor | None = None,
         music_mask: torch.Tensor | None = None,
+        spectra_mask: torch.Tensor | None = None,
+        side_ids: torch.Tensor | None = None,
+        energy: torch.Tensor | None = None,
         motion_codes: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_context_tokens: int = 0,
@@ -490,13 +524,16 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             past_key_values: The cache.
             use_cache: Whether to fill and return a cache.
             logits_to_keep: With `input_ids`, score only that many last positions; 0 for all.
-            input_features: As in `Conditions`, like the five that follow. The music begins `num_context_tokens` before
+            input_features: As in `Conditions`, like the eight that follow. The music begins `num_context_tokens` before
                 the first code and reaches at least to the last; frames after it serve as look-ahead.
             frame_mask: See `Conditions`.
             genre_ids: See `Conditions`.
             reference_features: See `Conditions`.
             reference_mask: See `Conditions`.
             music_mask: See `Conditions`.
+            spectra_mask: See `Conditions`.
+            side_ids: See `Conditions`.
+            energy: See `Conditions`.
             motion_codes: `(batch, num_quantizers, num_tokens)`, at most `max_window_tokens` long.
             labels: Like `motion_codes`, -100 = not scored.
             num_context_tokens: Tokens of music before the first code.
@@ -511,6 +548,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         if (input_ids is None) == (motion_codes is None):
             raise ValueError("Give exactly one of `motion_codes` (training) and `input_ids` (generation).")
         if input_ids is not None:
+            self._require_flat("Scoring `input_ids`")
             outputs = self.model(
                 input_ids, condition, attention_mask, position_ids, past_key_values, use_cache, **kwargs
             )
@@ -526,7 +564,17 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             )
         if motion_codes is None or input_features is None:
             raise ValueError("`motion_codes` need the `input_features` of their music.")
-        conditions = Conditions(input_features, frame_mask, genre_ids, reference_features, reference_mask, music_mask)
+        conditions = Conditions(
+            input_features,
+            frame_mask,
+            genre_ids,
+            reference_features,
+            reference_mask,
+            music_mask,
+            spectra_mask,
+            side_ids,
+            energy,
+        )
         return self._forward_window(motion_codes, labels, num_context_tokens, conditions, **kwargs)
 
     def _forward_window(
@@ -543,7 +591,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         self._require_codebooks()
         if num_tokens > config.max_window_tokens:
             raise ValueError(f"A window has at most {config.max_window_tokens} tokens, got {num_tokens}.")
-        past_ids = code_ids[:, :-1]
+        past_ids = self._past_ids(code_ids)
         if self.training:
             conditions, past_ids = conditions.dropped_at_random(config), mask_history(config, past_ids)
         encoded = self.model.encode_condition(conditions, split=False)
@@ -556,18 +604,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
                 f"{batch_size} clips for {num_tokens} tokens after {num_context_tokens} of context, got shape "
                 f"{tuple(conditions.input_features.shape)}."
             )
-        input_ids = prepend_start(config, past_ids, num_tokens)
-        outputs = self.model(
-            input_ids,
-            condition,
-            **prefix_inputs(config, token_mask, input_ids.shape[1]),
-            use_cache=False,
-            **kwargs,
-        )
-        hidden_states = outputs.last_hidden_state[:, -code_ids.shape[1] :]
-        hidden_states = hidden_states.unflatten(1, (num_tokens, config.num_quantizers))
-        heads = self.lm_head.weight.unflatten(0, (config.num_quantizers, config.codebook_size))
-        logits = torch.einsum("bnqh,qkh->bqnk", hidden_states, heads)
+        outputs, logits = self._score(code_ids, past_ids, condition, token_mask, **kwargs)
         loss = loss_per_level = None
         if labels is not None:
             loss_per_level = self._loss_per_level(logits, labels)
@@ -581,6 +618,80 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+
+    def score_codes(
+        self, motion_codes: torch.Tensor, condition: torch.Tensor, token_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Score the codes of one window, each from those written before it.
+
+        Args:
+            motion_codes: `(batch, num_quantizers, num_tokens)`.
+            condition: Of these tokens, `(batch, num_tokens, hidden_size)`; see `encode_condition`.
+            token_mask: `(batch, num_tokens)`, True = the condition is real; all, if not given.
+
+        Returns:
+            Logits, `(batch, num_quantizers, num_tokens, codebook_size)`.
+        """
+        code_ids = self.codes_to_ids(motion_codes)
+        if token_mask is None:
+            token_mask = torch.ones(condition.shape[:2], dtype=torch.bool, device=condition.device)
+        return self._score(code_ids, self._past_ids(code_ids), condition, token_mask)[1]
+
+    def _past_ids(self, code_ids: torch.Tensor) -> torch.Tensor:
+        """Return what the backbone reads of the ids of a window, `(batch, num_tokens * num_quantizers)`.
+
+        Returns:
+            `"flat"`: all but the last, `(batch, codes)`; otherwise `(batch, num_tokens, num_quantizers)`.
+        """
+        if self.config.code_pattern == "flat":
+            return code_ids[:, :-1]
+        return code_ids.unflatten(1, (-1, self.config.num_quantizers))
+
+    def _score(
+        self,
+        code_ids: torch.Tensor,
+        past_ids: torch.Tensor,
+        condition: torch.Tensor,
+        token_mask: torch.Tensor,
+        **kwargs: Any,
+    ) -> tuple[BaseModelOutputWithPast, torch.Tensor]:
+        """Run the backbone and the heads over a window.
+
+        Args:
+            code_ids: Of all codes, `(batch, num_tokens * num_quantizers)`.
+            past_ids: From `_past_ids`, some perhaps masked.
+            condition: `(batch, num_tokens, hidden_size)`.
+            token_mask: `(batch, num_tokens)`.
+            **kwargs: For the backbone.
+
+        Returns:
+            The backbone's output, and logits `(batch, num_quantizers, num_tokens, codebook_size)`.
+        """
+        config, num_tokens = self.config, condition.shape[1]
+        if config.code_pattern == "delay":
+            past_ids = delay_levels(config, past_ids, token_mask)
+            condition = delay_condition(config, condition, token_mask)
+        if config.code_pattern != "flat":
+            past_ids = past_ids[:, :-1]
+        input_ids = prepend_start(config, past_ids, num_tokens)
+        outputs = self.model(
+            input_ids,
+            condition,
+            **prefix_inputs(config, token_mask, input_ids.shape[1]),
+            use_cache=False,
+            **kwargs,
+        )
+        hidden_states = outputs.last_hidden_state[:, -past_ids.shape[1] - 1 :]
+        if config.code_pattern == "delay":
+            levels = [hidden_states[:, level : level + num_tokens] for level in range(config.num_quantizers)]
+            hidden_states = torch.stack(levels, dim=2)
+        elif self.depth_decoder is not None:
+            embeddings = self.model.embed_codes(code_ids.unflatten(1, (num_tokens, config.num_quantizers)))
+            hidden_states = self.depth_decoder(hidden_states, embeddings)
+        else:
+            hidden_states = hidden_states.unflatten(1, (num_tokens, config.num_quantizers))
+        heads = self.lm_head.weight.unflatten(0, (config.num_quantizers, config.codebook_size))
+        return outputs, torch.einsum("bnqh,qkh->bqnk", hidden_states, heads)
 
     def _loss_per_level(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if labels.shape != logits.shape[:3]:

@@ -8,9 +8,41 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import DynamicCache
+from transformers.models.llama.modeling_llama import (
+    LlamaAttention,
+    LlamaDecoderLayer,
+    LlamaMLP,
+    LlamaModel,
+    LlamaRMSNorm,
+)
 
 MAX_COPIED_WEIGHTS = 2**20
 """Matrices with more weights than this are not copied."""
+
+_PLAIN_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+_FIXED_ROPE_TYPES = ("default", "linear", "llama3", "yarn")  # those whose angles do not change with the length so far
+
+
+def make_decoder(backbone: Any, max_length: int) -> StepDecoder | CachedDecoder:
+    """Return the fast decoder of a backbone if it is a LLaMA, layer by layer, else one that calls its own layers.
+
+    Args:
+        backbone: A decoder-only model in evaluation mode.
+        max_length: Positions of the longest window.
+    """
+    is_llama = type(backbone) is LlamaModel and backbone.rotary_emb.rope_type in _FIXED_ROPE_TYPES
+    is_llama = is_llama and not any(_is_elsewhere(module) for module in backbone.modules())
+    for layer in backbone.layers if is_llama else ():
+        kinds = (
+            (layer, LlamaDecoderLayer),
+            (layer.self_attn, LlamaAttention),
+            (layer.mlp, LlamaMLP),
+            (layer.input_layernorm, LlamaRMSNorm),
+            (layer.post_attention_layernorm, LlamaRMSNorm),
+        )
+        is_llama = is_llama and all(type(module) is kind for module, kind in kinds)
+    return StepDecoder(backbone, max_length) if is_llama else CachedDecoder(backbone)
 
 
 class StepDecoder:
@@ -28,20 +60,28 @@ class StepDecoder:
         self.backbone = backbone
         self.max_length = max_length
         self.length = 0
-        self.caches: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.attention_mask: torch.Tensor | None = None
+        self.position_ids: torch.Tensor | None = None
+        self.caches: list[torch.Tensor] = []
         self.layers = [_StepLayer(layer) for layer in backbone.layers]
         config, attention = backbone.config, backbone.layers[0].self_attn
         self.num_heads, self.num_key_value_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim, self.scaling = attention.head_dim, attention.scaling
-        self.final_norm = _norm(backbone.norm)
+        self.final_norm = root_mean_square_norm(backbone.norm.weight, backbone.norm.variance_epsilon)
         positions = torch.arange(max_length, device=backbone.norm.weight.device)[None]
         cosine, sine = (table[0] for table in backbone.rotary_emb(backbone.norm.weight, positions))
         half = self.head_dim // 2
         self.cosine, self.sine = cosine, torch.cat([-sine[:, :half], sine[:, half:]], dim=-1)
+        # The same for all heads of a position at once; values are not turned.
+        num_turned = self.num_heads + self.num_key_value_heads
+        padding = (0, 0, 0, self.num_key_value_heads)
+        self.head_cosine = F.pad(self.cosine[:, None].expand(-1, num_turned, -1), padding, value=1.0)
+        self.head_sine = F.pad(self.sine[:, None].expand(-1, num_turned, -1), padding)
 
     def clear(self) -> None:
         """Forget all positions: the next ones begin another window."""
         self.length = 0
+        self.attention_mask = self.position_ids = None
 
     def __call__(
         self, embeddings: torch.Tensor, position_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
@@ -58,26 +98,25 @@ class StepDecoder:
         """
         batch_size, num_new, _ = embeddings.shape
         num_heads, num_key_value_heads, head_dim = self.num_heads, self.num_key_value_heads, self.head_dim
-        if not self.caches:
-            shape = (batch_size, num_key_value_heads, self.max_length, head_dim)
-            self.caches = [(embeddings.new_zeros(shape), embeddings.new_zeros(shape)) for _ in self.backbone.layers]
+        self._make_caches(embeddings)
         start, self.length = self.length, self.length + num_new
+        self.attention_mask, self.position_ids = attention_mask, position_ids[:, -1:]
         visible = self._visible(num_new, embeddings.device, attention_mask)
         cosine, sine = (F.embedding(position_ids, table).unsqueeze(1) for table in (self.cosine, self.sine))
 
         hidden_states = embeddings
-        for layer, (keys, values) in zip(self.layers, self.caches, strict=True):
+        for layer, cache in zip(self.layers, self.caches, strict=True):
             projected = layer.query_key_value(layer.input_norm(hidden_states))
             projected = projected.view(batch_size, num_new, -1, head_dim).transpose(1, 2)
             query_key, value = projected.split([num_heads + num_key_value_heads, num_key_value_heads], dim=1)
             query_key = torch.addcmul(query_key * cosine, query_key.roll(head_dim // 2, dims=-1), sine)
             query, key = query_key.split([num_heads, num_key_value_heads], dim=1)
-            keys[:, :, start : self.length] = key
-            values[:, :, start : self.length] = value
+            cache[:, :num_key_value_heads, start : self.length] = key
+            cache[:, num_key_value_heads:, start : self.length] = value
             attended = F.scaled_dot_product_attention(
                 query,
-                keys[:, :, : self.length],
-                values[:, :, : self.length],
+                cache[:, :num_key_value_heads, : self.length],
+                cache[:, num_key_value_heads:, : self.length],
                 attn_mask=visible,
                 scale=self.scaling,
                 enable_gqa=num_heads != num_key_value_heads,
@@ -87,6 +126,48 @@ class StepDecoder:
             gate, up = layer.gate_up(layer.mlp_norm(hidden_states)).chunk(2, dim=-1)
             hidden_states = hidden_states + layer.down(layer.activation(gate) * up)
         return self.final_norm(hidden_states)
+
+    def step(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Append the next position, which sees all that were kept before it.
+
+        Args:
+            embeddings: Inputs, `(batch, hidden_size)`.
+
+        Returns:
+            The backbone's output, `(batch, hidden_size)`.
+        """
+        if self.attention_mask is not None and self.position_ids is not None:
+            attention_mask = F.pad(self.attention_mask, (0, 1), value=1)
+            return self(embeddings[:, None], self.position_ids + 1, attention_mask)[:, 0]
+        batch_size, position = embeddings.shape[0], self.length
+        num_heads, num_key_value_heads, head_dim = self.num_heads, self.num_key_value_heads, self.head_dim
+        self._make_caches(embeddings)
+        self.length = length = position + 1
+        cosine, sine = self.head_cosine[position], self.head_sine[position]
+
+        hidden_states = embeddings
+        for layer, cache in zip(self.layers, self.caches, strict=True):
+            heads = layer.query_key_value(layer.input_norm(hidden_states)).view(batch_size, -1, head_dim)
+            heads = torch.addcmul(heads * cosine, heads.roll(head_dim // 2, dims=-1), sine)
+            cache[:, :, position] = heads[:, num_heads:]
+            # The heads of one group share their keys, like positions that see the same.
+            query = heads[:, :num_heads].view(batch_size, num_key_value_heads, -1, head_dim)
+            attended = F.scaled_dot_product_attention(
+                query,
+                cache[:, :num_key_value_heads, :length],
+                cache[:, num_key_value_heads:, :length],
+                scale=self.scaling,
+            )
+            hidden_states = hidden_states + layer.output(attended.reshape(batch_size, -1))
+            gate, up = layer.gate_up(layer.mlp_norm(hidden_states)).chunk(2, dim=-1)
+            hidden_states = hidden_states + layer.down(layer.activation(gate) * up)
+        return self.final_norm(hidden_states)
+
+    def _make_caches(self, embeddings: torch.Tensor) -> None:
+        """Make the caches of keys and values, each `(batch, 2 * key and value heads, max_length, head_dim)`."""
+        if not self.caches:
+            shape = (embeddings.shape[0], 2 * self.num_key_value_heads, self.max_length, self.head_dim)
+            self.caches = [embeddings.new_zeros(shape) for _ in self.layers]
 
     def _visible(self, num_new: int, device: torch.device, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
         """Return which of all positions each new one sees, `(batch or 1, 1, num_new, length)`; none = all."""
@@ -101,33 +182,140 @@ class StepDecoder:
         return visible
 
 
+class CachedDecoder:
+    """The backbone's own layers over transformers' cache, for backbones of any kind; used like `StepDecoder`.
+
+    Args:
+        backbone: A decoder-only model in evaluation mode.
+    """
+
+    def __init__(self, backbone: Any):
+        self.backbone = backbone
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all positions: the next ones begin another window."""
+        self.cache = DynamicCache(config=self.backbone.config)
+        self.length = 0
+        self.attention_mask: torch.Tensor | None = None
+        self.position_ids: torch.Tensor | None = None
+
+    def __call__(
+        self, embeddings: torch.Tensor, position_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Append positions; as `StepDecoder.__call__`."""
+        self.length += embeddings.shape[1]
+        self.attention_mask, self.position_ids = attention_mask, position_ids[:, -1:]
+        return self.backbone(
+            inputs_embeds=embeddings,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state
+
+    def step(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Append the next position; as `StepDecoder.step`."""
+        position_ids, attention_mask = self.position_ids, self.attention_mask
+        assert position_ids is not None  # a window begins with a call
+        if attention_mask is not None:
+            attention_mask = F.pad(attention_mask, (0, 1), value=1)
+        return self(embeddings[:, None], position_ids + 1, attention_mask)[:, 0]
+
+
 class _StepLayer:
     """What a step needs of one layer of the backbone."""
 
     def __init__(self, layer: Any):
         attention, mlp = layer.self_attn, layer.mlp
-        self.input_norm, self.mlp_norm = _norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)
-        self.query_key_value = projection(attention.q_proj, attention.k_proj, attention.v_proj)
-        self.output = projection(attention.o_proj)
-        self.gate_up, self.down = projection(mlp.gate_proj, mlp.up_proj), projection(mlp.down_proj)
+        self.input_norm, self.mlp_norm = (
+            root_mean_square_norm(norm.weight, norm.variance_epsilon)
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm)
+        )
+        self.query_key_value = Projection(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.output = Projection(attention.o_proj)
+        self.gate_up, self.down = Projection(mlp.gate_proj, mlp.up_proj), Projection(mlp.down_proj)
         self.activation = mlp.act_fn
 
 
-def projection(*modules: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a function that joins what several linear modules make of one input along the last dimension.
+class Projection:
+    """What several linear modules make of one input, joined along the last dimension.
 
-    For small plain matrices it is one product with a transposed copy, which on one or two rows takes less than half of
-    the time of the modules; large ones are not copied, and modules that are more than a matrix (adapters) are called.
+    Small plain matrices are one product. Modules that are more than a matrix (adapters, quantized weights, weights on
+    another device) are called, and so are large ones.
+
+    Args:
+        *modules: Linear modules of the same input size.
     """
-    is_plain = all(type(module) is nn.Linear and module.bias is None for module in modules)
-    if is_plain and sum(module.weight.numel() for module in modules) <= MAX_COPIED_WEIGHTS:
-        matrix = torch.cat([module.weight.detach() for module in modules]).t().contiguous()
-        return lambda hidden_states: torch.matmul(hidden_states, matrix)
-    if len(modules) == 1:
-        return modules[0]
-    return lambda hidden_states: torch.cat([module(hidden_states) for module in modules], dim=-1)
+
+    def __init__(self, *modules: Any):
+        self.modules = modules
+        self.product: Callable[[torch.Tensor], torch.Tensor] | None = None
+        if all(is_plain_matrix(module) for module in modules):
+            if sum(module.weight.numel() for module in modules) <= MAX_COPIED_WEIGHTS:
+                self.product = product_with(torch.cat([module.weight.detach() for module in modules]))
+
+    def __call__(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Project `(..., input size)`."""
+        if self.product is not None:
+            return self.product(hidden_states)
+        if len(self.modules) == 1:
+            return self.modules[0](hidden_states)
+        return torch.cat([module(hidden_states) for module in self.modules], dim=-1)
 
 
-def _norm(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    weight, epsilon = module.weight.detach(), module.variance_epsilon
-    return lambda hidden_states: F.rms_norm(hidden_states, weight.shape, weight, epsilon)
+def product_with(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return `F.linear` with a weight, `(output size, input size)`, for inputs of a few rows.
+
+    Such a product takes as long as reading the weight. The checkpoints that ship are stored in float16: a float32
+    matrix whose numbers all are float16 is kept as such, and the product is still one in float32. Any other small one
+    is a transposed copy, which on one or two rows takes less than half of the time.
+    """
+    if weight.numel() > MAX_COPIED_WEIGHTS:
+        return lambda hidden_states: F.linear(hidden_states, weight)
+    if weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.equal(weight.half().float(), weight):
+        try:
+            packed = torch.ops.quantized.linear_prepack_fp16(weight.contiguous(), None)
+        except (AttributeError, RuntimeError):  # a build or a processor without FBGEMM
+            packed = None
+        if packed is not None:
+            multiply = torch.ops.quantized.linear_dynamic_fp16.default
+            return lambda hidden_states: multiply(hidden_states, packed)
+    matrix = weight.t().contiguous()
+    return lambda hidden_states: torch.matmul(hidden_states, matrix)
+
+
+def is_plain_matrix(module: Any) -> bool:
+    """Return whether a module is nothing but a product with a matrix of floating-point numbers."""
+    if type(module) is not nn.Linear or module.bias is not None or _is_elsewhere(module):
+        return False
+    # Quantized weights are other kinds of tensors in the same module.
+    return type(module.weight) is nn.Parameter and module.weight.dtype in _PLAIN_DTYPES
+
+
+def _is_elsewhere(module: nn.Module) -> bool:
+    """Return whether accelerate brings the weights of a module for each call."""
+    return hasattr(module, "_hf_hook") or any(weight.is_meta for weight in module.parameters(recurse=False))
+
+
+def root_mean_square_norm(weight: torch.Tensor, epsilon: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return `F.rms_norm` over the last dimension, computed the fast way.
+
+    On a CPU torch puts it together from seven operators. Layer normalization is one, and of a vector followed by its
+    negative, whose mean is 0 and whose variance is the mean square, it is the same.
+
+    Args:
+        weight: `(hidden_size,)`.
+        epsilon: Added to the mean square.
+    """
+    weight = weight.detach()
+    if weight.device.type != "cpu":
+        return lambda hidden_states: F.rms_norm(hidden_states, weight.shape, weight, epsilon)
+    signs = weight.new_tensor([[1.0], [-1.0]])
+    weights = weight.expand(2, -1).contiguous()
+
+    def normalize(hidden_states: torch.Tensor) -> torch.Tensor:
+        both = hidden_states.unsqueeze(-2) * signs
+        return torch.layer_norm(both, weights.shape, weights, None, epsilon).select(-2, 0)
+
+    return normalize

@@ -11,6 +11,17 @@ def model(request, make_model) -> ChoreoLlamaForConditionalGeneration:
     return make_model(condition_placement=request.param)
 
 
+@pytest.fixture(params=["aligned", "prefix"])
+def placement(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=["delay", "depth"])
+def patterned(request, make_model, placement) -> ChoreoLlamaForConditionalGeneration:
+    """A tiny model of either placement that takes one step a token."""
+    return make_model(condition_placement=placement, code_pattern=request.param, depth_hidden_size=24)
+
+
 @pytest.fixture
 def make_inputs(generator):
     """Draw the inputs of a batch of `num_tokens` tokens."""

@@ -3,13 +3,14 @@ import torch
 from transformers import GenerationConfig
 from transformers.generation import BaseStreamer
 
-from infinitedance.modeling.choreollama.generation_choreollama import (
+from infinitedance.modeling.choreollama.code_writer import CodeWriter
+from infinitedance.modeling.choreollama.input_ids import prepend_start
+from infinitedance.modeling.choreollama.logits_processors import (
     AntiCollapseLogitsProcessor,
     CodeSlotLogitsProcessor,
     ConditionGuidanceLogitsProcessor,
     SeededGumbelLogitsProcessor,
 )
-from infinitedance.modeling.choreollama.input_ids import prepend_start
 
 INFINITY = float("inf")
 
@@ -106,18 +107,19 @@ class TestGenerateCodes:
         assert model(**song, motion_codes=codes).logits.argmax(dim=-1).tolist() == codes.tolist()
 
     def test_long_songs_continue_each_window_from_the_second_half_of_the_last(self, model, make_inputs, monkeypatch):
-        song, windows, generate = make_inputs(batch_size=2, num_tokens=14, codes=False), [], model.generate
+        song, windows, write = make_inputs(batch_size=2, num_tokens=14, codes=False), [], CodeWriter.write
 
-        def record(inputs, condition, **kwargs):
-            windows.append((inputs, condition))
-            return generate(inputs, condition=condition, **kwargs)
+        def record(writer, code_ids, num_tokens, condition, token_mask):
+            windows.append((code_ids, num_tokens, condition))
+            return write(writer, code_ids, num_tokens, condition, token_mask)
 
-        monkeypatch.setattr(model, "generate", record)
+        monkeypatch.setattr(CodeWriter, "write", record)
         codes = model.generate_codes(**song, seeds=[0, 1], guidance_scale=None)
         whole = model.encode_condition(**song).condition
-        for (inputs, condition), (start, done, end) in zip(windows, ((0, 0, 8), (4, 8, 12), (8, 12, 14)), strict=True):
-            expected = prepend_start(model.config, model.codes_to_ids(codes[..., start:done]), end - start)
-            assert inputs.tolist() == expected.tolist()
+        expected = ((0, 0, 8), (4, 8, 12), (8, 12, 14))
+        for (ids, num_tokens, condition), (start, done, end) in zip(windows, expected, strict=True):
+            assert ids.flatten(1).tolist() == model.codes_to_ids(codes[..., start:done]).tolist()
+            assert num_tokens == end - start
             torch.testing.assert_close(condition, whole[:, start:end], atol=1e-4, rtol=1e-4)
 
     def test_guidance_of_one_equals_no_guidance(self, model, make_inputs):

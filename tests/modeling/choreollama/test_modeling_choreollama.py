@@ -73,7 +73,9 @@ def test_prefix_hears_its_whole_window(make_model, make_inputs):
 
 
 def test_training_finds_codes_that_the_music_ahead_decides(make_model, generator):
-    model = make_model(music_feature_size=1, initializer_range=0.05, condition_dropout=0.0).train()
+    model = make_model(
+        music_feature_size=1, clock_feature_size=0, initializer_range=0.05, condition_dropout=0.0
+    ).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
 
     def batch() -> dict:

@@ -2,7 +2,15 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from infinitedance.modeling.choreollama.step_decoder import StepDecoder
+from infinitedance.modeling.choreollama.step_decoder import (
+    CachedDecoder,
+    Projection,
+    StepDecoder,
+    is_plain_matrix,
+    make_decoder,
+    product_with,
+    root_mean_square_norm,
+)
 
 HIDDEN_SIZE, LENGTH = 24, 9
 
@@ -92,3 +100,97 @@ def test_adapters_and_large_matrices_are_called_as_modules(backbone, max_copied_
     adapted = StepDecoder(backbone, LENGTH)(embeddings, positions)
     assert (adapted - plain).abs().max() > 1e-3
     torch.testing.assert_close(adapted, backbone(inputs_embeds=embeddings).last_hidden_state, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "kind", [StepDecoder, lambda backbone, length: CachedDecoder(backbone)], ids=["own", "cached"]
+)
+@pytest.mark.parametrize("is_padded", [False, True])
+@torch.no_grad()
+def test_single_steps_follow_what_was_read_at_once(backbone, kind, is_padded):
+    embeddings = torch.randn(2, LENGTH, HIDDEN_SIZE)
+    attention_mask = torch.ones(2, LENGTH, dtype=torch.long)
+    attention_mask[1, 1:3] = 0 if is_padded else 1
+    position_ids = (attention_mask.cumsum(1) - 1).clamp(min=0)
+    given = attention_mask[:, :4] if is_padded else None
+    decoder = kind(backbone, LENGTH)
+    for _ in range(2):  # the second time after another window
+        decoder.clear()
+        decoder(embeddings[:, :4], position_ids[:, :4], given)
+        steps = torch.stack([decoder.step(embeddings[:, place]) for place in range(4, LENGTH)], dim=1)
+    for row in range(2):
+        kept = attention_mask[row].bool()
+        expected = backbone(inputs_embeds=embeddings[row : row + 1, kept]).last_hidden_state
+        torch.testing.assert_close(steps[row], expected[0, -(LENGTH - 4) :], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_half_precision_steps_stay_near_the_backbone(backbone):
+    backbone = backbone.to(torch.bfloat16)
+    embeddings, positions = torch.randn(2, LENGTH, HIDDEN_SIZE).to(torch.bfloat16), torch.arange(LENGTH)[None]
+    decoder = StepDecoder(backbone, LENGTH)
+    decoder(embeddings[:, :1], positions[:, :1])
+    steps = torch.stack([decoder.step(embeddings[:, place]) for place in range(1, LENGTH)], dim=1)
+    expected = backbone(inputs_embeds=embeddings).last_hidden_state[:, 1:]
+    assert steps.dtype == torch.bfloat16
+    torch.testing.assert_close(steps, expected, atol=0.1, rtol=0.05)
+
+
+def test_other_backbones_and_angles_that_follow_the_length_get_their_own_layers(backbone):
+    assert isinstance(make_decoder(backbone, LENGTH), StepDecoder)
+    rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    sizes = {"hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    dynamic = LlamaModel(LlamaConfig(vocab_size=7, **sizes, rope_parameters=rope))
+    assert isinstance(make_decoder(dynamic, LENGTH), CachedDecoder)
+    assert isinstance(make_decoder(LlamaModel(LlamaConfig(vocab_size=7, **sizes)), LENGTH), StepDecoder)
+    backbone.layers[0].mlp.down_proj._hf_hook = object()  # as accelerate marks a module whose weights come and go
+    assert isinstance(make_decoder(backbone, LENGTH), CachedDecoder)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
+def test_the_norm_is_that_of_torch(scale):
+    weight, inputs = torch.randn(64), torch.randn(2, 3, 64) * scale
+    inputs[0, 0] += 5 * scale  # its mean is not 0
+    expected = torch.nn.functional.rms_norm(inputs, (64,), weight, 1e-5)
+    torch.testing.assert_close(root_mean_square_norm(weight, 1e-5)(inputs), expected, atol=2e-6, rtol=2e-6)
+
+
+@pytest.mark.parametrize("is_half", [True, False])
+def test_a_product_is_one_in_float32_whatever_its_weight_is_kept_as(is_half):
+    weight, inputs = torch.randn(40, 24), torch.randn(2, 24) * 1000
+    weight[0] *= 2.0**-20  # subnormal in float16
+    weight = weight.half().float() if is_half else weight
+    expected = inputs.double() @ weight.double().T
+    torch.testing.assert_close(product_with(weight)(inputs).double(), expected, atol=2e-3, rtol=1e-6)
+
+
+class Quantized(torch.Tensor):
+    """A tensor of another kind, as torchao puts into linear modules, that no function but `linear` understands."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function is torch.nn.functional.linear:
+            return torch.nn.functional.linear(args[0], args[1].as_subclass(torch.Tensor))
+        if getattr(function, "__name__", "") in ("cat", "t", "half", "equal"):
+            raise NotImplementedError(function)
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+@torch.no_grad()
+def test_quantized_weights_are_left_to_their_modules(backbone):
+    embeddings, positions = torch.randn(2, LENGTH, HIDDEN_SIZE), torch.arange(LENGTH)[None]
+    expected = StepDecoder(backbone, LENGTH)(embeddings, positions)
+    attention = backbone.layers[0].self_attn
+    for module in (attention.q_proj, attention.o_proj, backbone.layers[1].mlp.up_proj):
+        module.weight = torch.nn.Parameter(module.weight.detach().as_subclass(Quantized), requires_grad=False)
+        assert not is_plain_matrix(module)
+    decoder = StepDecoder(backbone, LENGTH)
+    assert decoder.layers[0].query_key_value.product is None and decoder.layers[1].query_key_value.product is not None
+    torch.testing.assert_close(decoder(embeddings, positions), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_only_small_plain_matrices_are_copied(monkeypatch):
+    plain, biased = torch.nn.Linear(4, 4, bias=False), torch.nn.Linear(4, 4)
+    assert Projection(plain).product is not None and Projection(biased, plain).product is None
+    monkeypatch.setattr("infinitedance.modeling.choreollama.step_decoder.MAX_COPIED_WEIGHTS", 15)
+    assert Projection(plain).product is None

@@ -1,0 +1,105 @@
+"""Logits processors of ChoreoLLaMA: guidance, the order of the levels, runs of a code, and seeded sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import LogitsProcessor
+
+
+class ConditionGuidanceLogitsProcessor(LogitsProcessor):
+    """Classifier-free guidance: scores moved away from those without any condition.
+
+    The model runs on twice the rows, first with and then without conditions; this joins the two halves:
+    `without + guidance_scale * (with - without)`. It must come first.
+
+    Args:
+        guidance_scale: 0 = without conditions, 1 = no guidance, more = stronger.
+    """
+
+    def __init__(self, guidance_scale: float):
+        self.guidance_scale = guidance_scale
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Join scores `(2 * batch, ids)` to `(batch, ids)`."""
+        if scores.shape[0] != 2 * input_ids.shape[0]:
+            raise ValueError(
+                f"Guidance needs scores of {2 * input_ids.shape[0]} rows, with and without conditions, got "
+                f"{scores.shape[0]}. Make the condition with the same guidance scale."
+            )
+        with_conditions, without_conditions = scores.chunk(2)
+        return torch.lerp(without_conditions, with_conditions, self.guidance_scale)
+
+
+class CodeSlotLogitsProcessor(LogitsProcessor):
+    """Rule that only codes of the level whose turn it is may follow, normalized over these.
+
+    Beam search compares sums of log probabilities, so what other levels would have had must not count.
+
+    Args:
+        num_quantizers: Levels.
+        codebook_size: Codes of a level.
+    """
+
+    def __init__(self, num_quantizers: int, codebook_size: int):
+        self.num_quantizers, self.codebook_size = num_quantizers, codebook_size
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Turn scores `(batch, ids)` into log probabilities of that level; minus infinity for all other ids."""
+        # The start id lies one past the last code, so that it counts as level `num_quantizers`; next is level 0.
+        previous_level = input_ids[:, -1:] // self.codebook_size
+        level = torch.where(previous_level >= self.num_quantizers - 1, 0, previous_level + 1)
+        levels = torch.arange(scores.shape[1], device=scores.device) // self.codebook_size
+        return scores.masked_fill(levels != level, float("-inf")).log_softmax(dim=-1)
+
+
+class AntiCollapseLogitsProcessor(LogitsProcessor):
+    """Rule against a level-0 code that has just filled `max_code_repeats` tokens in a row.
+
+    Standing still is dancing too, so runs are allowed, but a small model can fall into one and never leave it.
+
+    Args:
+        max_code_repeats: Longest run, in tokens.
+        num_quantizers: Levels.
+        codebook_size: Codes of a level.
+    """
+
+    def __init__(self, max_code_repeats: int, num_quantizers: int, codebook_size: int):
+        self.max_code_repeats = max_code_repeats
+        self.num_quantizers, self.codebook_size = num_quantizers, codebook_size
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Set the score of a code that would prolong a run to minus infinity; scores `(batch, ids)`."""
+        # When a level-0 code is next, these are the level-0 codes of the last tokens; else they are of a higher level.
+        recent = input_ids[:, -self.max_code_repeats * self.num_quantizers :: self.num_quantizers]
+        if recent.shape[1] < self.max_code_repeats:
+            return scores
+        repeated = recent[:, :1]
+        is_run = (recent == repeated).all(dim=1, keepdim=True) & (repeated < self.codebook_size)
+        repeated = repeated.clamp(max=scores.shape[1] - 1)
+        banned = scores.gather(1, repeated).masked_fill(is_run, float("-inf"))
+        return scores.scatter(1, repeated, banned)
+
+
+class SeededGumbelLogitsProcessor(LogitsProcessor):
+    """Sampler with a random generator for each row: a dance depends on its seed and not on its batch.
+
+    The largest of `scores + Gumbel noise` is a sample of `softmax(scores)`; only it keeps a finite score, so that
+    greedy search and sampling both take it. It must come last. Keep one instance over consecutive windows.
+
+    Args:
+        seeds: One seed for each row.
+    """
+
+    def __init__(self, seeds: Sequence[int]):
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Choose a code for each row of the scores `(batch, ids)`."""
+        if len(self.generators) != scores.shape[0]:
+            raise ValueError(f"There must be one seed a row, got {len(self.generators)} for {scores.shape[0]} rows.")
+        uniform = torch.stack([torch.rand(scores.shape[1], generator=generator) for generator in self.generators])
+        noise = -torch.log(-torch.log(uniform.to(scores.device)))
+        chosen = (scores + noise).argmax(dim=-1, keepdim=True)
+        return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)
