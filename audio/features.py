@@ -154,7 +154,9 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
                 clock = estimate_beats(waveform, sampling_rate, **settings)
             num_frames = round(FRAME_RATE * len(waveform) / SAMPLING_RATE)
             spectral = spectral_features(waveform, 0, num_frames, loudness_lufs=loudness, version=self.version)
-            features.append(np.concatenate([spectral, clock.to_features(num_frames, FRAME_RATE)], axis=1))
+            features.append(
+                np.concatenate([spectral, clock.to_features(num_frames, FRAME_RATE, self.version)], axis=1)
+            )
         return self.pad(
             BatchFeature({"input_features": features}),
             padding=padding,

@@ -21,9 +21,9 @@ from ..utils.atomic import atomic_path
 from ..utils.extras import require_extra
 from .build_report import REPORT_FILES, write_build_report
 from .clip_folder import MIRROR_SUFFIX
-from .manifest import MANIFEST_FILE, BuiltClip, write_manifest
+from .manifest import MANIFEST_FILE, BuiltClip, clip_from_json, write_manifest
 from .quality_gates import QualityGates
-from .splits import split_by_name, split_by_song
+from .splits import split_as_stated, split_by_name, split_by_song
 from .stages import (
     ENTRY_FOLDER,
     FAILED,
@@ -168,10 +168,15 @@ def _draw_splits(
     All listed clips take part in the draw, so that another limit of a gate moves no song to another split.
     """
     records = [job.qualified_record() for job in jobs]
-    splits = split_by_song(records, seed=seed) if split_songs is None else split_by_name(records, split_songs)
+    if split_songs is not None:
+        splits = split_by_name(records, split_songs)
+    else:
+        stated, others = ([record for record in records if bool(record.split) == is_stated] for is_stated in (1, 0))
+        splits = split_by_song(others, seed=seed) if others else {}
+        splits = split_as_stated(stated, splits) if stated else splits
     split_of = {record.clip_id: split for split, records in splits.items() for record in records}
     clips = [
-        BuiltClip(**{**values, "flags": tuple(values["flags"]), "split": split_of[entry["clip_id"]]})
+        clip_from_json({**values, "split": split_of[entry["clip_id"]]})
         for entry in entries
         for values in entry["clips"]
     ]
@@ -225,7 +230,7 @@ def _is_done(job: ClipJob, output: Path) -> bool:
     entry = read_entry(_entry_path(job, output))
     if entry is None or entry["status"] == FAILED or entry["fingerprint"] != job.fingerprint():
         return False
-    return all((output / file).is_file() for values in entry["clips"] for file in BuiltClip(**values).files)
+    return all((output / file).is_file() for values in entry["clips"] for file in clip_from_json(values).files)
 
 
 def _remove_strangers(output: Path, entry_files: set[str], clips: Iterable[BuiltClip]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..audio.features import MusicFeatureLayout
 from ..motion.features import NUM_FEATURES
 from ..motion.motion import FRAME_RATE
 from .manifest import BuiltClip, manifest_path, read_manifest
@@ -86,6 +87,24 @@ class BuiltDataset:
                 f"{clip.clip_id!r} and its song aligned?"
             )
         return features[: clip.num_frames]
+
+    def music_or_clock(self, clip: BuiltClip) -> np.ndarray:
+        """Load the music features of a clip; of one without music all channels but the clock are 0, or all.
+
+        Returns:
+            `(num_frames, 109)` float32.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: As `music_features`.
+        """
+        if clip.music_file is not None:
+            return self.music_features(clip)
+        features = np.zeros((clip.num_frames, MusicFeatureLayout.size), np.float32)
+        if clip.clock_file is not None:
+            clock = np.load(self._path(clip, clip.clock_file), allow_pickle=False)
+            features[:, MusicFeatureLayout.beat_clock] = clock
+        return features
 
     @property
     def music_features_version(self) -> int:

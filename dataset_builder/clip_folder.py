@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from .splits import SPLITS
+
 logger = logging.getLogger(__name__)
 
 METADATA_FILE = "metadata.csv"
@@ -16,6 +18,7 @@ MOTION_SUFFIXES = (".npz", ".bvh")
 VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")
 MIRROR_SUFFIX = "_mirror"
 """What the `clip_id` of a mirrored copy ends with."""
+SIDES = NATURAL, MIRRORED = "natural", "mirrored"
 MAX_LISTED_PROBLEMS = 20
 
 
@@ -35,6 +38,13 @@ class ClipRecord:
         aligned: Whether the first frame of the motion and the first sample of the audio are the same instant.
         duration_seconds: Length of the motion, `None` if not stated.
         performer_id: Names the dancer, empty if not stated.
+        start_seconds: Where in the motion, and in the song, the clip begins.
+        end_seconds: Where it ends, `None` for the end of the motion.
+        units: The choreographic units that it is made of, in their order: label and length in seconds.
+        side: `"natural"`, or `"mirrored"` for motion that is stored as the left-right mirror of what was danced.
+        beats_path: Beat times of the dance, `None` if there are none.
+        pulse_bpm: Steady pulse of a dance without music, a minute, `None` if not known.
+        split: `"train"`, `"validation"` or `"test"`, empty to have it drawn.
     """
 
     clip_id: str
@@ -48,10 +58,18 @@ class ClipRecord:
     aligned: bool
     duration_seconds: float | None
     performer_id: str = ""
+    start_seconds: float = 0.0
+    end_seconds: float | None = None
+    units: tuple[tuple[str, float], ...] = ()
+    side: str = NATURAL
+    beats_path: Path | None = None
+    pulse_bpm: float | None = None
+    split: str = ""
 
     def missing_files(self) -> list[Path]:
         """Return which of the clip's files do not exist."""
-        return [file for file in (self.motion_path, self.audio_path) if file is not None and not file.is_file()]
+        files = (self.motion_path, self.audio_path, self.beats_path)
+        return [file for file in files if file is not None and not file.is_file()]
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,11 @@ class ClipRow:
     line: int
     record: ClipRecord | None
     problem: str
+
+
+def opposite_side(side: str) -> str:
+    """Return the side of the mirrored copy of a clip."""
+    return NATURAL if side == MIRRORED else MIRRORED
 
 
 def read_clip_folder(path: str | Path) -> list[ClipRecord]:
@@ -171,6 +194,15 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
     aligned = row.get("aligned") or ("1" if audio_path else "0")
     if aligned not in ("0", "1"):
         raise ValueError(f"`aligned` must be 0 or 1, got {aligned!r}")
+    side, split = row.get("side") or NATURAL, row.get("split", "")
+    if side not in SIDES:
+        raise ValueError(f"`side` must be one of {', '.join(SIDES)} or empty, got {side!r}")
+    if split and split not in SPLITS:
+        raise ValueError(f"`split` must be one of {', '.join(SPLITS)} or empty, got {split!r}")
+    start, end = _positive_number(row, "start_seconds") or 0.0, _positive_number(row, "end_seconds")
+    if end is not None and end <= start:
+        raise ValueError(f"`end_seconds` must be more than `start_seconds`, got {end:g} and {start:g}")
+    seconds = _positive_number(row, "seconds")
     return ClipRecord(
         clip_id=clip_id,
         motion_path=motion_path,
@@ -181,9 +213,33 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
         license=row.get("license") or row.get("licence", ""),
         bpm=_positive_number(row, "bpm"),
         aligned=aligned == "1",
-        duration_seconds=_positive_number(row, "seconds"),
-        performer_id=row.get("performer", ""),
+        duration_seconds=seconds if end is None else end - start,
+        performer_id=row.get("performer") or row.get("dancer", ""),
+        start_seconds=start,
+        end_seconds=end,
+        units=_units(row.get("units", ""), seconds),
+        side=side,
+        beats_path=folder / row["beats"] if row.get("beats") else None,
+        pulse_bpm=_positive_number(row, "pulse_bpm") or _positive_number(row, "pulse_per_min"),
+        split=split,
     )
+
+
+def _units(text: str, clip_seconds: float | None) -> tuple[tuple[str, float], ...]:
+    """Read `label:first frame-end frame` of 30 Hz, divided by blanks; a label alone is the whole clip."""
+    units = []
+    for part in text.split():
+        label, _, frames = part.partition(":")
+        try:
+            first, end = (
+                (int(frame) for frame in frames.split("-")) if frames else (0, round(30 * (clip_seconds or 0)))
+            )
+        except ValueError:
+            raise ValueError(
+                f"`units` must be `label:first frame-end frame` divided by blanks, got {part!r}"
+            ) from None
+        units.append((label, (end - first) / 30))
+    return tuple(units)
 
 
 def _positive_number(row: dict[str, str], column: str) -> float | None:
@@ -194,7 +250,7 @@ def _positive_number(row: dict[str, str], column: str) -> float | None:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not (math.isfinite(number) and number > 0):
+    if not (math.isfinite(number) and number >= (0 if column == "start_seconds" else 1e-9)):
         raise ValueError(f"`{column}` must be a positive number or empty, got {text!r}")
     return number
 

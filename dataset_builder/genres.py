@@ -12,7 +12,7 @@ NOT_LABELED = "not labeled"
 _FINE_GENRES: dict[str, tuple[str, ...]] = {
     "ballet": ("ballet",),
     "popular": (
-        "popular", "popular mix", "locking", "k-pop", "home dance", "jazz", "hip-hop", "choreography", "popping",
+        "popular", "popular mix", "pop", "locking", "k-pop", "home dance", "jazz", "hip-hop", "choreography", "popping",
         "breaking", "middle hip-hop", "LA-style hip-hop", "house", "waacking", "krumping", "street jazz",
         "ballet jazz", "urban", "street",
     ),

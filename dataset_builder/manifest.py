@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from ..utils.atomic import atomic_path
 from .splits import SPLITS
@@ -31,10 +32,15 @@ class BuiltClip:
         coarse_genre: One of the few labels that all sources share.
         bpm: Tempo of the song, `None` if the source does not say.
         is_mirrored: Whether this is the mirrored copy of another clip.
+        side: `"natural"`, or `"mirrored"` if left and right are exchanged against what was danced: of a mirrored copy
+            as a rule, and of a source that is stored as the mirror image.
+        units: The choreographic units that it is made of, in their order: label and length in seconds.
         num_frames: Frames of the motion, 30 per second.
         motion_file: `.npy` of `(num_frames, 269)` float32, the motion features.
         music_file: `.npy` of `(frames, 109)` float32, the music features, whose frame 0 is that of the motion; `None`
             without aligned music.
+        clock_file: `.npy` of `(num_frames, 11)` float32, the beat clock of a dance without music, of its own pulse;
+            `None` with music, which has its clock, and where no pulse was found.
         music_features_version: `version` of the `MusicFeatureExtractor` that made them; `None` without.
         codes_file: `.npy` of `(num_quantizers, num_tokens)` int16; `None` if built without a codec.
         audio_file: FLAC, mono, 24 kHz, whose first sample belongs to frame 0; `None` without music or if left out.
@@ -52,9 +58,12 @@ class BuiltClip:
     coarse_genre: str
     bpm: float | None
     is_mirrored: bool
+    side: str
+    units: tuple[tuple[str, float], ...]
     num_frames: int
     motion_file: str
     music_file: str | None
+    clock_file: str | None
     music_features_version: int | None
     codes_file: str | None
     audio_file: str | None
@@ -65,7 +74,8 @@ class BuiltClip:
     @property
     def files(self) -> list[str]:
         """All files of the clip."""
-        return [file for file in (self.motion_file, self.music_file, self.codes_file, self.audio_file) if file]
+        files = (self.motion_file, self.music_file, self.clock_file, self.codes_file, self.audio_file)
+        return [file for file in files if file]
 
 
 def write_manifest(clips: Iterable[BuiltClip], built_dir: Path) -> None:
@@ -96,12 +106,18 @@ def read_manifest(built_dir: str | os.PathLike) -> list[BuiltClip]:
                 f"{path}, line {number}: a clip must have a split out of {', '.join(SPLITS)} and at least one frame, "
                 f"got {values['split']!r} and {values['num_frames']}."
             )
-        clips.append(BuiltClip(**{**values, "flags": tuple(values["flags"])}))
+        clips.append(clip_from_json(values))
     counts = Counter(clip.clip_id for clip in clips)
     if len(counts) < len(clips):
         twice = sorted(clip_id for clip_id, count in counts.items() if count > 1)
         raise ValueError(f"{path}: `clip_id` must be unique, got twice: {', '.join(twice)}.")
     return clips
+
+
+def clip_from_json(values: Mapping[str, Any]) -> BuiltClip:
+    """Return a clip of its fields as JSON holds them."""
+    units = tuple((label, float(seconds)) for label, seconds in values["units"])
+    return BuiltClip(**{**values, "flags": tuple(values["flags"]), "units": units})
 
 
 def manifest_sha256(built_dir: str | os.PathLike) -> str:

@@ -164,6 +164,45 @@ def read_split_songs(path: str | os.PathLike) -> dict[str, list[str]]:
     return content
 
 
+def split_as_stated(records: Sequence[Record], drawn: Mapping[str, Sequence[Record]]) -> dict[str, list[Record]]:
+    """Join the clips whose source states their split with the drawn ones.
+
+    Args:
+        records: Those with a `split`.
+        drawn: The others, as `split_by_song` divides them.
+
+    Returns:
+        As `split_by_song`.
+
+    Raises:
+        ValueError: If two splits share a song or a choreographic unit. A performer may be in two splits where the
+            source says so: what is tested then is new takes of a known dancer.
+    """
+    splits = {
+        name: sorted(
+            [*drawn.get(name, ()), *(record for record in records if getattr(record, "split", "") == name)],
+            key=lambda record: record.clip_id,
+        )
+        for name in SPLITS
+    }
+    for what in ("song", "unit"):
+        places: dict[str, str] = {}
+        for name, members in splits.items():
+            for record in members:
+                for label in [record.song_id] if what == "song" else sorted(unit_labels(record)):
+                    if places.setdefault(label, name) != name:
+                        raise ValueError(
+                            f"No {what} may be in two splits, got {label} in {places[label]} and, with clip "
+                            f"{record.clip_id}, in {name}."
+                        )
+    return splits
+
+
+def unit_labels(record: object) -> set[str]:
+    """Return the labels of the choreographic units of a clip, none where they are not known."""
+    return {label for label, _ in getattr(record, "units", ())}
+
+
 def _divide(records: Sequence[Record], songs: Mapping[str, Collection[str]]) -> dict[str, list[Record]]:
     """Put each clip into the split of its song."""
     splits: dict[str, list[Record]] = {name: [] for name in SPLITS}
@@ -176,10 +215,10 @@ def _divide(records: Sequence[Record], songs: Mapping[str, Collection[str]]) -> 
 
 
 def song_groups(records: Iterable[SplitRecord]) -> list[tuple[str, ...]]:
-    """Group the songs that no split may part: those that are joined by a chain of shared performers.
+    """Group the songs that no split may part: joined by a chain of shared performers and choreographic units.
 
     Args:
-        records: The clips; those without a `performer_id` join nothing.
+        records: The clips; those without a `performer_id` and `units` join nothing.
 
     Returns:
         Each group as its sorted song ids; the groups in the order of their first song.
@@ -192,12 +231,13 @@ def song_groups(records: Iterable[SplitRecord]) -> list[tuple[str, ...]]:
             song_id = leader[song_id]
         return song_id
 
-    first_song: dict[str, str] = {}
+    first_song: dict[tuple[str, str], str] = {}
     for record in records:
         leader.setdefault(record.song_id, record.song_id)
         performer = getattr(record, "performer_id", "")
-        if performer:
-            leader[find(record.song_id)] = find(first_song.setdefault(performer, record.song_id))
+        links = [("performer", performer)] if performer else []
+        for link in [*links, *(("unit", label) for label in sorted(unit_labels(record)))]:
+            leader[find(record.song_id)] = find(first_song.setdefault(link, record.song_id))
     groups: dict[str, list[str]] = defaultdict(list)
     for song_id in sorted(leader):
         groups[find(song_id)].append(song_id)

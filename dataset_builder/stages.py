@@ -35,9 +35,10 @@ from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..utils.atomic import atomic_path
 from ..utils.checkpoints import find_model_type, load_model
 from ..utils.extras import require_extra
-from .clip_folder import MIRROR_SUFFIX
+from .clip_folder import MIRROR_SUFFIX, opposite_side
 from .genres import OTHER, coarse_genre
 from .manifest import BuiltClip, file_sha256, json_line
+from .pulse_clock import fit_pulse_clock, read_beats
 from .quality_gates import QualityGates, measure_motion, measure_music_fit
 from .sources import SOURCES, open_source
 from .sources.base import MotionSource, SourceRecord
@@ -46,7 +47,7 @@ from .sources.dance_with_melody import joints_from_points, read_points, upright_
 
 BUILT, REJECTED, FAILED = "built", "rejected", "failed"
 ENTRY_FOLDER = "entries"
-OUTPUT_FOLDERS = ("motion", "music", "codes", "audio", ENTRY_FOLDER)
+OUTPUT_FOLDERS = ("motion", "music", "clock", "codes", "audio", ENTRY_FOLDER)
 MEASURE_DECIMALS = 6
 
 
@@ -134,6 +135,7 @@ class ClipJob:
             clip_id=self.clip_id,
             song_id=self.qualify(self.record.song_id),
             performer_id=self.qualify(self.record.performer_id),
+            units=tuple((self.qualify(label), seconds) for label, seconds in self.record.units),
         )
 
     def file(self, folder: str, suffix: str) -> str:
@@ -273,12 +275,24 @@ def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool, featu
     return ClipMusic(waveform, clock, np.asarray(features, dtype=np.float32))
 
 
+def find_clock(record: SourceRecord, motion: Motion) -> BeatClock | None:
+    """Return the beats of a dance without a song: those of a file, or of its own pulse; `None` if it has none."""
+    if record.beats_path is None:
+        return fit_pulse_clock(motion, record.genre, record.pulse_bpm)
+    clock = read_beats(record.beats_path, record.genre)
+    return replace(clock, beat_times_seconds=clock.beat_times_seconds - record.motion_start_seconds)
+
+
 def make_clips(
     job: ClipJob, settings: StageSettings, motion: Motion, music: ClipMusic | None, flags: tuple[str, ...]
 ) -> tuple[list[BuiltClip], dict[str, bytes]]:
     """Make the rows of a clip and its mirrored copy, and the contents of their files."""
     shared: dict[str, bytes] = {}
-    music_file = audio_file = None
+    music_file = audio_file = clock_file = None
+    clock = find_clock(job.record, motion) if music is None else None
+    if clock is not None:
+        clock_file = job.file("clock", ".npy")
+        shared[clock_file] = array_bytes(clock.to_features(motion.num_frames))
     if music is not None:
         music_file = job.file("music", ".npy")
         shared[music_file] = array_bytes(music.features)
@@ -306,9 +320,12 @@ def make_clips(
                 coarse_genre=coarse_genre(record.genre, unknown=OTHER),
                 bpm=record.bpm,
                 is_mirrored=bool(suffix),
+                side=record.side if not suffix else opposite_side(record.side),
+                units=record.units,
                 num_frames=dance.num_frames,
                 motion_file=job.file("motion", f"{suffix}.npy"),
                 music_file=music_file,
+                clock_file=clock_file,
                 music_features_version=None if music_file is None else settings.music_features_version,
                 codes_file=codes_file,
                 audio_file=audio_file,

@@ -237,10 +237,15 @@ class MotionCodecResidualQuantizer(nn.Module):
         return torch.bincount(codes, minlength=self.codebooks.shape[1]).float()
 
     @torch.no_grad()
-    def seed_codebooks(self, residual: torch.Tensor) -> None:
-        """Seed all levels by k-means of the residuals, `(num_tokens, codebook_dim)`, level after level."""
+    def seed_codebooks(self, residual: torch.Tensor, first_level: int = 0) -> None:
+        """Seed the levels by k-means of the residuals, level after level.
+
+        Args:
+            residual: What the levels before the first one leave, `(num_tokens, codebook_dim)`.
+            first_level: Levels before it stay as they are.
+        """
         num_codes = self.codebooks.shape[1]
-        for level in range(len(self.codebooks)):
+        for level in range(first_level, len(self.codebooks)):
             seeds = residual[torch.randint(len(residual), (num_codes,), device=residual.device)]
             self.codebooks[level] = seeds
             for _ in range(_KMEANS_STEPS):
@@ -373,6 +378,26 @@ class MotionCodecModel(PreTrainedModel, FeatureStatisticsMixin):
             block.pointwise.bias.zero_()
         latents, token_mask = self.encode_latents(motion_features, None)
         self.quantizer.seed_codebooks(latents[token_mask])
+
+    @torch.no_grad()
+    def add_levels(self, codec: "MotionCodecModel", motion_features: torch.Tensor) -> None:
+        """Take over a codec with fewer levels, and seed the further levels from what its levels leave.
+
+        Args:
+            codec: Of the same sizes otherwise.
+            motion_features: Windows of the training data, `(windows, frames, motion_feature_size)`, not normalized.
+        """
+        known = len(codec.codebooks)
+        state = codec.state_dict()
+        for name in ("codebooks", "cluster_sums", "cluster_sizes"):
+            own = getattr(self.quantizer, name)
+            own[:known] = state.pop(f"quantizer.{name}")
+        self.load_state_dict(state, strict=False)
+        latents, token_mask = self.encode_latents(motion_features)
+        used = latents[token_mask]
+        self.quantizer.seed_codebooks(
+            used - codec.quantizer.lookup(codec.quantizer.search_codes(used[None]))[0], known
+        )
 
     def encode(self, motion_features: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Encode features to codes.

@@ -10,6 +10,9 @@ from typing import Any
 
 from transformers import HfArgumentParser
 
+from ..dataset_builder.built import BuiltDataset
+from ..dataset_builder.manifest import BuiltClip
+
 
 @dataclass
 class LoopArguments:
@@ -23,6 +26,9 @@ class LoopArguments:
     )
     batch_size: int = field(default=32, metadata={"help": "Windows per process and micro-batch."})
     gradient_accumulation_steps: int = field(default=1, metadata={"help": "Micro-batches per optimizer step."})
+    data_workers: int = field(
+        default=0, metadata={"help": "Processes that make the batches ahead of time; 0: the training process itself."}
+    )
     learning_rate: float = field(default=8e-4, metadata={"help": "Highest learning rate, reached after the warm-up."})
     final_learning_rate_share: float = field(default=0.02, metadata={"help": "Share of it left at the end (cosine)."})
     warmup_steps: int = field(default=50, metadata={"help": "Optimizer steps of linear warm-up."})
@@ -48,6 +54,8 @@ class LoopArguments:
         for name in ("max_steps", "batch_size", "gradient_accumulation_steps", "log_steps", "eval_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if self.data_workers < 0:
+            raise ValueError(f"`data_workers` must be at least 0, got {self.data_workers}.")
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise ValueError(f"`max_minutes` must be positive, got {self.max_minutes}.")
 
@@ -60,10 +68,31 @@ class RecipeArguments:
     eval_split: str = field(
         default="validation", metadata={"help": "Split to evaluate on.", "choices": ["validation", "test"]}
     )
+    licenses: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Terms of the clips to train and evaluate on, as the column `license` has them; default: all."
+        },
+    )
     model: str = field(
         default="{}",
         metadata={"help": "Fields of the model's configuration: a mapping in a recipe, JSON on the command line."},
     )
+
+    def clips(self, data: BuiltDataset, split: str, mirrored: bool = True) -> list[BuiltClip]:
+        """Return the clips of a split under the terms that are asked for.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        clips = data.split(split, mirrored=mirrored)
+        if self.licenses is None:
+            return clips
+        chosen = [clip for clip in clips if clip.license in self.licenses]
+        if not chosen:
+            found = ", ".join(sorted({repr(clip.license) for clip in clips}))
+            raise ValueError(f"No clip of split {split!r} is under one of {self.licenses}; there are {found}.")
+        return chosen
 
     def model_fields(self, config_class: type) -> dict[str, Any]:
         """Return the fields of a configuration that are set.

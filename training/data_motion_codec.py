@@ -7,9 +7,18 @@ from collections import Counter
 import numpy as np
 import torch
 
+from ..dataset_builder.augmentation.body import UPPER_BODY, recombine, scale_poses
+from ..dataset_builder.augmentation.stretch import stretch_motion
 from ..dataset_builder.built import BuiltDataset
 from ..dataset_builder.manifest import BuiltClip
-from ..motion.features import NUM_FEATURES
+from ..motion.features import NUM_FEATURES, features_to_motion, motion_to_features
+
+STRETCHES = (0.75, 1.3)
+"""Slowest and fastest speed of an augmented clip, 1 = its own."""
+RECOMBINED_SHARE = 0.65
+"""Share of augmented clips that get the upper body of another clip."""
+POSE_SCALES = (0.7, 1.25)
+"""Least and largest size of an augmented clip's upper-body movements."""
 
 
 class WindowSampler:
@@ -22,6 +31,7 @@ class WindowSampler:
         batch_size: Windows in a batch.
         group_balance: See `CodecArguments`.
         seed: Of the draws; processes that train together need different ones.
+        num_augmented: Augmented copies of each clip, drawn as often as all clips themselves; 0 for none.
     """
 
     def __init__(
@@ -33,9 +43,14 @@ class WindowSampler:
         batch_size: int,
         group_balance: float,
         seed: tuple[int, ...],
+        num_augmented: int = 0,
     ):
         self.features = [data.motion_features(clip) for clip in clips]
-        self.probabilities = clip_probabilities(clips, group_balance)
+        probabilities = clip_probabilities(clips, group_balance)
+        for copy in range(num_augmented):
+            self.features += augmented_features(self.features[: len(clips)], np.random.default_rng((*seed, copy)))
+        shares = [0.5] + [0.5 / num_augmented] * num_augmented if num_augmented else [1.0]
+        self.probabilities = np.concatenate([share * probabilities for share in shares])
         self.window_frames = window_frames
         self.batch_size = batch_size
         self.seed = seed
@@ -53,6 +68,24 @@ class WindowSampler:
             windows[row, len(window) :] = window[-1]
             frame_mask[row, : len(window)] = True
         return {"motion_features": torch.from_numpy(windows), "frame_mask": torch.from_numpy(frame_mask)}
+
+
+def augmented_features(features: list[np.ndarray], generator: np.random.Generator) -> list[np.ndarray]:
+    """Return each clip at another speed, some of them with the upper body of another, moved more or less.
+
+    Args:
+        features: Of the clips, `(frames, 269)` each.
+        generator: Of the draws.
+    """
+    motions = [features_to_motion(torch.from_numpy(np.array(clip))) for clip in features]
+    augmented = []
+    for motion in motions:
+        changed = stretch_motion(motion, float(np.exp(generator.uniform(*np.log(STRETCHES)))))
+        if generator.random() < RECOMBINED_SHARE:
+            changed = recombine(changed, motions[generator.integers(len(motions))])
+        changed = scale_poses(changed, UPPER_BODY, float(np.exp(generator.uniform(*np.log(POSE_SCALES)))))
+        augmented.append(motion_to_features(changed).numpy())
+    return augmented
 
 
 def clip_probabilities(clips: list[BuiltClip], group_balance: float) -> np.ndarray:

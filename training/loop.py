@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -145,6 +145,7 @@ def train(
     progress = load_checkpoint(accelerator, output_dir) if arguments.resume else TrainingProgress()
     if arguments.tracker != "none":
         accelerator.init_trackers("training")
+    batches = iter(_numbered_batches(make_batch, progress.step, arguments))
     bar = tqdm(
         total=arguments.max_steps, initial=progress.step, disable=not accelerator.is_main_process, mininterval=5
     )
@@ -154,7 +155,7 @@ def train(
         before_step(progress.fraction(arguments))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(progress, arguments)
-        output = train_step(accelerator, model, optimizer, make_batch, progress.step, arguments)
+        output = train_step(accelerator, model, optimizer, batches, arguments)
         progress.step += 1
         now = time.monotonic()
         progress.elapsed_seconds, last_time = progress.elapsed_seconds + now - last_time, now
@@ -178,16 +179,15 @@ def train_step(
     accelerator: Any,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    make_batch: Callable[[int], dict[str, Any]],
-    step: int,
+    batches: Iterator[dict[str, Any]],
     arguments: LoopArguments,
 ) -> Any:
     """Run the micro-batches of one optimizer step and that step; return the last output."""
     from accelerate.utils import send_to_device
 
     model.train()
-    for micro_step in range(arguments.gradient_accumulation_steps):
-        batch = make_batch(step * arguments.gradient_accumulation_steps + micro_step)
+    for _ in range(arguments.gradient_accumulation_steps):
+        batch = next(batches)
         with accelerator.accumulate(model):
             output = model(**send_to_device(batch, accelerator.device))
             accelerator.backward(output.loss)
@@ -196,6 +196,29 @@ def train_step(
             optimizer.step()
             optimizer.zero_grad()
     return output
+
+
+class _NumberedBatches(torch.utils.data.Dataset):
+    """Data set whose items are the batches of a run, made when they are asked for."""
+
+    def __init__(self, make_batch: Callable[[int], dict[str, Any]]):
+        self.make_batch = make_batch
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.make_batch(index)
+
+
+def _numbered_batches(
+    make_batch: Callable[[int], dict[str, Any]], first_step: int, arguments: LoopArguments
+) -> torch.utils.data.DataLoader:
+    """Return the batches from a step on, in their order, made by worker processes if there are any."""
+    numbers = range(
+        first_step * arguments.gradient_accumulation_steps,
+        arguments.max_steps * arguments.gradient_accumulation_steps,
+    )
+    return torch.utils.data.DataLoader(
+        _NumberedBatches(make_batch), batch_size=None, sampler=numbers, num_workers=arguments.data_workers
+    )
 
 
 def _agree(accelerator: Any, decision: bool) -> bool:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dataset_builder.built import BuiltDataset
+from ..dataset_builder.clip_folder import MIRROR_SUFFIX
 from ..dataset_builder.library import BuiltFeatures, built_clips
+from ..dataset_builder.manifest import BuiltClip
+from ..dataset_builder.splits import unit_labels
 from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from ..retrieval.index import DanceRetrievalIndex
 from ..retrieval.library import ReferenceLibrary
@@ -16,6 +19,7 @@ from ..retrieval.windows import RetrievedWindow
 from .takes import DanceTake
 
 REFERENCE_CHOICES = ("retrieved", "random", "pinned")
+MIN_REFERENCE_FRAMES = 60
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,85 @@ class TakeReferences:
     windows: Sequence[Sequence[RetrievedWindow]]
     num_references: int
 
-    def cut(self, take_index: int, start_frame: int, num_frames: int) -> np.ndarray:
-        """Return motion features on the time of the song, `(num_references, num_frames, 269)`, best match first."""
+    def cut(
+        self, take_index: int, start_frame: int, num_frames: int, generator: np.random.Generator | None = None
+    ) -> np.ndarray:
+        """Return motion features on the time of the song, `(num_references, num_frames, 269)`, best match first.
+
+        Args:
+            take_index: The take.
+            start_frame: First frame.
+            num_frames: How many.
+            generator: Not needed: these references were found beforehand.
+        """
         return self.library.reference_features(self.windows[take_index], num_frames, start_frame)
+
+
+class StyleReferences:
+    """References that share the style of a take: passages of other clips of its genre, drawn anew for each window.
+
+    Following them pays: by the same dancer on the same side where there are such clips. None is to the take's song or
+    holds a choreographic unit of it, unless its genre has nothing else.
+
+    Args:
+        data: The built data set.
+        clips: Clips to draw from.
+        takes: The takes that need references.
+        num_references: References at any moment.
+        choice: `"style"`; or, to compare with, `"random"` passages of any clip.
+    """
+
+    def __init__(
+        self,
+        data: BuiltDataset,
+        clips: Sequence[BuiltClip],
+        takes: Sequence[DanceTake],
+        num_references: int,
+        choice: str = "style",
+    ):
+        self.data, self.num_references = data, num_references
+        self.clips = [clip for clip in clips if clip.num_frames >= MIN_REFERENCE_FRAMES]
+        clip_of = {clip.clip_id: clip for clip in data.clips}
+        self.groups: list[list[int]] = []
+        self.group_of_take: list[int] = []
+        known: dict[str, int] = {}
+        for take in takes:
+            if take.clip_id not in known:
+                known[take.clip_id] = len(self.groups)
+                self.groups.append(self._candidates(clip_of[take.clip_id], choice))
+            self.group_of_take.append(known[take.clip_id])
+
+    def _candidates(self, own: BuiltClip, choice: str) -> list[int]:
+        """Return the indices of the clips that serve a clip, the narrowest kind that there is."""
+        units = unit_labels(own)
+        others = [
+            index
+            for index, clip in enumerate(self.clips)
+            if clip.clip_id.removesuffix(MIRROR_SUFFIX) != own.clip_id.removesuffix(MIRROR_SUFFIX)
+            and clip.side == own.side
+        ]
+        new = [
+            index
+            for index in others
+            if self.clips[index].song_id != own.song_id and not units & unit_labels(self.clips[index])
+        ]
+        if choice == "random":
+            return new or others
+        genre = [index for index in others if self.clips[index].genre == own.genre]
+        new_genre = [index for index in genre if index in set(new)]
+        dancer = [index for index in new_genre if self.clips[index].performer_id == own.performer_id]
+        itself = [index for index, clip in enumerate(self.clips) if clip.clip_id == own.clip_id]
+        return dancer or new_genre or genre or itself or others
+
+    def cut(self, take_index: int, start_frame: int, num_frames: int, generator: np.random.Generator) -> np.ndarray:
+        """Draw motion features, `(num_references, num_frames, 269)`; a shorter clip begins again."""
+        group = self.groups[self.group_of_take[take_index]]
+        drawn = []
+        for _ in range(self.num_references):
+            features = self.data.motion_features(self.clips[group[generator.integers(len(group))]])
+            first = generator.integers(max(1, len(features) - num_frames))
+            drawn.append(np.take(features, np.arange(first, first + num_frames), axis=0, mode="wrap"))
+        return np.stack(drawn)
 
 
 class ReferenceFinder:

@@ -8,12 +8,15 @@ accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.trai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 
 from ..audio.features import MusicFeatureExtractor
 from ..dataset_builder.built import BuiltDataset
+from ..dataset_builder.manifest import BuiltClip
 from ..dataset_builder.stages import load_codec
 from ..modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
@@ -22,11 +25,11 @@ from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..tokenization.processing_choreollama import ChoreoLlamaProcessor
 from ..utils.checkpoints import load_model
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
-from .data_choreollama import ChoreoSampler, ChoreoWindows
+from .data_choreollama import ChoreoSampler, ChoreoWindows, MusicChanges
 from .evaluation_choreollama import evaluate_choreollama, summarize_losses
 from .loop import build_accelerator, build_optimizer, train, write_run_record
-from .references_choreollama import REFERENCE_CHOICES, ReferenceFinder
-from .takes import load_takes
+from .references_choreollama import REFERENCE_CHOICES, ReferenceFinder, StyleReferences, TakeReferences
+from .takes import DanceTake, load_takes
 
 
 @dataclass(kw_only=True)
@@ -56,19 +59,30 @@ class ChoreoArguments(RecipeArguments):
             "help": "A genre is drawn in proportion to its frames to this power (1: as they lie, 0: all alike)."
         },
     )
-    retrieval_dir: str | None = field(
-        default=None,
-        metadata={
-            "help": "Trained encoder, from `train_retrieval`, that finds references; none are given without it."
-        },
+    genres: list[str] | None = field(
+        default=None, metadata={"help": "Genres to learn; clips of others are left out. Default: all of the clips."}
     )
-    num_references: int = field(default=2, metadata={"help": "Dances to other songs that are given as references."})
+    foreign_spectra_share: float = field(
+        default=0.0,
+        metadata={"help": "Share of windows that hear the spectra of another song, on their own beats."},
+    )
+    equalizer_spread: float = field(
+        default=0.0, metadata={"help": "Spread of a random filter of the spectra, in units of the log-mel channels."}
+    )
+    moved_bar_share: float = field(
+        default=0.0, metadata={"help": "Share of windows whose bar begins at another beat, as estimates sometimes do."}
+    )
+    retrieval_dir: str | None = field(
+        default=None, metadata={"help": "Trained encoder, from `train_retrieval`, for references that it finds."}
+    )
+    num_references: int = field(default=2, metadata={"help": "Dances that are given as references."})
     reference_choice: str = field(
-        default="retrieved",
+        default="none",
         metadata={
-            "help": "`retrieved` by music among dances of the genre; to compare with: `random` windows of any dance, "
-            "or the same `pinned` dances of the genre throughout.",
-            "choices": list(REFERENCE_CHOICES),
+            "help": "`style`: passages of other dances of the same genre, by the same dancer where there are any; "
+            "`random`: of any dances; `retrieved`: found by the music by the encoder of `retrieval_dir`; `pinned`: "
+            "the same dances of the genre throughout, of its library; `none`.",
+            "choices": ["none", "style", *REFERENCE_CHOICES],
         },
     )
 
@@ -84,8 +98,29 @@ class ChoreoArguments(RecipeArguments):
             raise ValueError(f"`stretches` must be positive and hold 1.0, got {self.stretches}.")
         if self.num_references < 1:
             raise ValueError(
-                f"`num_references` must be at least 1, got {self.num_references}; for none, leave out `retrieval_dir`."
+                f"`num_references` must be at least 1, got {self.num_references}; for none, `reference_choice: none`."
             )
+        if (self.retrieval_dir is None) != (self.reference_choice not in ("retrieved", "pinned")):
+            raise ValueError(
+                "`retrieval_dir` belongs to the references `retrieved` and `pinned`, got `reference_choice` "
+                f"{self.reference_choice!r} and `retrieval_dir` {self.retrieval_dir}."
+            )
+        for name in ("foreign_spectra_share", "moved_bar_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must lie in [0, 1], got {getattr(self, name)}.")
+
+    def clips_of_genres(self, data: BuiltDataset, split: str, mirrored: bool = True) -> list[BuiltClip]:
+        """Return the clips of a split that are learned.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        clips = [
+            clip for clip in self.clips(data, split, mirrored) if self.genres is None or clip.genre in self.genres
+        ]
+        if not clips:
+            raise ValueError(f"No clip of split {split!r} is of one of the genres {self.genres}.")
+        return clips
 
     def build_config(self, codec: MotionCodecModel, genres: list[str]) -> ChoreoLlamaConfig:
         """Return the configuration of the model; code sizes and genres follow from codec and data.
@@ -131,23 +166,36 @@ def decays(name: str, parameter: torch.nn.Parameter) -> bool:
 
 
 def build_windows(
-    arguments: ChoreoArguments, data: BuiltDataset, codec: MotionCodecModel, config: ChoreoLlamaConfig
-) -> tuple[ChoreoWindows, list[bool], ChoreoWindows]:
-    """Return the training windows, which of their takes are at natural speed, and the held-out windows."""
-    train_clips = data.split("train")
+    arguments: ChoreoArguments, data: BuiltDataset, codec: MotionCodecModel, config: ChoreoLlamaConfig, cache_dir: Path
+) -> tuple[ChoreoWindows, ChoreoWindows]:
+    """Return the training windows and the held-out windows; their arrays lie in `cache_dir`."""
+    train_clips = arguments.clips_of_genres(data, "train")
+    held_out_clips = arguments.clips_of_genres(data, arguments.eval_split, mirrored=False)
     offsets = range(config.frames_per_token)
-    natural = load_takes(data, train_clips, codec, offsets=offsets)
-    others = [stretch for stretch in arguments.stretches if stretch != 1.0]
-    stretched = load_takes(data, train_clips, codec, stretches=others, offsets=offsets) if others else []
-    held_out = load_takes(data, data.split(arguments.eval_split, mirrored=False), codec)
-    takes = natural + stretched
-    references = held_out_references = None
-    if arguments.retrieval_dir is not None:
-        encoder = load_model(arguments.retrieval_dir, MusicDanceEncoder)
-        finder = ReferenceFinder(data, encoder, arguments.num_references, arguments.reference_choice)
-        references, held_out_references = finder(takes), finder(held_out)
-    is_natural = [True] * len(natural) + [False] * len(stretched)
-    return ChoreoWindows(takes, config, references), is_natural, ChoreoWindows(held_out, config, held_out_references)
+    takes = load_takes(
+        data,
+        train_clips,
+        codec,
+        stretches=arguments.stretches,
+        offsets=offsets,
+        cache_dir=cache_dir / "train",
+    )
+    held_out = load_takes(data, held_out_clips, codec, cache_dir=cache_dir / arguments.eval_split)
+    windows = ChoreoWindows(takes, config, build_references(arguments, data, takes))
+    return windows, ChoreoWindows(held_out, config, build_references(arguments, data, held_out), windows.speeds)
+
+
+def build_references(
+    arguments: ChoreoArguments, data: BuiltDataset, takes: Sequence[DanceTake]
+) -> TakeReferences | StyleReferences | None:
+    """Return the references of some takes, out of the training clips."""
+    choice, count = arguments.reference_choice, arguments.num_references
+    if choice == "none":
+        return None
+    if arguments.retrieval_dir is None:
+        return StyleReferences(data, arguments.clips_of_genres(data, "train"), takes, count, choice)
+    encoder = load_model(arguments.retrieval_dir, MusicDanceEncoder)
+    return ReferenceFinder(data, encoder, count, choice)(takes)
 
 
 def main(command_line: list[str] | None = None) -> None:
@@ -159,7 +207,7 @@ def main(command_line: list[str] | None = None) -> None:
 
     data = BuiltDataset(choreo_arguments.data_dir)
     codec = load_codec(choreo_arguments.codec_dir)
-    genres = sorted({clip.genre for clip in data.split("train") if clip.music_file is not None})
+    genres = sorted({clip.genre for clip in choreo_arguments.clips_of_genres(data, "train")})
     model = build_model(choreo_arguments, codec, genres)
     extractor = MusicFeatureExtractor(version=data.music_features_version)
     if choreo_arguments.init_from is not None:
@@ -167,14 +215,21 @@ def main(command_line: list[str] | None = None) -> None:
         data.check_music_features(continued.version, f"The generator in {choreo_arguments.init_from}")
     if accelerator.is_main_process:
         ChoreoLlamaProcessor(extractor, genres, model.config.frames_per_token).save_pretrained(arguments.output_dir)
-    train_windows, is_natural, eval_windows = build_windows(choreo_arguments, data, codec, model.config)
+    cache_dir = Path(arguments.output_dir) / "takes"
+    with accelerator.main_process_first():  # which writes the takes
+        train_windows, eval_windows = build_windows(choreo_arguments, data, codec, model.config, cache_dir)
     sampler = ChoreoSampler(
         train_windows,
         batch_size=arguments.batch_size,
         genre_balance=choreo_arguments.genre_balance,
         natural_share=choreo_arguments.natural_share,
-        is_natural=is_natural,
+        is_natural=[take.stretch == 1.0 for take in train_windows.takes],
         seed=(arguments.seed, accelerator.process_index),
+        changes=MusicChanges(
+            choreo_arguments.foreign_spectra_share,
+            choreo_arguments.equalizer_spread,
+            choreo_arguments.moved_bar_share,
+        ),
     )
     optimizer = build_optimizer(model, arguments, decays)
     backbone = model.model.backbone

@@ -42,8 +42,22 @@ class CodecArguments(RecipeArguments):
             "(1: as the data lie, 0: all groups alike)."
         },
     )
+    num_augmented: int = field(
+        default=0,
+        metadata={
+            "help": "Augmented copies of each clip (other speeds, other upper bodies, larger and smaller movements), "
+            "drawn as often as the clips themselves; 0 for none."
+        },
+    )
+    left_out_genres: list[str] = field(
+        default_factory=list, metadata={"help": "Genres that are kept from training, to be evaluated on."}
+    )
     init_from: str | None = field(
-        default=None, metadata={"help": "Trained motion codec to continue from, with its statistics and codebooks."}
+        default=None,
+        metadata={
+            "help": "Trained motion codec to continue from, with its statistics and codebooks; `model` may give it "
+            "further levels."
+        },
     )
     decoder_only: bool = field(
         default=False,
@@ -68,24 +82,30 @@ class CodecArguments(RecipeArguments):
             return MotionCodecConfig.from_pretrained(self.init_from, **values)
         return MotionCodecConfig(**values)
 
-    def build_model(self) -> MotionCodecModel:
-        """Return the model, new or with the weights of `init_from`."""
-        config = self.build_config()
+    def adds_levels(self, config: MotionCodecConfig) -> bool:
+        """Return whether the model has more levels than `init_from`."""
         if self.init_from is None:
+            return False
+        return config.num_quantizers > MotionCodecConfig.from_pretrained(self.init_from).num_quantizers
+
+    def build_model(self) -> MotionCodecModel:
+        """Return the model: new, to be initialized from data, or with the weights of `init_from`."""
+        config = self.build_config()
+        if self.init_from is None or self.adds_levels(config):
             return MotionCodecModel(config)
         return MotionCodecModel.from_pretrained(self.init_from, config=config, dtype=torch.float32)
 
 
 def evaluate_split(model: MotionCodecModel, data: BuiltDataset, clips: list[BuiltClip]) -> dict[str, float]:
-    """Return the numbers of `evaluate_codec` as `source/name`; those of a level as `source/name_level`."""
-    pairs = ((clip.source, torch.from_numpy(np.array(data.motion_features(clip)))) for clip in clips)
+    """Return the numbers of `evaluate_codec` as `genre/name`; those of a level as `all/name_level`."""
+    pairs = ((clip.genre, torch.from_numpy(np.array(data.motion_features(clip)))) for clip in clips)
     numbers = {}
-    for source, values in evaluate_codec(model, pairs).items():
+    for genre, values in evaluate_codec(model, pairs).items():
         for name, value in values.items():
             if not isinstance(value, list):
-                numbers[f"{source}/{name}"] = value
-            elif source == "all":
-                numbers |= {f"{source}/{name}_{level}": item for level, item in enumerate(value)}
+                numbers[f"{genre}/{name}"] = value
+            elif genre == "all":
+                numbers |= {f"{genre}/{name}_{level}": item for level, item in enumerate(value)}
     return numbers
 
 
@@ -97,8 +117,10 @@ def main(command_line: list[str] | None = None) -> None:
         write_run_record(arguments.output_dir, asdict(arguments) | asdict(codec_arguments))
 
     data = BuiltDataset(codec_arguments.data_dir)
-    train_clips = data.split("train")
-    eval_clips = data.split(codec_arguments.eval_split, mirrored=False)
+    left_out = set(codec_arguments.left_out_genres)
+    train_clips = [clip for clip in codec_arguments.clips(data, "train") if clip.genre not in left_out]
+    eval_clips = codec_arguments.clips(data, codec_arguments.eval_split, mirrored=False)
+    eval_clips += [clip for clip in data.split("train", mirrored=False) if clip.genre in left_out]
     model = codec_arguments.build_model()
     if codec_arguments.decoder_only:
         model.encoder.requires_grad_(False)
@@ -111,15 +133,20 @@ def main(command_line: list[str] | None = None) -> None:
         batch_size=arguments.batch_size,
         group_balance=codec_arguments.group_balance,
         seed=(arguments.seed, accelerator.process_index),
+        num_augmented=codec_arguments.num_augmented,
     )
 
-    if not arguments.resume and codec_arguments.init_from is None:
+    is_new = not arguments.resume and (codec_arguments.init_from is None or codec_arguments.adds_levels(model.config))
+    if is_new:
+        start = torch.cat([sampler(-batch - 1)["motion_features"] for batch in range(INITIALIZATION_BATCHES)])
+    if is_new and codec_arguments.init_from is not None:
+        model.add_levels(MotionCodecModel.from_pretrained(codec_arguments.init_from, dtype=torch.float32), start)
+    elif is_new:
         statistics = fit_feature_statistics(
             torch.from_numpy(np.array(data.motion_features(clip))) for clip in train_clips
         )
         model.set_feature_statistics(*statistics)
-        start = [sampler(-batch - 1)["motion_features"] for batch in range(INITIALIZATION_BATCHES)]
-        model.initialize_from_data(torch.cat(start))
+        model.initialize_from_data(start)
 
     def before_step(fraction: float) -> None:
         # Late re-seeding would leave codes that never settle; late on, averages may be long, for little moves.

@@ -16,6 +16,7 @@ from ...motion.files import RESTRICTED_PICKLE_NOTE
 from ...motion.motion import FRAME_RATE, Motion
 from ...motion.retargeting.retargeting import put_on_floor, retarget
 from ...motion.skeleton import neutral_skeleton
+from ..clip_folder import NATURAL
 
 MAX_LISTED_NAMES = 12
 
@@ -39,6 +40,13 @@ class SourceRecord:
         start_seconds: Seconds into `audio_path` at which the dance begins.
         retime: Factor by which `load` stretches the duration of the file's motion so that it runs with the sound.
         duration_seconds: Length of the loaded motion, `None` if not known without loading.
+        motion_start_seconds: Where in the file's motion the clip begins; `start_seconds` is that moment of the song.
+        motion_end_seconds: Where in the file's motion it ends, `None` for its end.
+        units: The choreographic units that it is made of, in their order: label and length in seconds.
+        side: `"natural"`, or `"mirrored"` for motion that is stored as the left-right mirror of what was danced.
+        beats_path: A text file of the dance's beats, see `read_beats`; `None` if there is none.
+        pulse_bpm: Steady pulse of a dance without music, a minute, `None` if not known.
+        split: `"train"`, `"validation"` or `"test"` where the set says so, empty to have it drawn.
         problem: Why the clip cannot be used, found while listing (a song that is missing, an unknown genre code);
             empty for a good clip. `load` raises it.
     """
@@ -56,6 +64,13 @@ class SourceRecord:
     start_seconds: float = 0.0
     retime: float = 1.0
     duration_seconds: float | None = None
+    motion_start_seconds: float = 0.0
+    motion_end_seconds: float | None = None
+    units: tuple[tuple[str, float], ...] = ()
+    side: str = NATURAL
+    beats_path: Path | None = None
+    pulse_bpm: float | None = None
+    split: str = ""
     problem: str = ""
 
 
@@ -83,6 +98,7 @@ class MotionSource(ABC):
     def __init__(self, folder: str | os.PathLike, *, trust_pickle: bool = False) -> None:
         self.folder = Path(folder)
         self.trust_pickle = trust_pickle
+        self._last_motion: tuple[tuple[Path, int, float], Motion] | None = None
         if not self.folder.is_dir():
             raise FileNotFoundError(f"The data set {self.name} must be a folder, got no folder {self.folder}.")
         if self.needs_pickle and not trust_pickle:
@@ -113,15 +129,24 @@ class MotionSource(ABC):
         if record.problem:
             raise ValueError(f"{record.clip_id}: {record.problem}")
         try:
-            motion = self.read(record)
-            if motion.skeleton != neutral_skeleton():
-                motion = retarget(motion)
-            motion = replace(motion, frame_rate=motion.frame_rate / record.retime).resample(FRAME_RATE)
-            motion = put_on_floor(motion)
+            motion = self._whole_motion(record)
+            if record.motion_start_seconds or record.motion_end_seconds is not None:
+                motion = motion.cut(*_frames(record, motion))
         except (OSError, ValueError) as error:
             raise ValueError(f"{record.clip_id}: {error}") from error
         provenance = {**motion.provenance, "source": record.source, "clip": record.clip_id, "license": record.license}
         return replace(motion, provenance=provenance)
+
+    def _whole_motion(self, record: SourceRecord) -> Motion:
+        """Return the motion of a clip's file; the parts of a file follow each other, so that one is kept."""
+        key = (record.motion_path, record.motion_path.stat().st_mtime_ns, record.retime)
+        if self._last_motion is None or self._last_motion[0] != key:
+            motion = self.read(record)
+            if motion.skeleton != neutral_skeleton():
+                motion = retarget(motion)
+            motion = replace(motion, frame_rate=motion.frame_rate / record.retime).resample(FRAME_RATE)
+            self._last_motion = (key, put_on_floor(motion))
+        return self._last_motion[1]
 
     def make_record(self, path: Path, **values: Any) -> SourceRecord:
         """Return the record of a motion file: named as the file, a song of its own, aligned if there is a song.
@@ -157,6 +182,18 @@ class MotionSource(ABC):
         return FileNotFoundError(
             f"{self.folder} is not laid out as {self.name}: expected {expected}, found {listed or 'nothing'}."
         )
+
+
+def _frames(record: SourceRecord, motion: Motion) -> tuple[int, int]:
+    """Return first frame and end of a clip that is a part of a motion."""
+    end_seconds = motion.duration_seconds if record.motion_end_seconds is None else record.motion_end_seconds
+    start, end = round(record.motion_start_seconds * FRAME_RATE), round(end_seconds * FRAME_RATE)
+    if not start < end <= motion.num_frames:
+        raise ValueError(
+            f"the clip must lie within its motion of {motion.duration_seconds:.2f} s, got "
+            f"{record.motion_start_seconds:g} to {end_seconds:g} s."
+        )
+    return start, end
 
 
 def find_audio(folders: Iterable[Path], *stems: str) -> Path | None:

@@ -39,7 +39,15 @@ class ClipFolderSource(MotionSource):
                 audio_path=clip.audio_path,
                 bpm=clip.bpm,
                 aligned=clip.aligned,
+                start_seconds=clip.start_seconds,
                 duration_seconds=clip.duration_seconds,
+                motion_start_seconds=clip.start_seconds,
+                motion_end_seconds=clip.end_seconds,
+                units=clip.units,
+                side=clip.side,
+                beats_path=clip.beats_path,
+                pulse_bpm=clip.pulse_bpm,
+                split=clip.split,
                 problem=f"there is no file {' and no '.join(missing)}" if missing else "",
             )
 

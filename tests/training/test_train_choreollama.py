@@ -139,7 +139,7 @@ def test_accelerate_launch_trains_two_steps(built_music, codec_dir, encoder_dir,
     command = [*launch, "-m", "infinitedance.training.train_choreollama"]
     folders = ["--data_dir", str(built_music), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
     options = ["--model", json.dumps(TINY_MODEL), "--batch_size", "2", "--max_steps", "2", "--num_references", "1"]
-    options += ["--retrieval_dir", str(encoder_dir), "--reference_choice", "random"]
+    options += ["--retrieval_dir", str(encoder_dir), "--reference_choice", "retrieved", "--data_workers", "1"]
     completed = subprocess.run([*command, *folders, *options], capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
     export_model(tmp_path / "run", tmp_path / "shipped")
@@ -187,7 +187,10 @@ def test_wrong_arguments_say_what_must_hold(built_music, codec_dir, tmp_path):
     for options, message in (
         (["--frozen_backbone_share", "0.5"], "needs a pretrained `backbone`"),
         (["--stretches", "0.5"], "hold 1.0"),
-        (["--num_references", "0"], "leave out `retrieval_dir`"),
+        (["--num_references", "0"], "`reference_choice: none`"),
+        (["--reference_choice", "retrieved"], "`retrieval_dir` belongs to"),
+        (["--moved_bar_share", "2"], r"must lie in \[0, 1\]"),
+        (["--genres", "salsa"], "No clip of split 'train' is of one of the genres"),
         (["--model", '{"hidden": 1}'], "no field of ChoreoLlamaConfig"),
     ):
         with pytest.raises(ValueError, match=message):
