@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +15,18 @@ from huggingface_hub import metadata_load
 from tqdm import tqdm
 from transformers.generation import BaseStreamer
 
-from .assets import DEFAULT_MODEL
-from .audio.beats import track_beats
+from .assets import DEFAULT_MODEL, DEFAULT_REFERENCES
+from .audio.beats import BeatEstimate, track_beats
+from .audio.dance_cues import dance_cues, energy_of_song
 from .audio.loading import load_audio
-from .audio.song_map import analyze_song
+from .audio.repeated_passages import repeated_passages
+from .audio.song_map import SongMap, analyze_song
 from .audio.spectra import check_waveform
+from .audio.suiting_genre import liveliness, suiting_genre
 from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from .motion.feet.planting import plant_feet
+from .motion.finishing.ending import END_STYLES
+from .motion.finishing.finishing import finish
 from .motion.motion import Motion
 from .motion.retargeting.retargeting import put_on_floor
 from .motion.smoothing import smooth_motion
@@ -28,9 +34,11 @@ from .restoration.pipeline_frdm import FrdmPipeline
 from .retrieval.copying import CopyReport, copy_report
 from .retrieval.references import ReferenceRetriever
 from .retrieval.windows import RetrievedWindow
-from .tokenization.processing_choreollama import ChoreoLlamaProcessor
+from .tokenization.processing_choreollama import SIDES, ChoreoLlamaProcessor, Energy
 from .tokenization.tokenization_motion import MotionTokenizer
 from .utils.checkpoints import load_model
+
+logger = logging.getLogger(__name__)
 
 # Real held-out dances have a jerk of 90 to 96 m/s^3, through the codec 110 to 180, and after this 62 to 96, for 1 % of
 # the speed.
@@ -53,6 +61,25 @@ class Dance:
     motion_codes: torch.Tensor
     references: Sequence[RetrievedWindow] = ()
     copy_report: CopyReport | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class HeardSong:
+    """A song as the pipeline dances to it.
+
+    Args:
+        waveform: `(samples,)`, mono, at the feature extractor's rate.
+        beats: How it is counted.
+        song_map: What it is made of.
+        genre: Of the dance; none for any.
+        genre_reason: Why this one, if nobody asked for it.
+    """
+
+    waveform: np.ndarray
+    beats: BeatEstimate
+    song_map: SongMap
+    genre: str | None
+    genre_reason: str | None = None
 
 
 class _Progress(BaseStreamer):
@@ -131,7 +158,9 @@ class MusicToDancePipeline:
 
         Args:
             path: Folder or Hub name; the small model that ships with the package by default.
-            references: Folder of reference dances, see `ReferenceRetriever`; none by default.
+            references: Folder of reference dances, see `ReferenceRetriever`; by default those that ship, if the model
+                dances with references by default (`default_num_references` of its generation configuration) and
+                hears the music features that they are found by, else none.
             restorer: Folder or Hub name of a [`FrdmModel`]; none by default.
 
         Raises:
@@ -140,9 +169,14 @@ class MusicToDancePipeline:
             ValueError: If another kind of model lies there, or the parts of the references do not belong together.
         """
         model = load_model(path, ChoreoLlamaForConditionalGeneration)
-        retriever = None if references is None else ReferenceRetriever.from_pretrained(references)
+        processor = ChoreoLlamaProcessor.from_pretrained(path)
+        retriever = None
+        if references is not None:
+            retriever = ReferenceRetriever.from_pretrained(references)
+        elif getattr(model.generation_config, "default_num_references", 0):
+            retriever = _shipped_references(processor.feature_extractor.version)
         feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer)
-        pipeline = cls(model, ChoreoLlamaProcessor.from_pretrained(path), retriever, feet)
+        pipeline = cls(model, processor, retriever, feet)
         model.name_or_path = Path(path).name
         pipeline.license = _license_of(Path(path) / "README.md")
         return pipeline
@@ -157,45 +191,75 @@ class MusicToDancePipeline:
         """Names of the genres that can be asked for."""
         return list(self.processor.genres)
 
+    @property
+    def default_num_references(self) -> int:
+        """How many reference dances there are at any moment where nobody says how many."""
+        default = getattr(self.model.generation_config, "default_num_references", 0)
+        return 0 if self.retriever is None else default
+
     def __call__(
         self,
         audio: str | os.PathLike | np.ndarray,
         *,
         genre: str | None = None,
         seed: int = 0,
+        side: str | None = None,
+        energy: Energy | None = None,
+        ending: str = "pose",
+        stage_radius: float | None = None,
+        repeats: bool = True,
         bpm: float | None = None,
         meter: int | None = None,
         first_downbeat_seconds: float | None = None,
-        num_references: int = 0,
+        num_references: int | None = None,
         pinned_references: Sequence[str] = (),
         show_progress: bool = False,
         **sampling: Any,
     ) -> Dance:
         """Make a dance that is exactly as long as the song.
 
+        The dancer always rests where the song is silent.
+
         Args:
             audio: An audio file, or a mono waveform `(samples,)` at the feature extractor's rate (24,000 Hz).
-            genre: One of `genres`; `None` leaves the choice to the model.
+            genre: One of `genres`; `None` for the one that suits the song (`audio.suiting_genre`).
             seed: Another seed gives another dance; the same one the same dance.
+            side: `"right"`, the natural side, or `"left"`, its mirror image, throughout; for models that control it,
+                which dance the natural one by default.
+            energy: 0 is rest, 0.5 the usual speed of the genre, 1 twice that: one number, or `(points, 2)` pairs of
+                seconds and a number. For models that control it, which follow the loudness of the song by default.
+            ending: `"pose"`: the dancer holds a pose from the last downbeat of the song on; `"fade"`: comes to rest
+                there; `"none"`: dances to the last frame. A song that fades out is faded with, unless it is `"none"`.
+            stage_radius: In metres: the dancer stays in this circle, and faces the audience (+Z) at the starts of
+                phrases; `None` lets the dancer go anywhere.
+            repeats: Dance sections of the song that are alike (`audio.repeated_passages`) alike.
             bpm: Tempo of the song, estimated if not given.
             meter: Beats per bar, estimated if not given.
             first_downbeat_seconds: Time of a downbeat, estimated if not given.
-            num_references: Reference dances at any moment, found by the music among those of the genre; 0 for none.
+            num_references: Reference dances at any moment, found by the music among those of the genre; 0 for none;
+                `default_num_references` by default.
             pinned_references: Clip ids of dances that are references throughout, counted among `num_references`.
             show_progress: Show a progress bar.
-            **sampling: `guidance_scale`, `temperature`, `top_p` and others of the generation configuration.
+            **sampling: `guidance_scale`, `reference_guidance_scale`, `temperature`, `top_p` and others of the
+                generation configuration, whose `genre_guidance_scales` are the default of single genres.
 
         Returns:
             The dance, of `round(30 * seconds)` frames.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the audio cannot be used, or an argument is out of range.
+            ValueError: If the audio cannot be used, an argument is out of range, or the model does not control what
+                is asked of it.
         """
         return self.dances(
             audio,
             genre=genre,
             seeds=[seed],
+            side=side,
+            energy=energy,
+            ending=ending,
+            stage_radius=stage_radius,
+            repeats=repeats,
             bpm=bpm,
             meter=meter,
             first_downbeat_seconds=first_downbeat_seconds,
@@ -211,10 +275,15 @@ class MusicToDancePipeline:
         *,
         seeds: Sequence[int],
         genre: str | None = None,
+        side: str | None = None,
+        energy: Energy | None = None,
+        ending: str = "pose",
+        stage_radius: float | None = None,
+        repeats: bool = True,
         bpm: float | None = None,
         meter: int | None = None,
         first_downbeat_seconds: float | None = None,
-        num_references: int = 0,
+        num_references: int | None = None,
         pinned_references: Sequence[str] = (),
         show_progress: bool = False,
         on_progress: Callable[[int, int], None] | None = None,
@@ -226,6 +295,11 @@ class MusicToDancePipeline:
             audio: As in `__call__`, like all that follows.
             seeds: One for each dance.
             genre: See `__call__`.
+            side: See `__call__`.
+            energy: See `__call__`.
+            ending: See `__call__`.
+            stage_radius: See `__call__`.
+            repeats: See `__call__`.
             bpm: See `__call__`.
             meter: See `__call__`.
             first_downbeat_seconds: See `__call__`.
@@ -235,55 +309,47 @@ class MusicToDancePipeline:
             on_progress: Called after each token with how many there are, and how many there will be.
             **sampling: See `__call__`.
         """
+        # What is wrong is an error before a long song is read.
+        num_references = self.default_num_references if num_references is None else num_references
         self._check_references(num_references, pinned_references)
         if not seeds:
             raise ValueError("`seeds` must hold at least one number, got none.")
-        self.processor.genre_to_id(genre)  # a wrong genre is an error before a long song is read
-        sampling_rate = self.processor.feature_extractor.sampling_rate
-        waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
-        waveform = check_waveform(waveform, sampling_rate)
-        beats = track_beats(
-            waveform,
-            sampling_rate,
-            bpm=bpm,
-            meter=meter,
-            first_downbeat_seconds=first_downbeat_seconds,
-            genre=genre,
-        )
-        song_map = analyze_song(waveform, sampling_rate, beats)
-        inputs = self.processor(waveform, sampling_rate, genre=genre, beat_clock=beats.clock)
+        self.processor.genre_to_id(genre)
+        self._check_asked(side, energy, ending, stage_radius)
+        hints = {"bpm": bpm, "meter": meter, "first_downbeat_seconds": first_downbeat_seconds}
+        song = self.listen(audio, genre, **hints)
+        inputs = self.model_inputs(song, side=side, energy=energy)
         num_frames = inputs["input_features"].shape[1]
         windows: list[RetrievedWindow] = []
         if num_references:
-            assert self.retriever is not None  # checked above
-            features, windows = self.retriever(
-                inputs["input_features"][0].numpy(),
-                num_references=num_references,
-                genre=genre,
-                pinned=pinned_references,
-            )
+            features, windows = self._find_references(song, inputs, num_references, pinned_references, genre)
             inputs["reference_features"] = torch.from_numpy(features)[None]
         streamer = None
         if show_progress or on_progress is not None:
             num_tokens = self.processor.num_tokens(num_frames)
             bar = tqdm(total=num_tokens, desc="dancing", unit="token", disable=not show_progress)
             streamer = _Progress(bar, self.model.config.num_quantizers, on_progress)
-        codes = self.model.generate_codes(
-            **{name: tensor.expand(len(seeds), *tensor.shape[1:]) for name, tensor in inputs.items()},
+        performed = self.perform(
+            song,
+            inputs,
             seeds=seeds,
+            ending=ending,
+            stage_radius=stage_radius,
+            repeats=repeats,
             streamer=streamer,
             **sampling,
         )
-        song = None if isinstance(audio, np.ndarray) else Path(audio).name
-        about_song = {
-            "song": song,
-            "song_map": song_map.to_dict(),
-            **beats.clock.times_within(song_map.duration_seconds),
+        about_dance = {
+            "genre": song.genre,
+            **({} if song.genre_reason is None else {"genre_reason": song.genre_reason}),
+            "asked": _plain_request(side, energy, ending, stage_radius, repeats),
+            "song": None if isinstance(audio, np.ndarray) else Path(audio).name,
+            "song_map": song.song_map.to_dict(),
+            **song.beats.clock.times_within(song.song_map.duration_seconds),
         }
         dances = []
-        for row, seed in zip(codes, seeds, strict=True):
-            motion = self.decode(row, num_frames)
-            provenance = {**motion.provenance, "seed": int(seed), "genre": genre, **about_song}
+        for (row, motion), seed in zip(performed, seeds, strict=True):
+            provenance = {**motion.provenance, "seed": int(seed), **about_dance}
             report = None
             if windows and self.retriever is not None:
                 report = copy_report(self.retriever.library, motion, row, windows, self.tokenizer.model)
@@ -291,6 +357,149 @@ class MusicToDancePipeline:
                 provenance["copy_report"] = None if report is None else report.to_dict()
             dances.append(Dance(replace(motion, provenance=provenance), row, tuple(windows), report))
         return dances
+
+    def listen(self, audio: str | os.PathLike | np.ndarray, genre: str | None = None, **hints: Any) -> HeardSong:
+        """Hear what a song is made of, and choose the genre that suits it if none is given.
+
+        Args:
+            audio: See `__call__`.
+            genre: See `__call__`.
+            **hints: `bpm`, `meter` and `first_downbeat_seconds`, see `__call__`.
+
+        Returns:
+            The song. It is counted as its genre is, so that a genre that was chosen gives the same dance as one that
+            was asked for.
+        """
+        sampling_rate = self.processor.feature_extractor.sampling_rate
+        waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
+        waveform = check_waveform(waveform, sampling_rate)
+        beats = track_beats(waveform, sampling_rate, genre=genre, **hints)
+        song_map = analyze_song(waveform, sampling_rate, beats)
+        if genre is not None or not self.genres:
+            return HeardSong(waveform, beats, song_map, genre)
+        genre, reason = suiting_genre(self.genres, song_map, liveliness(waveform, sampling_rate))
+        return replace(self.listen(waveform, genre, **hints), genre_reason=reason)
+
+    def model_inputs(
+        self, song: HeardSong, *, side: str | None = None, energy: Energy | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return what the model hears of a song and is asked for, as `generate_codes` takes it, without references.
+
+        Args:
+            song: From `listen`.
+            side: See `__call__`.
+            energy: See `__call__`.
+        """
+        config, sampling_rate = self.model.config, self.processor.feature_extractor.sampling_rate
+        if side is None and config.controls_side:
+            side = SIDES[0]
+        inputs = self.processor(
+            song.waveform, sampling_rate, genre=song.genre, beat_clock=song.beats.clock, side=side, energy=energy
+        )
+        if energy is None and config.controls_energy:
+            curve = energy_of_song(song.song_map, inputs["input_features"].shape[1], config.frame_rate)
+            inputs["energy"] = torch.from_numpy(curve)[None]
+        return dict(inputs)
+
+    def perform(
+        self,
+        song: HeardSong,
+        inputs: dict[str, torch.Tensor],
+        *,
+        seeds: Sequence[int],
+        ending: str = "pose",
+        stage_radius: float | None = None,
+        repeats: bool = True,
+        streamer: BaseStreamer | None = None,
+        **sampling: Any,
+    ) -> list[tuple[torch.Tensor, Motion]]:
+        """Write and finish dances to a song that was heard.
+
+        Args:
+            song: From `listen`.
+            inputs: From `model_inputs`, perhaps with references.
+            seeds: One for each dance.
+            ending: See `__call__`.
+            stage_radius: See `__call__`.
+            repeats: See `__call__`.
+            streamer: As of `generate_codes`.
+            **sampling: See `__call__`.
+
+        Returns:
+            Codes `(num_quantizers, num_tokens)` and motion of each dance.
+        """
+        config, num_frames = self.model.config, inputs["input_features"].shape[1]
+        token_rate = config.frame_rate / config.frames_per_token
+        codes = self.model.generate_codes(
+            **{name: tensor.expand(len(seeds), *tensor.shape[1:]) for name, tensor in inputs.items()},
+            seeds=seeds,
+            repeats=repeated_passages(song.song_map, token_rate) if repeats else (),
+            streamer=streamer,
+            **self._genre_guidance(song.genre, sampling),
+        )
+        finishing = self._finishing(song, num_frames, ending, stage_radius)
+        return [(row, self.decode(row, num_frames, finishing=finishing)) for row in codes]
+
+    def _check_asked(self, side: str | None, energy: Energy | None, ending: str, stage_radius: float | None) -> None:
+        config = self.model.config
+        for name, value, is_controlled in (
+            ("side", side, config.controls_side),
+            ("energy", energy, config.controls_energy),
+        ):
+            if value is not None and not is_controlled:
+                raise ValueError(
+                    f"`{name}` cannot be asked of the model {self.model.name_or_path}, which was trained without: "
+                    "leave it out, or take another model."
+                )
+        if side is not None:
+            self.processor.side_to_id(side)
+        if energy is not None:
+            self.processor.energy_to_curve(energy, 1)
+        if ending not in END_STYLES:
+            raise ValueError(f"`ending` must be one of {', '.join(END_STYLES)}, got {ending!r}.")
+        if stage_radius is not None and not (np.isfinite(stage_radius) and stage_radius > 0):
+            raise ValueError(f"`stage_radius` must be a positive number of metres, got {stage_radius}.")
+
+    def _genre_guidance(self, genre: str | None, sampling: dict[str, Any]) -> dict[str, Any]:
+        """Return the sampling options with the guidance of the genre, if the caller gives none."""
+        scales = getattr(self.model.generation_config, "genre_guidance_scales", None) or {}
+        if genre not in scales or "guidance_scale" in sampling or "generation_config" in sampling:
+            return sampling
+        return {**sampling, "guidance_scale": scales[genre]}
+
+    def _find_references(
+        self,
+        song: HeardSong,
+        inputs: dict[str, torch.Tensor],
+        num_references: int,
+        pinned: Sequence[str],
+        asked_genre: str | None,
+    ) -> tuple[np.ndarray, list[RetrievedWindow]]:
+        assert self.retriever is not None  # checked before
+        genre = song.genre
+        if asked_genre is None and genre not in self.retriever.index.columns["genre"].values:
+            genre = None  # nobody asked for the genre, so the library need not have it
+        music = inputs["input_features"][0].numpy()
+        return self.retriever(music, num_references=num_references, genre=genre, pinned=pinned)
+
+    def _finishing(
+        self, song: HeardSong, num_frames: int, ending: str, stage_radius: float | None
+    ) -> dict[str, Any] | None:
+        """Return the arguments of `finish` for the dances to a song; `None` where nothing is to be finished."""
+        cues = dance_cues(song.song_map, num_frames / self.model.config.frame_rate, ends=ending != "none")
+        gaze = (getattr(self.model.generation_config, "genre_gaze_degrees", None) or {}).get(song.genre)
+        if not (cues.silences_seconds or cues.end_seconds or cues.fade_out_seconds or stage_radius) and gaze is None:
+            return None
+        return {
+            "silences_seconds": cues.silences_seconds,
+            "end_seconds": cues.end_seconds,
+            "end_style": ending,
+            "bar_seconds": cues.bar_seconds,
+            "fade_out_seconds": cues.fade_out_seconds,
+            "radius_metres": stage_radius,
+            "phrase_starts_seconds": cues.phrase_starts_seconds,
+            "gaze_elevation_degrees": gaze,
+        }
 
     def _check_references(self, num_references: int, pinned_references: Sequence[str]) -> None:
         if not 0 <= num_references <= self.model.config.max_references or len(pinned_references) > num_references:
@@ -304,19 +513,54 @@ class MusicToDancePipeline:
                 "`MusicToDancePipeline.from_pretrained(..., references=folder)`, or `num_references=0`."
             )
 
-    def decode(self, motion_codes: torch.Tensor, num_frames: int, *, plants_feet: bool = True) -> Motion:
+    def decode(
+        self,
+        motion_codes: torch.Tensor,
+        num_frames: int,
+        *,
+        plants_feet: bool = True,
+        finishing: dict[str, Any] | None = None,
+    ) -> Motion:
         """Turn codes into a dance on the floor, without the codec's jitter.
 
         Args:
             motion_codes: `(num_quantizers, num_tokens)`.
             num_frames: Frames to keep.
             plants_feet: Hold feet where they stand, by the restorer if there is one.
+            finishing: Arguments of `motion.finishing.finish`, which comes before that; as it is, if not given.
         """
         motion = put_on_floor(smooth_motion(self.tokenizer.decode(motion_codes, num_frames), _JITTER_SECONDS))
+        if finishing is not None:
+            motion = finish(motion, **finishing)
         if plants_feet:
             motion = plant_feet(motion) if self.restorer is None else self.restorer(motion).motion
         license = {} if self.license is None else {"license": self.license}
         return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated", **license})
+
+
+def _shipped_references(music_features_version: int) -> ReferenceRetriever | None:
+    """Return the reference dances that ship, for models that dance with references by default."""
+    if not DEFAULT_REFERENCES.is_dir():
+        return None
+    try:
+        retriever = ReferenceRetriever.from_pretrained(DEFAULT_REFERENCES)
+    except ImportError as error:
+        logger.warning("This model dances with reference dances by default, and now dances without: %s", error)
+        return None
+    return retriever if retriever.music_features_version == music_features_version else None
+
+
+def _plain_request(
+    side: str | None, energy: Energy | None, ending: str, stage_radius: float | None, repeats: bool
+) -> dict[str, Any]:
+    """Return what was asked of a dance as JSON holds it."""
+    return {
+        "side": side,
+        "energy": None if energy is None else np.asarray(energy, dtype=np.float64).tolist(),
+        "ending": ending,
+        "stage_radius": stage_radius,
+        "repeats": repeats,
+    }
 
 
 def _license_of(card: Path) -> str | None:

@@ -8,8 +8,11 @@ import os
 from pathlib import Path
 
 from ..assets import DEFAULT_MODEL, DEFAULT_REFERENCES, DEFAULT_RESTORER, DEMO_SONG
+from .energy_file import energy_option
 
 DEFAULT_NUM_REFERENCES = 2
+NAMED_MODELS = {name: DEFAULT_MODEL.with_name(f"choreollama-{name}") for name in ("open", "research")}
+"""Models that may ship beside the default one: trained on dances of open licenses only, or on all of research."""
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -28,18 +31,71 @@ def default_genres() -> list[str]:
     return json.loads((DEFAULT_MODEL / "config.json").read_text(encoding="utf-8"))["genres"]
 
 
+def find_model(name: str | Path) -> str | Path:
+    """Return the folder of a named model; any other name, of a folder or on the Hub, as it is.
+
+    Raises:
+        FileNotFoundError: If the named model does not ship with this installation.
+    """
+    folder = NAMED_MODELS.get(str(name))
+    if folder is None:
+        return name
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"The model {name!r} does not ship with this installation: there is no folder {folder}. Leave `--model` "
+            f"out for {DEFAULT_MODEL.name}, which does."
+        )
+    return folder
+
+
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--genre",
-        help=f"dance genre; the model that ships knows {', '.join(default_genres())} (default: the model chooses)",
+        help=f"dance genre; the model that ships knows {', '.join(default_genres())} (default: the one that suits the "
+        "song's meter, tempo and liveliness)",
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed gives another dance (default: 0)")
     parser.add_argument("--output", type=Path, default=Path("outputs"), help="folder to write to (default: outputs)")
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="model folder or Hub name (default: the one that ships)"
+        "--model",
+        default=DEFAULT_MODEL,
+        help="open or research, where they ship, a model folder, or a Hub name (default: the one that ships)",
     )
     parser.add_argument(
-        "--guidance-scale", type=float, help="how strongly the dance follows music and genre, 0 to 3 (default: 2)"
+        "--side",
+        choices=("left", "right"),
+        help="right: the side on which the dance is usually danced; left: its mirror image; for models that control "
+        "it (default: right)",
+    )
+    parser.add_argument(
+        "--energy",
+        type=energy_option,
+        metavar="VALUE|FILE",
+        help="0: rest, 0.5: the usual speed of the genre, 1: twice that; or a CSV file with the columns "
+        "seconds,energy; for models that control it (default: as loud as the song)",
+    )
+    parser.add_argument(
+        "--ending",
+        choices=("pose", "fade", "none"),
+        default="pose",
+        help="pose: hold a pose from the last downbeat on; fade: come to rest there; none: dance to the last frame; a "
+        "song that fades out is faded with, unless it is none (default: pose)",
+    )
+    parser.add_argument(
+        "--stage",
+        type=float,
+        metavar="RADIUS",
+        help="stay in a circle of this radius in metres, and face the audience as phrases begin (default: anywhere)",
+    )
+    parser.add_argument(
+        "--no-repeats",
+        action="store_true",
+        help="dance every section of the song anew (default: sections that are alike are danced alike)",
+    )
+    parser.add_argument(
+        "--guidance-scale",
+        type=float,
+        help="how strongly the dance follows music and genre, 0 to 3 (default: the model's, mostly 2)",
     )
     parser.add_argument("--bpm", type=float, help="tempo of the song, if the estimate is wrong")
     parser.add_argument("--meter", type=int, help="beats in a bar, if the estimate is wrong")
@@ -53,7 +109,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="guide the dance with reference dances from this library, made by `infinitedance index`; without a "
         "folder, the library that ships",
     )
-    parser.add_argument("--num-references", type=int, help="references at any moment (default: 2)")
+    parser.add_argument(
+        "--num-references",
+        type=int,
+        help="references at any moment (default: 2 with --references, else as the model is set)",
+    )
     parser.add_argument(
         "--pin", action="append", default=[], metavar="CLIP", help="a dance of the library to use from start to end"
     )
@@ -81,6 +141,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if not arguments.song.is_file():
         raise FileNotFoundError(f"There is no audio file {arguments.song}.")
+    model = find_model(arguments.model)
     height = arguments.video_height
     video_size = (round(height * 16 / 9 / 2) * 2, height)
     check_picture_size(video_size)
@@ -88,18 +149,27 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     if not os.access(arguments.output, os.W_OK):
         raise PermissionError(f"Cannot write to {arguments.output}: no permission. Give another `--output`.")
-    if arguments.references is None and (arguments.pin or arguments.num_references is not None):
-        raise ValueError("`--pin` and `--num-references` are about dances of a library: give `--references` too.")
+    if arguments.stage is not None and not 0 < arguments.stage < float("inf"):
+        raise ValueError(f"`--stage` must be a positive number of metres, got {arguments.stage}.")
     if arguments.guidance_scale is not None and not 0 <= arguments.guidance_scale <= 3:
         raise ValueError(f"`--guidance-scale` must lie in 0 to 3, got {arguments.guidance_scale}.")
     restorer = DEFAULT_RESTORER if arguments.restore == "auto" else None
-    pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references, restorer)
+    pipeline = MusicToDancePipeline.from_pretrained(model, arguments.references, restorer)
+    if pipeline.retriever is None and (arguments.pin or arguments.num_references):
+        raise ValueError("`--pin` and `--num-references` are about dances of a library: give `--references` too.")
     sampling = {} if arguments.guidance_scale is None else {"guidance_scale": arguments.guidance_scale}
-    num_references = 0 if arguments.references is None else arguments.num_references or DEFAULT_NUM_REFERENCES
+    num_references = arguments.num_references
+    if num_references is None and arguments.references is not None:
+        num_references = DEFAULT_NUM_REFERENCES
     dance = pipeline(
         arguments.song,
         genre=arguments.genre,
         seed=arguments.seed,
+        side=arguments.side,
+        energy=arguments.energy,
+        ending=arguments.ending,
+        stage_radius=arguments.stage,
+        repeats=not arguments.no_repeats,
         bpm=arguments.bpm,
         meter=arguments.meter,
         first_downbeat_seconds=arguments.first_downbeat,
@@ -116,6 +186,8 @@ def run(arguments: argparse.Namespace) -> None:
     if writes_video:
         paths.append(Path(f"{stem}.mp4"))
         render_video(motion, paths[-1], arguments.song, size=video_size)
+    if reason := motion.provenance.get("genre_reason"):
+        print(reason)
     if dance.copy_report is not None:
         num_clips = len({hit.clip_id for window in dance.references for hit in window.hits})
         report = dance.copy_report

@@ -20,6 +20,7 @@ from .viewer_component import downloads_value, make_downloads, make_viewer, view
 from .visitor_files import VisitorFiles
 
 ANY_GENRE = "any"
+USUAL_ENERGY = 0.5
 
 
 def build_demo(studio: Studio) -> Any:
@@ -119,11 +120,40 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
         num_variants = gr.Slider(
             1, limits.max_variants, 1, step=1, label="Variants", info="Dances to compare, with one seed after another."
         )
+        config = studio.pipeline.model.config
+        side = gr.Radio(
+            [("Right", "right"), ("Left", "left")],
+            value="right" if config.controls_side else None,
+            label="Side",
+            info="Right as it is usually danced, left its mirror image."
+            if config.controls_side
+            else "This model takes no side.",
+            interactive=config.controls_side,
+        )
+        follows_loudness = gr.Checkbox(
+            True, label="Energy follows the loudness of the song", visible=config.controls_energy
+        )
+        energy = gr.Slider(
+            0,
+            1,
+            USUAL_ENERGY,
+            step=0.05,
+            label="Energy",
+            info="Else this much: 0 is rest, 0.5 the usual speed, 1 twice that."
+            if config.controls_energy
+            else "This model takes no energy.",
+            interactive=config.controls_energy,
+        )
+        ending = gr.Radio(
+            [("Pose on the last downbeat", "pose"), ("Come to rest", "fade"), ("Dance to the end", "none")],
+            value="pose",
+            label="Ending",
+        )
         has_references = not studio.no_references
         num_references = gr.Slider(
             0,
-            max(1, studio.pipeline.model.config.max_references),
-            0,
+            max(1, config.max_references),
+            studio.pipeline.default_num_references,
             step=1,
             label="Reference dances",
             info=studio.no_references
@@ -139,13 +169,14 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
             interactive=has_references,
             visible=has_references,
         )
+    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    energy.input(lambda: False, None, follows_loudness, **quick)
+    follows_loudness.input(lambda: USUAL_ENERGY, None, energy, **quick)
     example.click(
         lambda: [str(DEMO_SONG), "waltz" if "waltz" in studio.pipeline.genres else ANY_GENRE],
         None,
         [song, genre],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        **quick,
     )
     return {
         "song": song,
@@ -157,6 +188,10 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
         "num_variants": num_variants,
         "num_references": num_references,
         "pinned_references": pinned_references,
+        "side": side,
+        "follows_loudness": follows_loudness,
+        "energy": energy,
+        "ending": ending,
     }
 
 
@@ -178,6 +213,10 @@ def _add_endpoint(studio: Studio, inputs: dict[str, Any]) -> None:
         num_variants: int = 1,
         num_references: int = 0,
         pinned_references: list[str] | None = None,
+        side: str | None = None,
+        follows_loudness: bool = True,
+        energy: float = USUAL_ENERGY,
+        ending: str = "pose",
         formats: list[str] | None = None,
         progress: Any = gr.Progress(),  # noqa: B008
     ) -> tuple[list[str], list[dict[str, Any]]]:
@@ -192,6 +231,10 @@ def _add_endpoint(studio: Studio, inputs: dict[str, Any]) -> None:
             "num_variants": num_variants,
             "num_references": num_references,
             "pinned_references": pinned_references or [],
+            "side": side,
+            "follows_loudness": follows_loudness,
+            "energy": energy,
+            "ending": ending,
         }
         made = _make(studio, values, progress)
         paths: list[str] = []
@@ -220,8 +263,11 @@ def _make(studio: Studio, values: dict[str, Any], progress: Any) -> DanceSet:
             duration=None,
             print_exception=False,
         )
-    genre = values.pop("genre")
-    request = DanceRequest(genre=None if genre == ANY_GENRE else genre, **values)
+    if values["genre"] == ANY_GENRE:
+        values["genre"] = None
+    if values.pop("follows_loudness") and values["energy"] == USUAL_ENERGY:
+        values["energy"] = None
+    request = DanceRequest(**values)
     return _told(studio.make, Path(song), request, lambda stage, share: progress(share, desc=stage))
 
 

@@ -52,6 +52,9 @@ class DanceRequest:
         num_variants: Dances to the same song.
         num_references: Reference dances at any moment.
         pinned_references: Clip ids of references to use from start to end.
+        side: `"right"` or `"left"`, `None` as the model dances.
+        energy: From 0, rest, to 1, twice the usual speed, `None` as the song is loud.
+        ending: `"pose"`, `"fade"` or `"none"`.
         start_seconds: Where in the song the dance begins.
         seconds: Its length, less where the song ends.
     """
@@ -62,6 +65,9 @@ class DanceRequest:
     num_variants: int = 1
     num_references: int = 0
     pinned_references: Sequence[str] = ()
+    side: str | None = None
+    energy: float | None = None
+    ending: str = "pose"
     start_seconds: float = 0.0
     seconds: float = 30.0
 
@@ -74,6 +80,8 @@ class DanceRequest:
             "start_seconds": (0, 60 * limits.max_song_minutes),
             "seconds": (1, limits.max_dance_seconds),
         }
+        if self.energy is not None:
+            ranges["energy"] = (0, 1)
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -182,6 +190,9 @@ class Studio:
                 seeds=[int(request.seed) + k for k in range(int(request.num_variants))],
                 num_references=request.num_references,
                 pinned_references=request.pinned_references,
+                side=request.side,
+                energy=request.energy,
+                ending=request.ending,
                 guidance_scale=request.guidance_scale,
                 on_progress=lambda done, total: on_stage("Dancing", 0.15 + 0.75 * done / total),
             )

@@ -149,11 +149,14 @@ def generator() -> torch.Generator:
 
 
 @pytest.fixture(scope="session")
-def tiny_pipeline_dir(tmp_path_factory) -> Path:
-    """A folder with an untrained model of the real layout: 269 motion and 109 music channels, two genres."""
+def save_tiny_pipeline() -> Callable[..., Path]:
+    """Save an untrained model: `save_tiny_pipeline(folder, genres=["waltz"])`."""
+    return _save_tiny_pipeline
+
+
+def _save_tiny_pipeline(folder: Path, **fields: Any) -> Path:
+    """Save an untrained model of the real layout, 269 motion and 109 music channels, with its processor."""
     from infinitedance import (
-        ChoreoLlamaConfig,
-        ChoreoLlamaForConditionalGeneration,
         ChoreoLlamaProcessor,
         MotionCodecConfig,
         MotionCodecModel,
@@ -167,29 +170,35 @@ def tiny_pipeline_dir(tmp_path_factory) -> Path:
     )
     codec.codebooks.normal_(std=0.3)
     codec.feature_mean[3] = 0.95  # the root's height
-    config = ChoreoLlamaConfig(
-        backbone_config={
-            "hidden_size": 32,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 2,
-            "intermediate_size": 48,
-        },
-        genres=["rumba", "waltz"],
-        codebook_size=16,
-        codebook_dim=8,
-        expert_hidden_size=16,
-        expert_num_heads=2,
-        expert_attention_tokens=8,
-        max_window_tokens=16,
-        initializer_range=0.3,
-    )
+    backbone = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "intermediate_size": 48,
+    }
+    sizes = {"codebook_size": 16, "codebook_dim": 8, "expert_hidden_size": 16, "expert_num_heads": 2}
+    sizes |= {"expert_attention_tokens": 8, "max_window_tokens": 16, "initializer_range": 0.3}
+    config = ChoreoLlamaConfig(backbone_config=backbone, **{**sizes, **fields})
     model = ChoreoLlamaForConditionalGeneration(config)
     model.set_codec(codec)
-    folder = tmp_path_factory.mktemp("tiny") / "model"
     processor = ChoreoLlamaProcessor(MusicFeatureExtractor(), genres=config.genres)
     MusicToDancePipeline(model, processor).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline_dir(tmp_path_factory) -> Path:
+    """A folder with an untrained model of two genres."""
+    return _save_tiny_pipeline(tmp_path_factory.mktemp("tiny") / "model", genres=["rumba", "waltz"])
+
+
+@pytest.fixture(scope="session")
+def controlled_pipeline_dir(tmp_path_factory) -> Path:
+    """A folder with an untrained model that controls side and energy and writes in depth."""
+    controls = {"controls_side": True, "controls_energy": True, "code_pattern": "depth", "depth_hidden_size": 24}
+    folder = tmp_path_factory.mktemp("controlled") / "model"
+    return _save_tiny_pipeline(folder, genres=["contemporary", "rumba", "waltz"], **controls)
 
 
 @pytest.fixture(scope="session")

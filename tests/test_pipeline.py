@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ import torch
 
 from infinitedance import ChoreoLlamaProcessor, MusicFeatureExtractor, MusicToDancePipeline
 from infinitedance.assets import DEFAULT_MODEL, DEFAULT_REFERENCES, DEMO_SONG
-from infinitedance.audio.song_map import SongMap
+from infinitedance.audio.loading import load_audio
+from infinitedance.audio.sections import Section
+from infinitedance.audio.song_map import SongMap, analyze_song
+from infinitedance.motion.finishing.gaze import gaze_elevation
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,7 @@ def test_the_dance_says_where_it_comes_from_and_stands_on_the_floor(pipeline, cl
         "rotations": "generated",
         "seed": 5,
         "genre": "rumba",
+        "asked": {"side": None, "energy": None, "ending": "pose", "stage_radius": None, "repeats": True},
         "song": None,
     }
     assert motion.foot_contacts is not None
@@ -193,9 +198,192 @@ def test_a_restorer_finishes_the_feet_in_the_place_of_planting(pipeline, clicks)
 
     torch.manual_seed(0)
     restorer = FrdmPipeline(FrdmModel(FrdmConfig(hidden_size=16, num_hidden_layers=1, intermediate_size=16)))
-    planted = pipeline(clicks, seed=3)
-    restored = MusicToDancePipeline(pipeline.model, pipeline.processor, restorer=restorer)(clicks, seed=3)
+    planted = pipeline(clicks, seed=3, ending="none")
+    restores = MusicToDancePipeline(pipeline.model, pipeline.processor, restorer=restorer)
+    restored = restores(clicks, seed=3, ending="none")
     loose = pipeline.decode(planted.motion_codes, planted.motion.num_frames, plants_feet=False)
     expected = restorer(loose).motion
     np.testing.assert_allclose(restored.motion.joint_rotations, expected.joint_rotations, atol=1e-4)
     assert np.abs(restored.motion.joint_rotations - planted.motion.joint_rotations).max() > 1e-2
+
+
+@pytest.fixture(scope="module")
+def controlled(controlled_pipeline_dir) -> MusicToDancePipeline:
+    return MusicToDancePipeline.from_pretrained(controlled_pipeline_dir)
+
+
+def still_speed(dance, start_seconds: float, end_seconds: float) -> float:
+    """Return the highest speed in a span, as a share of the dance's mean."""
+    speed = np.linalg.norm(np.diff(dance.motion.joint_positions(), axis=0), axis=-1).mean(axis=1)
+    return speed[round(30 * start_seconds) : round(30 * end_seconds)].max() / speed.mean()
+
+
+def test_side_and_energy_reach_a_model_that_controls_them(controlled, clicks):
+    usual = controlled(clicks, genre="waltz").motion_codes
+    assert torch.equal(usual, controlled(clicks, genre="waltz", side="right").motion_codes)
+    assert not torch.equal(usual, controlled(clicks, genre="waltz", side="left").motion_codes)
+    lively = controlled(clicks, genre="waltz", energy=1.0)
+    assert not torch.equal(usual, lively.motion_codes)
+    assert torch.equal(lively.motion_codes, controlled(clicks, genre="waltz", energy=[(3.0, 1.0)]).motion_codes)
+    curve = np.array([[0.0, 1.0], [7.0, 0.0]])
+    asked = json.loads(json.dumps(controlled(clicks, energy=curve, side="left").motion.provenance))["asked"]
+    assert asked["energy"] == curve.tolist() and asked["side"] == "left"
+
+
+def test_energy_follows_the_loudness_of_the_song_and_sides_are_natural_by_default(controlled, clicks):
+    song = clicks.copy()
+    song[48_000:120_000] = 0
+    inputs = controlled.model_inputs(controlled.listen(song, "waltz", bpm=120.0))
+    assert inputs["side_ids"].tolist() == [0]
+    assert inputs["energy"][0, 80:130].tolist() == pytest.approx([-1] * 50)
+    assert inputs["energy"][0, 10] > -0.3
+    asked = controlled.model_inputs(controlled.listen(song, "waltz", bpm=120.0), energy=0.75)
+    assert (asked["energy"] == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"side": "left"}, "`side` cannot be asked of the model model, which was trained without"),
+        ({"energy": 0.5}, "`energy` cannot be asked of the model model"),
+        ({"ending": "bow"}, "one of pose, fade, none, got 'bow'"),
+        ({"stage_radius": 0.0}, "positive number of metres, got 0"),
+        ({"stage_radius": float("nan")}, "positive number of metres"),
+    ],
+)
+def test_what_a_model_does_not_control_or_nobody_knows_is_told_before_the_work(
+    pipeline, clicks, arguments, message, monkeypatch
+):
+    monkeypatch.setattr(MusicToDancePipeline, "listen", None)
+    with pytest.raises(ValueError, match=message):
+        pipeline(clicks, **arguments)
+
+
+@pytest.mark.parametrize("asked", [{"side": "up"}, {"energy": 2.0}, {"energy": [(1.0, 0.0), (0.0, 0.0)]}])
+def test_wrong_sides_and_energies_are_told_before_the_work(controlled, clicks, asked, monkeypatch):
+    monkeypatch.setattr(MusicToDancePipeline, "listen", None)
+    with pytest.raises(ValueError, match=next(iter(asked))):
+        controlled(clicks, **asked)
+
+
+@pytest.mark.parametrize("folder", ["tiny_pipeline_dir", "controlled_pipeline_dir"])
+def test_without_ending_silence_and_stage_a_dance_is_what_the_codes_say(folder, clicks, request):
+    pipeline = MusicToDancePipeline.from_pretrained(request.getfixturevalue(folder))
+    dance = pipeline(clicks, genre="waltz", bpm=120, ending="none")
+    plain = pipeline.decode(dance.motion_codes, dance.motion.num_frames)
+    np.testing.assert_array_equal(dance.motion.joint_rotations, plain.joint_rotations)
+    np.testing.assert_array_equal(dance.motion.root_positions, plain.root_positions)
+
+
+@pytest.mark.parametrize(("ending", "is_still"), [("pose", True), ("fade", True), ("none", False)])
+def test_a_dance_ends_on_the_last_downbeat_as_asked(pipeline, clicks, ending, is_still):
+    dance = pipeline(clicks, genre="rumba", bpm=120, meter=4, first_downbeat_seconds=0.0, ending=ending)
+    assert (still_speed(dance, 6.1, 6.9) < 0.2) == is_still  # the last downbeat is at 6 s
+    other = pipeline(clicks, genre="rumba", bpm=120, meter=4, first_downbeat_seconds=0.0, ending="none")
+    np.testing.assert_allclose(dance.motion.root_positions[:90], other.motion.root_positions[:90], atol=0.01)
+
+
+def test_a_dancer_rests_in_silence_on_a_stage_and_alone_as_in_a_batch():
+    pipeline = MusicToDancePipeline.from_pretrained()
+    song = load_audio(DEMO_SONG, 24_000)[: 20 * 24_000].copy()
+    song[8 * 24_000 : 13 * 24_000] = 0
+    options = {"genre": "waltz", "stage_radius": 0.8, "ending": "fade"}
+    dances = pipeline.dances(song, seeds=[0, 1], **options)
+    ((start, end),) = dances[0].motion.provenance["song_map"]["silences"]
+    assert abs(start - 8) < 0.6 and abs(end - 13) < 0.1
+    for dance in dances:
+        assert still_speed(dance, start + 1, end - 0.6) < 0.2 and still_speed(dance, 19.8, 20) < 0.2
+        path = dance.motion.root_positions[:, [0, 2]]
+        assert np.linalg.norm(path - path[0], axis=-1).max() <= 0.8
+    alone = pipeline(song, seed=1, **options)
+    assert torch.equal(alone.motion_codes, dances[1].motion_codes)
+    np.testing.assert_array_equal(alone.motion.joint_rotations, dances[1].motion.joint_rotations)
+
+
+@pytest.mark.parametrize("folder", ["tiny_pipeline_dir", "controlled_pipeline_dir"])
+def test_sections_that_are_alike_are_danced_alike(folder, make_drums, monkeypatch, request):
+    pipeline = MusicToDancePipeline.from_pretrained(request.getfixturevalue(folder))
+    sections = tuple(Section(8.0 * place, 8.0 * place + 8, label, 1) for place, label in enumerate("ABA"))
+
+    def analyze(*song):
+        return replace(analyze_song(*song), sections=sections)
+
+    monkeypatch.setattr("infinitedance.pipeline.analyze_song", analyze)
+    hints = {"genre": "rumba", "bpm": 120, "meter": 4, "first_downbeat_seconds": 0.0}
+    song = make_drums(120, 24.1)
+    dances = pipeline.dances(song, seeds=[0, 1], **hints)
+    for dance, free in zip(dances, pipeline.dances(song, seeds=[0, 1], repeats=False, **hints), strict=True):
+        codes = dance.motion_codes  # bars of 15 tokens; the first and the last of a section are free
+        assert torch.equal(codes[:, 135:165], codes[:, 15:45])
+        assert torch.equal(codes[:, :135], free.motion_codes[:, :135])
+        assert not torch.equal(codes[:, 135:165], free.motion_codes[:, 135:165])
+        assert not torch.equal(codes[:, 120:135], codes[:, :15])
+
+
+def test_the_genre_that_suits_the_song_is_danced_as_if_it_had_been_asked_for(pipeline, controlled, make_drums):
+    waltz = make_drums(92, 8.0, meter=3)
+    chosen = pipeline(waltz)
+    assert chosen.motion.provenance["genre"] == "waltz"
+    assert chosen.motion.provenance["genre_reason"].endswith(
+        "3 to the bar, lively: waltz suits it best of rumba, waltz."
+    )
+    assert torch.equal(chosen.motion_codes, pipeline(waltz, genre="waltz").motion_codes)
+    assert "genre_reason" not in pipeline(waltz, genre="waltz").motion.provenance
+    assert controlled.listen(make_drums(100, 8.0)).genre != "waltz"
+
+
+def test_a_model_without_genres_dances_any(save_tiny_pipeline, clicks, tmp_path):
+    dance = MusicToDancePipeline.from_pretrained(save_tiny_pipeline(tmp_path / "model"))(clicks[:48_000])
+    assert dance.motion.provenance["genre"] is None and "genre_reason" not in dance.motion.provenance
+
+
+@pytest.fixture
+def with_defaults(tiny_pipeline_dir, tmp_path):
+    """Return a folder with the model whose generation configuration has further fields."""
+
+    def make(**fields):
+        folder = shutil.copytree(tiny_pipeline_dir, tmp_path / "model")
+        path = folder / "generation_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+        return folder
+
+    return make
+
+
+def test_a_genre_can_have_its_own_guidance_and_gaze(with_defaults, pipeline, clicks):
+    fields = {"genre_guidance_scales": {"waltz": 3.0}, "genre_gaze_degrees": {"waltz": 12.0}}
+    own = MusicToDancePipeline.from_pretrained(with_defaults(**fields))
+    song = clicks[:96_000]
+    codes = own(song, genre="waltz").motion_codes
+    assert torch.equal(codes, pipeline(song, genre="waltz", guidance_scale=3.0).motion_codes)
+    assert not torch.equal(codes, pipeline(song, genre="waltz").motion_codes)
+    asked = own(song, genre="waltz", guidance_scale=1.5, ending="none")
+    plain = pipeline(song, genre="waltz", guidance_scale=1.5, ending="none")
+    assert torch.equal(asked.motion_codes, plain.motion_codes)
+    assert np.median(gaze_elevation(asked.motion)) == pytest.approx(12.0, abs=0.5)
+    rumba, other = own(song, genre="rumba"), pipeline(song, genre="rumba")
+    np.testing.assert_array_equal(rumba.motion.joint_rotations, other.motion.joint_rotations)
+
+
+def test_a_model_can_dance_with_the_shipped_references_by_default(
+    with_defaults, pipeline, retriever, clicks, tmp_path, monkeypatch
+):
+    retriever.save_pretrained(tmp_path / "library")
+    assert MusicToDancePipeline.from_pretrained(DEFAULT_MODEL).retriever is None
+    folder = with_defaults(default_num_references=1)
+    # The library that ships is found by version 1 of the features, this model hears version 2.
+    assert MusicToDancePipeline.from_pretrained(folder).retriever is None
+    monkeypatch.setattr("infinitedance.pipeline.DEFAULT_REFERENCES", tmp_path / "library")
+    led = MusicToDancePipeline.from_pretrained(folder)
+    assert led.default_num_references == 1
+    dance = led(clicks, genre="waltz")
+    assert dance.copy_report is not None and len(dance.references[0].hits) == 1
+    assert torch.equal(
+        led(clicks, genre="waltz", num_references=0).motion_codes, pipeline(clicks, genre="waltz").motion_codes
+    )
+    assert led.processor.genres and led(clicks, num_references=1).references  # a genre that the library need not have
+
+
+def test_every_dance_of_the_shipped_model_names_its_license(clicks):
+    provenance = MusicToDancePipeline.from_pretrained()(clicks[:48_000], genre="waltz").motion.provenance
+    assert provenance["license"] == "research-non-commercial"

@@ -63,6 +63,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="Markdown file; numbers go to a .json beside it")
     parser.add_argument("--num_seeds", type=int, default=3, help="dances for each song and genre (default: 3)")
     parser.add_argument("--max_seconds", type=float, default=60.0, help="songs are cut to this length (default: 60)")
+    parser.add_argument("--ending", choices=("pose", "fade", "none"), help="ending of the dances (default: pose)")
+    parser.add_argument("--no_repeats", action="store_true", help="dance every section of a song anew")
     add_sections_option(parser, SECTIONS)
     return parser
 
@@ -72,6 +74,8 @@ def main(command_line: list[str] | None = None) -> None:
     parser = build_parser()
     arguments = parser.parse_args(command_line)
     chosen = chosen_sections(parser, arguments, SECTIONS)
+    asked = {} if arguments.ending is None else {"ending": arguments.ending}
+    asked |= {"repeats": False} if arguments.no_repeats else {}
     bench = Bench(
         arguments.model,
         arguments.data_dir,
@@ -79,10 +83,13 @@ def main(command_line: list[str] | None = None) -> None:
         arguments.work_dir,
         num_seeds=arguments.num_seeds,
         max_seconds=arguments.max_seconds,
+        asked=asked,
     )
     options = shown_options(arguments, ["model", "data_dir", "songs_dir", "work_dir", "output"])
     command = f"python -m benchmarks.dances {options} --num_seeds {arguments.num_seeds} "
-    command += f"--max_seconds {arguments.max_seconds:g} --sections "
+    command += f"--max_seconds {arguments.max_seconds:g} "
+    command += "" if arguments.ending is None else f"--ending {arguments.ending} "
+    command += "--no_repeats --sections " if arguments.no_repeats else "--sections "
     records = {
         name: Section(title, command + name, arguments.model, partial(measure, bench))
         for name, (title, measure) in SECTIONS.items()

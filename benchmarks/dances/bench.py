@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,6 +92,7 @@ class Bench:
         work_dir: Generated dances are kept here, in a folder for each model.
         num_seeds: Dances for each song and genre, of seeds from 0 on.
         max_seconds: Songs and real dances are cut to this length.
+        asked: What is asked of every dance: options of `MusicToDancePipeline.perform`.
 
     Raises:
         ValueError: If no training clip of 10 s or more, with beats, is of a genre of the model.
@@ -105,13 +107,15 @@ class Bench:
         *,
         num_seeds: int = 3,
         max_seconds: float = 60.0,
+        asked: Mapping[str, Any] | None = None,
     ):
         self.songs_dir, self.seeds = songs_dir, range(num_seeds)
         self.max_seconds = max_seconds
         self.pipeline = MusicToDancePipeline.from_pretrained(model_dir)
         self.data = BuiltDataset(data_dir)
         weights = hashlib.sha256((model_dir / "model.safetensors").read_bytes()).hexdigest()
-        self.dances_dir = work_dir / weights[:12]
+        self.asked = dict(asked or {})
+        self.dances_dir = work_dir / "_".join([weights[:12], *(f"{name}-{self.asked[name]}" for name in self.asked)])
         usable = {clip.genre for clip in self.data.split("train", mirrored=False) if _is_usable(clip)}
         self.genres = [genre for genre in self.pipeline.genres if genre in usable]
         if not self.genres:
@@ -215,7 +219,8 @@ class Bench:
         missing = [seed for seed in seeds if seed not in motions or motions[seed].num_frames != song.num_frames]
         if missing:
             if timbre is None:
-                made = [dance.motion for dance in self.pipeline.dances(song.waveform, seeds=missing, genre=genre)]
+                dances = self.pipeline.dances(song.waveform, seeds=missing, genre=genre, **self.asked)
+                made = [dance.motion for dance in dances]
             else:
                 made = self._generate_with_timbre(song, genre, missing, timbre)
             folder.mkdir(parents=True, exist_ok=True)
@@ -225,18 +230,12 @@ class Bench:
         return [motions[seed] for seed in seeds]
 
     def _generate_with_timbre(self, song: Song, genre: str, seeds: Sequence[int], timbre: Song) -> list[Motion]:
-        own, other = (
-            self.pipeline.processor(each.waveform, SAMPLING_RATE, genre=genre, beat_clock=each.clock(genre))
-            for each in (song, timbre)
-        )
-        num_frames = own["input_features"].shape[1]
+        own, other = (self.pipeline.listen(each.waveform, genre) for each in (song, timbre))
+        inputs, heard = self.pipeline.model_inputs(own), self.pipeline.model_inputs(other)["input_features"]
         spectral = slice(0, MusicFeatureLayout.beat_clock.start)
-        heard = torch.arange(num_frames) % other["input_features"].shape[1]
-        own["input_features"][:, :, spectral] = other["input_features"][:, heard, spectral]
-        codes = self.pipeline.model.generate_codes(
-            **{name: tensor.expand(len(seeds), *tensor.shape[1:]) for name, tensor in own.items()}, seeds=list(seeds)
-        )
-        return [self.pipeline.decode(row, num_frames) for row in codes]
+        frames = torch.arange(inputs["input_features"].shape[1]) % heard.shape[1]
+        inputs["input_features"][:, :, spectral] = heard[:, frames, spectral]
+        return [motion for _, motion in self.pipeline.perform(own, inputs, seeds=seeds, **self.asked)]
 
     def through_codec(self, dance: Performance) -> Performance:
         """Return a real dance encoded and decoded as generated codes are."""

@@ -156,9 +156,9 @@ class CadenceExpert(nn.Module):
 class CadenceMoE(nn.Module, FeatureStatisticsMixin):
     """The condition encoder: a universal expert, one expert a frequency band, and a gate.
 
-    The universal expert reads music, genre, side and energy; the band experts read the bands of the averaged references; the gate,
-    a softmax read from the universal expert, weights the bands at every token. A learned vector stands for music or
-    references that are absent.
+    The universal expert reads music, genre, side and energy; the band experts read the bands of the averaged
+    references; the gate, a softmax read from the universal expert, weights the bands at every token. A learned vector
+    stands for music or references that are absent.
 
     Args:
         config: The model's configuration.

@@ -51,7 +51,7 @@ class CodeSampler:
             raise ValueError(f"The processors {names} look at more than the scores of one level.")
         kinds = {type(processor): processor for processor in processors}
         guidance = kinds.get(ConditionGuidanceLogitsProcessor)
-        self.guidance_scale = None if guidance is None else guidance.guidance_scale
+        self.guidance = None if guidance is None else guidance.guidance
         anti_collapse = kinds.get(AntiCollapseLogitsProcessor)
         self.max_code_repeats = None if anti_collapse is None else anti_collapse.max_code_repeats
         gumbel = kinds.get(SeededGumbelLogitsProcessor)
@@ -103,12 +103,9 @@ class CodeSampler:
         return -torch.log(-torch.log(torch.stack(rows)))
 
     def guided(self, scores: torch.Tensor) -> torch.Tensor:
-        """Join the scores of the rows with and without conditions: `(2 * batch, ...)` to `(batch, ...)`."""
+        """Join the scores of the rows with and without conditions: `(copies * batch, ...)` to `(batch, ...)`."""
         scores = scores.float()
-        if self.guidance_scale is None:
-            return scores
-        with_conditions, without_conditions = scores.chunk(2)
-        return torch.lerp(without_conditions, with_conditions, self.guidance_scale)
+        return scores if self.guidance is None else self.guidance.join(scores)
 
     def choose(self, scores: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         """Choose a code in each row.

@@ -13,6 +13,7 @@ from transformers.generation import BaseStreamer
 from .code_sampler import CodeSampler, RunGuard
 from .configuration_choreollama import ChoreoLlamaConfig
 from .depth_decoder import DepthLevel
+from .forced_codes import ForcedCodes
 from .input_ids import delay_condition, delay_levels, prefix_inputs, prepend_start
 from .step_decoder import Projection, is_plain_matrix, make_decoder, product_with, root_mean_square_norm
 
@@ -27,11 +28,15 @@ class CodeWriter:
         model: A `ChoreoLlamaForConditionalGeneration` in evaluation mode.
         sampler: Chooses the codes.
         streamer: Receives the ids of new codes, token by token and level by level, `(batch,)` at a time.
+        forced: Codes that are written in the place of chosen ones.
     """
 
-    def __init__(self, model: Any, sampler: CodeSampler, streamer: BaseStreamer | None):
+    def __init__(
+        self, model: Any, sampler: CodeSampler, streamer: BaseStreamer | None, forced: ForcedCodes | None = None
+    ):
         config: ChoreoLlamaConfig = model.config
         self.model, self.config, self.sampler, self.streamer = model, config, sampler, streamer
+        self.forced = forced
         self.decoder = make_decoder(model.model.backbone, max_positions(config))
         if config.code_pattern == "delay":
             self.head = Projection(model.lm_head)
@@ -55,7 +60,7 @@ class CodeWriter:
         Args:
             code_ids: That the window begins with, `(batch, given tokens, num_quantizers)`.
             num_tokens: Tokens of the window, more than are given.
-            condition: `(copies * batch, num_tokens, hidden_size)`; two copies with guidance.
+            condition: `(copies * batch, num_tokens, hidden_size)`; two or three copies with guidance.
             token_mask: `(batch, num_tokens)`.
 
         Returns:
@@ -109,12 +114,16 @@ class CodeWriter:
             embeddings = embeddings.expand(condition.shape[0], -1, -1)
         return self.decoder.step(embeddings.reshape(-1, embeddings.shape[-1]))
 
-    def _choose(self, scores: torch.Tensor, noise: torch.Tensor | None, guard: RunGuard | None) -> torch.Tensor:
-        """Choose the codes of one level, `(batch,)`, from scores `(copies * batch, codebook_size)`."""
+    def _choose(
+        self, scores: torch.Tensor, noise: torch.Tensor | None, guard: RunGuard | None, token: int, level: int
+    ) -> torch.Tensor:
+        """Choose the codes of one level of a token, `(batch,)`, from scores `(copies * batch, codebook_size)`."""
         scores = self.sampler.guided(scores)
         if guard is not None:
             guard.ban(scores)
         codes = self.sampler.choose(scores, noise)
+        if self.forced is not None:
+            codes = self.forced.write(token, level, codes)
         if guard is not None:
             guard.observe(codes.tolist())
         return codes
@@ -148,7 +157,8 @@ class CodeWriter:
                     embeddings = self.tables[level - 1].index_select(0, written[-1])
                     hidden_states = self._step(embeddings, condition, token)
                 code_noise = None if noise is None else noise[:, token - num_given, level]
-                codes = self._choose(self.heads[level](hidden_states), code_noise, guard if level == 0 else None)
+                scores = self.heads[level](hidden_states)
+                codes = self._choose(scores, code_noise, guard if level == 0 else None, token, level)
                 written.append(codes)
                 self._stream(level, codes)
         return self._joined(code_ids, written)
@@ -178,7 +188,7 @@ class CodeWriter:
                     inputs = (by_copy + lower).flatten(0, 1)
                 code_noise = None if noise is None else noise[:, token - num_given, level]
                 scores = self.heads[level](self.levels[level](inputs))
-                codes = self._choose(scores, code_noise, guard if level == 0 else None)
+                codes = self._choose(scores, code_noise, guard if level == 0 else None, token, level)
                 rows = self.tables[level].index_select(0, codes)
                 sums = rows if level == 0 else sums + rows
                 written.append(codes)
@@ -216,6 +226,9 @@ class CodeWriter:
                 guard.ban(scores[:, 0])
             codes = self.sampler.choose(scores.flatten(0, 1), None if noise is None else noise[step - num_given])
             codes = codes.view(batch_size, num_quantizers)
+            if self.forced is not None:
+                for level in range(max(0, step - num_tokens + 1), min(num_quantizers, step - num_given + 1)):
+                    codes[:, level] = self.forced.write(step - level, level, codes[:, level])
             if guard is not None:
                 guard.observe(codes[:, 0].tolist())
             written[:, step] = new_ids = codes + levels * config.codebook_size

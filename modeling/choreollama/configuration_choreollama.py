@@ -46,7 +46,7 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         frames_per_token (`int`): Frames that one motion token spans.
         genres (`list[str]`): Names of the genres; the index is the genre's id, and `num_genres` stands for "any".
         genre_embedding_size (`int`): Size of the genre embedding (paper: 256), and of that of the side.
-        clock_feature_size (`int`): Last channels of the music features that are the beat clock; the others are spectra.
+        clock_feature_size (`int`): Last channels of the music features, the beat clock; the others are spectra.
         controls_side (`bool`): Whether a dance can be asked on its natural or on its mirrored side (ours).
         controls_energy (`bool`): Whether a curve of energy can be asked for (ours).
         num_quantizers (`int`): Levels of the residual quantizer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,11 +17,13 @@ from .code_sampler import CodeSampler
 from .code_writer import CodeWriter, max_positions
 from .conditions import Conditions
 from .configuration_choreollama import ChoreoLlamaConfig
+from .forced_codes import ForcedCodes
 from .input_ids import prefix_inputs, prepend_start
 from .logits_processors import (
     AntiCollapseLogitsProcessor,
     CodeSlotLogitsProcessor,
     ConditionGuidanceLogitsProcessor,
+    Guidance,
     SeededGumbelLogitsProcessor,
 )
 from .step_decoder import Projection, make_decoder
@@ -44,10 +47,11 @@ class ProcessorSteps:
 
     Args:
         model: The generator.
+        forced: Codes that are written in the place of chosen ones.
     """
 
-    def __init__(self, model: Any):
-        config = model.config
+    def __init__(self, model: Any, forced: ForcedCodes | None = None):
+        config, self.forced = model.config, forced
         self.decoder = make_decoder(model.model.backbone, max_positions(config))
         self.head = Projection(model.lm_head)
         all_ids = torch.arange(config.vocab_size, device=model.device)
@@ -70,7 +74,8 @@ def decode_with_processors(
     `new_code_streamer`: the usual streamer does not reach it.
     """
     condition, is_aligned = inputs["condition"], model.config.condition_placement == "aligned"
-    num_copies = condition.shape[0] // input_ids.shape[0]  # 2 with guidance
+    num_copies = condition.shape[0] // input_ids.shape[0]  # 2 or 3 with guidance
+    num_before = 1 + (0 if is_aligned else condition.shape[1])
     attention_mask = inputs.get("attention_mask")
     if is_aligned or attention_mask is None or attention_mask.all():
         attention_mask = None
@@ -89,6 +94,10 @@ def decode_with_processors(
         for processor in logits_processor:  # the list itself inspects signatures at every call
             scores = processor(input_ids, scores)
         chosen = scores.argmax(dim=-1)
+        if steps.forced is not None:
+            token, level = divmod(input_ids.shape[1] - num_before, model.config.num_quantizers)
+            offset = level * model.config.codebook_size
+            chosen = steps.forced.write(token, level, chosen - offset) + offset
         input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
         position_ids = position_ids[:, -1:] + 1
         if attention_mask is not None:
@@ -144,22 +153,33 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
                 "`motion_codes`."
             )
 
-    def _guidance_scale(self, kwargs: dict[str, Any]) -> float | None:
-        """Resolve the guidance scale as transformers does: argument, given configuration, own configuration."""
-        if "guidance_scale" in kwargs:
-            return kwargs["guidance_scale"]
-        given = getattr(kwargs.get("generation_config"), "guidance_scale", None)
-        return self.generation_config.guidance_scale if given is None else given
+    def _guidance(self, kwargs: dict[str, Any], *, has_references: bool) -> Guidance:
+        """Resolve both guidance scales as transformers does: argument, given configuration, own configuration."""
+        configs = (kwargs.get("generation_config"), self.generation_config)
+        scales = []
+        for name in ("guidance_scale", "reference_guidance_scale"):
+            found = [value for config in configs if (value := getattr(config, name, None)) is not None]
+            scales.append(kwargs[name] if name in kwargs else found[0] if found else None)
+        return Guidance.of(*scales, has_references=has_references)
+
+    def _prepare_generation_config(self, generation_config: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        # transformers takes an argument of ours only where a configuration has it already.
+        own = {name: kwargs.pop(name) for name in ("reference_guidance_scale",) if name in kwargs}
+        generation_config, others = super()._prepare_generation_config(generation_config, **kwargs)
+        for name, value in own.items():
+            setattr(generation_config, name, value)
+        return generation_config, others
 
     def _get_logits_processor(self, generation_config: Any, **kwargs: Any) -> LogitsProcessorList:
         guidance_scale, generation_config.guidance_scale = generation_config.guidance_scale, None
         others = super()._get_logits_processor(generation_config, **kwargs)
         generation_config.guidance_scale = guidance_scale
         processors = LogitsProcessorList()
-        if guidance_scale is not None and guidance_scale != 1:
+        guidance = Guidance.of(guidance_scale, getattr(generation_config, "reference_guidance_scale", None))
+        if guidance.num_copies > 1:
             if generation_config.num_beams not in (None, 1):
                 raise ValueError("Beam search does not work with guidance: pass `guidance_scale=1` or `num_beams=1`.")
-            processors.append(ConditionGuidanceLogitsProcessor(guidance_scale))
+            processors.append(ConditionGuidanceLogitsProcessor(guidance.scale, guidance.reference_scale))
         levels = (self.config.num_quantizers, self.config.codebook_size)
         processors.append(CodeSlotLogitsProcessor(*levels))
         if generation_config.max_code_repeats is not None:
@@ -177,38 +197,47 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         is_first_iteration: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Prepare one step: the condition beside the ids, and both halves of the rows for guidance."""
+        """Prepare one step: the condition beside the ids, and all copies of the rows for guidance."""
         inputs = super().prepare_inputs_for_generation(input_ids, is_first_iteration=is_first_iteration, **kwargs)
         is_aligned = self.config.condition_placement == "aligned"
         if is_aligned:
             inputs.pop("attention_mask", None)  # all ones, and without it attention takes its fast path
-        if condition is not None and condition.shape[0] == 2 * input_ids.shape[0]:
+        num_copies = 1 if condition is None else condition.shape[0] // input_ids.shape[0]
+        if num_copies > 1:
             for name in ("input_ids", "attention_mask", "position_ids"):
                 if inputs.get(name) is not None:
-                    inputs[name] = inputs[name].repeat(2, *[1] * (inputs[name].ndim - 1))
+                    inputs[name] = inputs[name].repeat(num_copies, *[1] * (inputs[name].ndim - 1))
         if is_aligned or is_first_iteration or not kwargs.get("use_cache", True):
             inputs["condition"] = condition
         return inputs
 
     @torch.no_grad()
     def encode_guided_condition(
-        self, conditions: Conditions, guidance_scale: float | None
+        self, conditions: Conditions, guidance_scale: float | None, reference_guidance_scale: float | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode songs for generation, with the rows that guidance needs.
 
         Args:
             conditions: Of the songs.
             guidance_scale: Guidance; 1 or none means that no further rows are needed.
+            reference_guidance_scale: Guidance of the references; none means `guidance_scale`.
 
         Returns:
             The condition, `(batch, num_tokens, hidden_size)`, or `(2 * batch, ...)` with the same clips without any
-            condition after the others; and the token mask `(batch, num_tokens)`.
+            condition after the others, or `(3 * batch, ...)` with the same clips without references between these
+            two; and the token mask `(batch, num_tokens)`.
         """
+        has_references = conditions.reference_features is not None
+        guidance = Guidance.of(guidance_scale, reference_guidance_scale, has_references=has_references)
         encoded = self.model.encode_condition(conditions)
-        if guidance_scale is None or guidance_scale == 1:
+        if guidance.num_copies == 1:
             return encoded.condition, encoded.token_mask
-        without = self.model.encode_condition(conditions.without_all())
-        return torch.cat([encoded.condition, without.condition]), encoded.token_mask
+        copies = [encoded.condition]
+        if guidance.reference_scale is not None:
+            without_references = replace(conditions, reference_features=None, reference_mask=None)
+            copies.append(self.model.encode_condition(without_references).condition)
+        copies.append(self.model.encode_condition(conditions.without_all()).condition)
+        return torch.cat(copies), encoded.token_mask
 
     @torch.no_grad()
     def generate(
@@ -242,12 +271,12 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             spectra_mask: See `Conditions`.
             side_ids: See `Conditions`.
             energy: See `Conditions`.
-            condition: From `encode_guided_condition` with the same guidance scale.
+            condition: From `encode_guided_condition` with the same guidance scales.
             seeds: One seed a row; makes sampling a function of seed and song. transformers' global random state is
                 used if not given.
             logits_processor: Further processors.
-            **kwargs: Of `GenerationMixin.generate` and the generation configuration, also `guidance_scale` and
-                `max_code_repeats`.
+            **kwargs: Of `GenerationMixin.generate` and the generation configuration, also `guidance_scale`,
+                `reference_guidance_scale` and `max_code_repeats`.
 
         Returns:
             As `GenerationMixin.generate`: ids `(batch, length)`, the given ones included.
@@ -258,8 +287,8 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         if config.condition_placement == "aligned" and kwargs.get("attention_mask") is not None:
             raise ValueError('`"aligned"` generation takes no `attention_mask`: all rows begin with the start id.')
         given_config: Any = kwargs.get("generation_config")
-        guidance_scale = self._guidance_scale(kwargs)
-        is_guided = guidance_scale is not None and guidance_scale != 1
+        guidance = self._guidance(kwargs, has_references=condition is not None or reference_features is not None)
+        kwargs["reference_guidance_scale"] = guidance.reference_scale
         token_mask = None
         if condition is None:
             if input_features is None:
@@ -274,16 +303,17 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
                 side_ids=side_ids,
                 energy=energy,
             )
-            condition, token_mask = self.encode_guided_condition(conditions, guidance_scale)
-        batch_size, num_tokens = condition.shape[0] // (1 + is_guided), condition.shape[1]
+            condition, token_mask = self.encode_guided_condition(conditions, guidance.scale, guidance.reference_scale)
+        batch_size, num_tokens = condition.shape[0] // guidance.num_copies, condition.shape[1]
         if inputs is None:
             no_codes = torch.empty(batch_size, 0, dtype=torch.long, device=condition.device)
             inputs = prepend_start(self.config, no_codes, num_tokens)
-        num_rows = inputs.shape[0] * (1 + is_guided)
+        num_rows = inputs.shape[0] * guidance.num_copies
         if num_rows != condition.shape[0]:
             raise ValueError(
                 f"`condition` must have {num_rows} rows for {inputs.shape[0]} rows of ids and "
-                f"`guidance_scale={guidance_scale}`, got {condition.shape[0]}. See `encode_guided_condition`."
+                f"`guidance_scale={guidance.scale}`, `reference_guidance_scale={guidance.reference_scale}`, got "
+                f"{condition.shape[0]}. See `encode_guided_condition`."
             )
         num_given = inputs.shape[1] - 1 - (num_tokens if config.condition_placement == "prefix" else 0)
         room = num_tokens * config.num_quantizers - num_given
@@ -317,6 +347,8 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         seeds: Sequence[int],
         num_tokens: int | None = None,
         prompt_codes: torch.Tensor | None = None,
+        forced_codes: torch.Tensor | None = None,
+        repeats: Sequence[tuple[int, int, int]] = (),
         streamer: BaseStreamer | None = None,
         **sampling: Any,
     ) -> torch.Tensor:
@@ -326,6 +358,9 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         one, so the cost of a second of dance is constant and there are no seams. What chooses a code may be anything
         of the generation configuration for `code_pattern="flat"`; otherwise `temperature`, `top_k`, `top_p`, `min_p`,
         `typical_p`, `epsilon_cutoff` and `eta_cutoff`, beside guidance and `max_code_repeats`.
+
+        Codes that are forced, or that repeat a passage, are written in the place of those that the model chooses; it
+        reads them and goes on from there. The random numbers of all other codes are the same as without them.
 
         Args:
             input_features: Music features, `(batch, frames, music_feature_size)`.
@@ -341,9 +376,12 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
                 of the hardware. Without effect when `do_sample=False`.
             num_tokens: Tokens to write, `ceil(frames / frames_per_token)` if not given.
             prompt_codes: Codes to begin with, `(batch, num_quantizers, given tokens)`; part of the result.
+            forced_codes: Codes to write, `(batch, num_quantizers, num_tokens)`, -1 where the model chooses.
+            repeats: Passages that are danced again: the token at which one starts, the later token at which its codes
+                are written once more, and how many tokens.
             streamer: Receives the ids of the new codes, `(batch,)` at a time, token by token and level by level.
-            **sampling: `temperature`, `top_k`, `top_p`, `guidance_scale`, `max_code_repeats` and other fields of the
-                generation configuration.
+            **sampling: `temperature`, `top_k`, `top_p`, `guidance_scale`, `reference_guidance_scale`,
+                `max_code_repeats` and other fields of the generation configuration.
 
         Returns:
             Codes, `(batch, num_quantizers, num_tokens)`.
@@ -366,7 +404,8 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
                 "Whole songs are sampled, one dance a seed: beam search is for the windows of `generate`, and several "
                 "dances of a song are several rows."
             )
-        guidance_scale = self._guidance_scale(sampling)
+        guidance = self._guidance(sampling, has_references=reference_features is not None)
+        sampling["reference_guidance_scale"] = guidance.reference_scale
         conditions = Conditions(
             input_features,
             frame_mask,
@@ -377,7 +416,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             side_ids=side_ids,
             energy=energy,
         )
-        condition, token_mask = self.encode_guided_condition(conditions, guidance_scale)
+        condition, token_mask = self.encode_guided_condition(conditions, guidance.scale, guidance.reference_scale)
         num_tokens = condition.shape[1] if num_tokens is None else num_tokens
         if not 0 < num_tokens <= condition.shape[1]:
             raise ValueError(f"`num_tokens` must lie in [1, {condition.shape[1]}] for this music, got {num_tokens}.")
@@ -385,11 +424,19 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         ids = torch.empty(input_features.shape[0], 0, levels, dtype=torch.long, device=input_features.device)
         if prompt_codes is not None:
             ids = self.codes_to_ids(prompt_codes).unflatten(1, (-1, levels))
-        write = self._window_writer(seeds, streamer, sampling)
+        forced = None
+        if forced_codes is not None or len(repeats):
+            forced = ForcedCodes(config, len(seeds), num_tokens, forced_codes, repeats)
+            for token in range(min(ids.shape[1], num_tokens)):
+                for level in range(levels):
+                    forced.note(token, level, ids[:, token, level] - level * config.codebook_size)
+        write = self._window_writer(seeds, streamer, forced, sampling)
         with _threads_for(config.hidden_size):
             while (done := ids.shape[1]) < num_tokens:
                 start = 0 if done < window else done - window // 2
                 end = min(start + window, num_tokens)
+                if forced is not None:
+                    forced.begin_window(start)
                 written = write(ids[:, start:], end - start, condition[:, start:end], token_mask[:, start:end])
                 ids = torch.cat([ids[:, :start], written], dim=1)
         if streamer is not None:
@@ -397,7 +444,11 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         return self.ids_to_codes(ids[:, :num_tokens].flatten(1))
 
     def _window_writer(
-        self, seeds: Sequence[int], streamer: BaseStreamer | None, sampling: dict[str, Any]
+        self,
+        seeds: Sequence[int],
+        streamer: BaseStreamer | None,
+        forced: ForcedCodes | None,
+        sampling: dict[str, Any],
     ) -> Callable[[torch.Tensor, int, torch.Tensor, torch.Tensor], torch.Tensor]:
         """Return what writes a window of `generate_codes`, with the arguments of `CodeWriter.write`."""
         sampler = SeededGumbelLogitsProcessor(seeds)
@@ -411,9 +462,9 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         )
         unknown = CodeSampler.unknown(processors)
         if not unknown:
-            return CodeWriter(self, CodeSampler(processors), streamer).write
+            return CodeWriter(self, CodeSampler(processors), streamer, forced).write
         self._require_flat(f"Sampling with {unknown}")
-        steps = ProcessorSteps(self)
+        steps = ProcessorSteps(self, forced)
 
         def write(
             code_ids: torch.Tensor, num_tokens: int, condition: torch.Tensor, token_mask: torch.Tensor

@@ -3,33 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import LogitsProcessor
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Scales of classifier-free guidance: scores are moved away from those of rows that know less.
+
+    Args:
+        scale: Of all conditions together: 0 = without conditions, 1 = no guidance, more = stronger.
+        reference_scale: Of the reference dances, if it is another one.
+    """
+
+    scale: float = 1.0
+    reference_scale: float | None = None
+
+    @classmethod
+    def of(cls, scale: float | None, reference_scale: float | None, *, has_references: bool = True) -> Guidance:
+        """Return the guidance of two scales, each none where it was not given."""
+        scale = 1.0 if scale is None else scale
+        return cls(scale, None if not has_references or reference_scale == scale else reference_scale)
+
+    @property
+    def num_copies(self) -> int:
+        """Rows for each song: with all conditions; without references, where these have a scale; without any."""
+        return 3 if self.reference_scale is not None else 1 if self.scale == 1 else 2
+
+    def join(self, scores: torch.Tensor) -> torch.Tensor:
+        """Join scores of two or three copies, `(copies * batch, ...)`, to `(batch, ...)`."""
+        if self.reference_scale is None:
+            with_all, without_any = scores.chunk(2)
+            return torch.lerp(without_any, with_all, self.scale)
+        with_all, without_references, without_any = scores.chunk(3)
+        guided = torch.lerp(without_any, without_references, self.scale)
+        return guided + self.reference_scale * (with_all - without_references)
 
 
 class ConditionGuidanceLogitsProcessor(LogitsProcessor):
     """Classifier-free guidance: scores moved away from those without any condition.
 
     The model runs on twice the rows, first with and then without conditions; this joins the two halves:
-    `without + guidance_scale * (with - without)`. It must come first.
+    `without + guidance_scale * (with - without)`. With a scale of their own for the references there are rows without
+    these between the two, and what the references add is scaled on its own. It must come first.
 
     Args:
         guidance_scale: 0 = without conditions, 1 = no guidance, more = stronger.
+        reference_guidance_scale: Likewise for what the references add to the other conditions; `guidance_scale`, if
+            not given.
     """
 
-    def __init__(self, guidance_scale: float):
-        self.guidance_scale = guidance_scale
+    def __init__(self, guidance_scale: float, reference_guidance_scale: float | None = None):
+        self.guidance = Guidance.of(guidance_scale, reference_guidance_scale)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Join scores `(2 * batch, ids)` to `(batch, ids)`."""
-        if scores.shape[0] != 2 * input_ids.shape[0]:
+        """Join scores `(copies * batch, ids)` to `(batch, ids)`."""
+        num_rows = max(2, self.guidance.num_copies) * input_ids.shape[0]
+        if scores.shape[0] != num_rows:
             raise ValueError(
-                f"Guidance needs scores of {2 * input_ids.shape[0]} rows, with and without conditions, got "
-                f"{scores.shape[0]}. Make the condition with the same guidance scale."
+                f"Guidance needs scores of {num_rows} rows, with and without conditions, got {scores.shape[0]}. Make "
+                "the condition with the same guidance scales."
             )
-        with_conditions, without_conditions = scores.chunk(2)
-        return torch.lerp(without_conditions, with_conditions, self.guidance_scale)
+        return self.guidance.join(scores)
 
 
 class CodeSlotLogitsProcessor(LogitsProcessor):

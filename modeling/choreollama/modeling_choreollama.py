@@ -524,8 +524,8 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             past_key_values: The cache.
             use_cache: Whether to fill and return a cache.
             logits_to_keep: With `input_ids`, score only that many last positions; 0 for all.
-            input_features: As in `Conditions`, like the eight that follow. The music begins `num_context_tokens` before
-                the first code and reaches at least to the last; frames after it serve as look-ahead.
+            input_features: As in `Conditions`, like the eight that follow. The music begins `num_context_tokens`
+                before the first code and reaches at least to the last; frames after it serve as look-ahead.
             frame_mask: See `Conditions`.
             genre_ids: See `Conditions`.
             reference_features: See `Conditions`.

@@ -1,9 +1,12 @@
+import shutil
+
 import av
 import pytest
 import soundfile
 
-from infinitedance.cli import main
+from infinitedance.cli import dance, main
 from infinitedance.cli.dance import default_genres
+from infinitedance.cli.energy_file import COLUMNS, read_energy_file
 from infinitedance.motion.files import load_motion, read_bvh
 from infinitedance.pipeline import MusicToDancePipeline
 
@@ -58,3 +61,97 @@ def test_help_lists_the_genres_of_the_model_that_ships(capsys):
         main(["dance", "--help"])
     assert ended.value.code == 0
     assert ", ".join(default_genres()) in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_is_asked_reaches_the_dance_and_stands_in_its_file(controlled_pipeline_dir, song, tmp_path, capsys):
+    curve = tmp_path / "curve.csv"
+    curve.write_text("seconds,energy\n0, 0.5\n1.5, 1\n")
+    arguments = ["dance", str(song), "--model", str(controlled_pipeline_dir), "--output", str(tmp_path), "--no-video"]
+    asked = ["--side", "left", "--energy", str(curve), "--ending", "fade", "--stage", "1.5", "--no-repeats"]
+    assert main([*arguments, *asked]) == 0
+    provenance = load_motion(tmp_path / "song_any_0.npz").provenance
+    assert provenance["asked"] == {
+        "side": "left",
+        "energy": [[0.0, 0.5], [1.5, 1.0]],
+        "ending": "fade",
+        "stage_radius": 1.5,
+        "repeats": False,
+    }
+    assert provenance["genre"] in ("contemporary", "rumba", "waltz")
+    assert provenance["genre_reason"] in capsys.readouterr().out
+    assert main([*arguments, "--energy", "0.75"]) == 0
+    assert load_motion(tmp_path / "song_any_0.npz").provenance["asked"]["energy"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--side", "up"], "invalid choice: 'up'"),
+        (["--ending", "bow"], "invalid choice: 'bow'"),
+        (["--energy", "1.5"], "must lie in 0 to 1, got 1.5"),
+        (
+            ["--energy", "no.csv"],
+            "no.csv is neither a number nor a file that can be read; a file must hold the header",
+        ),
+    ],
+)
+def test_unknown_values_are_told_with_the_usage(song, asked, told, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["dance", str(song), *asked])
+    assert ended.value.code == 2 and told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--stage", "-1"], "`--stage` must be a positive number of metres, got -1.0"),
+        (["--side", "left"], "`side` cannot be asked of the model choreollama-tiny, which was trained without"),
+        (["--energy", "0.2"], "`energy` cannot be asked of the model choreollama-tiny"),
+        (["--model", "open"], "'open' does not ship with this installation"),
+        (["--num-references", "1"], "give `--references` too"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_the_work(song, tmp_path, asked, told, capsys):
+    assert main(["dance", str(song), "--output", str(tmp_path / "out"), *asked]) != 0
+    assert told in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ("", "begins with nothing"),
+        ("seconds,energy\n", "begins with"),
+        ("0,0.5\n1,0.7\n", "begins with"),
+        ("seconds;energy\n0;1\n", "begins with"),
+        ("seconds,energy\n0,loud\n", "got 0,loud"),
+        ("seconds,energy\n0,1.2\n", "got 0,1.2"),
+        ("seconds,energy\n0,nan\n", "got 0,nan"),
+        ("seconds,energy\n-1,1\n", "got -1,1"),
+        ("seconds,energy\n1,1\n1,0.5\n", "got 1,0.5"),
+        ("seconds,energy\n1,1,1\n", "got 1,1,1"),
+    ],
+)
+def test_a_wrong_energy_file_is_named_with_what_it_must_hold(song, tmp_path, text, got, capsys):
+    path = tmp_path / "curve.csv"
+    path.write_text(text)
+    with pytest.raises(SystemExit):
+        main(["dance", str(song), "--energy", str(path)])
+    told = capsys.readouterr().err
+    assert str(path) in told and "must hold the header `seconds,energy`" in told and got in told
+
+
+def test_an_energy_file_of_a_spreadsheet_is_read(tmp_path):
+    path = tmp_path / "curve.csv"
+    path.write_bytes('\ufeffseconds,energy\r\n0,0\r\n2.5,"0.5"\r\n\r\n'.encode())
+    assert read_energy_file(path) == [(0.0, 0.0), (2.5, 0.5)] and COLUMNS == ["seconds", "energy"]
+
+
+def test_named_models_are_folders_beside_the_one_that_ships(tiny_pipeline_dir, song, tmp_path, monkeypatch):
+    folder = shutil.copytree(tiny_pipeline_dir, tmp_path / "choreollama-research")
+    (folder / "README.md").write_text("---\nlicense: other\nlicense_name: research-non-commercial\n---\n")
+    assert dance.NAMED_MODELS["research"] == dance.DEFAULT_MODEL.parent / "choreollama-research"
+    monkeypatch.setattr(dance, "NAMED_MODELS", {"research": folder})
+    assert main(["dance", str(song), "--model", "research", "--output", str(tmp_path), "--no-video"]) == 0
+    provenance = load_motion(tmp_path / "song_any_0.npz").provenance
+    assert (provenance["model"], provenance["license"]) == ("choreollama-research", "research-non-commercial")

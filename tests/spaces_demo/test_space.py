@@ -54,6 +54,36 @@ def test_a_program_gets_files_and_cards(connect, song):
     assert [card["seed"] for card in cards] == [3, 4] and "slide_mm_per_frame" in cards[0]
 
 
+def test_side_energy_and_ending_are_asked_of_models_that_control_them(
+    controlled_pipeline_dir, space, song, connect, tmp_path
+):
+    from infinitedance.motion.files import load_motion
+    from infinitedance.spaces_demo.space import running_space
+
+    def controls(demo):
+        labels = ("Side", "Energy", "Ending")
+        components = [component["props"] for component in demo.get_config_file()["components"]]
+        return {props["label"]: props for props in components if props.get("label") in labels}
+
+    assert [props.get("interactive") for props in controls(space[0]).values()] == [False, False, None]
+    cases = [
+        ({"side": "left", "energy": 0.8}, ("left", 0.8, "pose")),
+        ({"ending": "fade"}, ("right", None, "fade")),
+        ({"follows_loudness": False}, ("right", 0.5, "pose")),
+    ]
+    with running_space(controlled_pipeline_dir) as (demo, url):
+        assert all(props.get("interactive") is not False for props in controls(demo).values())
+        client = gradio_client.Client(url, verbose=False, download_files=tmp_path / "got", analytics_enabled=False)
+        for asked, expected in cases:
+            files, _ = client.predict(
+                song=gradio_client.handle_file(song), seconds=2, formats=[".npz"], **asked, api_name="/dance"
+            )
+            told = load_motion(files[0]).provenance["asked"]
+            assert (told["side"], told["energy"], told["ending"]) == expected
+    with pytest.raises(gradio_client.exceptions.AppError, match="energy"):
+        connect("a").predict(song=gradio_client.handle_file(song), seconds=2, energy=0.8, api_name="/dance")
+
+
 def test_visitors_who_come_together_get_their_own_dances(connect, song):
     from infinitedance.motion.files import load_motion
 
@@ -88,7 +118,7 @@ def test_no_file_of_the_server_can_be_asked_for(space, song):
 
     for path in (song, "/etc/hostname", f"{song.parent}/../{song.parent.name}/{song.name}"):
         file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
-        request = {"data": [file, "any", 2, 0, 0, 2, 1, 0, [], [".npz"]]}
+        request = {"data": [file, "any", 2, 0, 0, 2, 1, 0, [], None, True, 0.5, "pose", [".npz"]]}
         event = httpx.post(f"{space[1]}gradio_api/call/dance", json=request).json()
         answer = httpx.get(f"{space[1]}gradio_api/call/dance/{event['event_id']}", timeout=60).text
         assert "event: error" in answer and "no sound" not in answer
@@ -107,7 +137,7 @@ def test_the_page_has_a_label_for_every_control(space):
         for component in space[0].get_config_file()["components"]
         if component["type"] in ("audio", "dropdown", "slider", "number", "radio")
     ]
-    assert len(labeled) == 11 and all(props["label"] for props in labeled)
+    assert len(labeled) == 14 and all(props["label"] for props in labeled)
     references = next(props for props in labeled if props["label"] == "Reference dances")
     assert not references["interactive"] and "infinitedance index" in references["info"]
 

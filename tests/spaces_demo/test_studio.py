@@ -83,6 +83,10 @@ def test_unknown_formats_and_dances_that_were_swept_are_told(studio, made):
         ("seconds", 600, "between 1 and 120"),
         ("start_seconds", -1, "between 0 and 900"),
         ("genre", "polka", "polka"),
+        ("side", "left", "`side` cannot be asked"),
+        ("energy", 0.5, "`energy` cannot be asked"),
+        ("energy", 1.5, "between 0 and 1"),
+        ("ending", "bow", "pose, fade, none"),
         ("num_references", 1, "no library"),
         ("num_references", 9, "num_references"),
     ],
@@ -98,6 +102,15 @@ def test_no_path_of_the_server_is_told(studio, tmp_path, clicks):
     with pytest.raises(ValueError, match="^opposite is silent") as caught:
         studio.make(tmp_path / "opposite.wav", DanceRequest(), lambda stage, share: None)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_what_a_visitor_asks_reaches_the_dance(controlled_pipeline_dir, studio, song):
+    pipeline = type(studio.pipeline).from_pretrained(controlled_pipeline_dir)
+    controlled = Studio(pipeline, studio.files, studio.limits)
+    request = DanceRequest(genre="waltz", seconds=3, side="left", energy=0.8, ending="none")
+    made = controlled.make(song, request, lambda stage, share: None)
+    asked = load_motion(made.path(0, ".npz")).provenance["asked"]
+    assert (asked["side"], asked["energy"], asked["ending"]) == ("left", 0.8, "none")
 
 
 def test_references_lead_and_stand_on_the_card(pipeline, retriever, studio, song):

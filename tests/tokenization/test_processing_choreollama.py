@@ -46,3 +46,28 @@ def test_a_saved_processor_is_loaded_with_its_genres(processor, tmp_path, clicks
     torch.testing.assert_close(
         loaded(song, 24_000, genre="waltz")["input_features"], processor(song, 24_000, genre="waltz")["input_features"]
     )
+
+
+def test_side_and_energy_become_inputs_where_they_are_asked_for(processor, clicks):
+    inputs = processor([clicks[:48_000]] * 2, 24_000, bpm=120.0, side="left", energy=[(0.5, 0.0), (1.5, 1.0)])
+    assert inputs["side_ids"].tolist() == [1, 1]
+    assert inputs["energy"].shape == (2, 60)
+    assert inputs["energy"][1, [0, 15, 30, 45, 59]].tolist() == pytest.approx([-1, -1, 0, 1, 1])
+    assert processor(clicks[:48_000], 24_000, side="right", energy=0.5)["side_ids"].tolist() == [0]
+    assert (processor.energy_to_curve(0.5, 3) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"side": "up"}, "one of right, left, or None, got 'up'"),
+        ({"energy": 1.5}, "must lie in 0 to 1, got 1.5"),
+        ({"energy": [(0.0, 0.5), (1.0, -0.1)]}, "must lie in 0 to 1, got -0.1 to 0.5"),
+        ({"energy": [(1.0, 0.5), (1.0, 0.1)]}, "must rise from point to point"),
+        ({"energy": [0.1, 0.5]}, "pairs of seconds and a number"),
+        ({"energy": float("nan")}, "all finite"),
+    ],
+)
+def test_sides_and_energies_that_do_not_fit_are_told(processor, clicks, asked, message):
+    with pytest.raises(ValueError, match=message):
+        processor(clicks[:48_000], 24_000, **asked)

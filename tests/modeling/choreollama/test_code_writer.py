@@ -60,6 +60,7 @@ def plain_codes(
     seeds: list[int],
     prompt: torch.Tensor | None = None,
     guidance_scale: float = 2.0,
+    reference_guidance_scale: float | None = None,
     max_code_repeats: int | None = 16,
     do_sample: bool = True,
     **options: float,
@@ -67,7 +68,8 @@ def plain_codes(
     """Write a song without cache: each code from a forward of its whole window."""
     options = {"top_p": 0.95} | options
     warpers = LogitsProcessorList(WARPERS[name](options[name]) for name in WARPERS if name in options)
-    condition, token_mask = model.encode_guided_condition(Conditions(**song), guidance_scale)
+    scales = (guidance_scale, reference_guidance_scale)
+    condition, token_mask = model.encode_guided_condition(Conditions(**song), *scales)
     batch_size, length = token_mask.shape
     copies = condition.shape[0] // batch_size
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -91,6 +93,9 @@ def plain_codes(
             )[:, level, token].float()
             if copies == 2:
                 logits = logits[batch_size:] + guidance_scale * (logits[:batch_size] - logits[batch_size:])
+            if copies == 3:
+                every, without, none = logits.chunk(3)
+                logits = none + guidance_scale * (without - none) + reference_guidance_scale * (every - without)
             if level == 0 and max_code_repeats is not None and token >= max_code_repeats:
                 recent = in_window[:, 0, token - max_code_repeats : token]
                 for row in (recent == recent[:, :1]).all(dim=1).nonzero()[:, 0].tolist():
@@ -129,6 +134,32 @@ def test_it_writes_the_codes_of_the_plain_path(make_model, placement, pattern, s
     expected = plain_codes(model, song, [5, 6, 7], **options)
     assert codes.tolist() == expected.tolist()
     assert codes[0].unique().numel() > 3  # no fixed point at which anything would agree
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_references_are_guided_on_their_own(make_model, placement, pattern, song):
+    model = make_model(condition_placement=placement, code_pattern=pattern)
+    scales = {"guidance_scale": 1.5, "reference_guidance_scale": 3.0}
+    codes = model.generate_codes(**song, seeds=[5, 6, 7], **scales)
+    assert codes.tolist() == plain_codes(model, song, [5, 6, 7], **scales).tolist()
+    model.generation_config.reference_guidance_scale = 3.0
+    assert model.generate_codes(**song, seeds=[5, 6, 7], guidance_scale=1.5).tolist() == codes.tolist()
+
+
+def test_a_scale_of_the_references_does_what_it_says(make_model, make_inputs, placement):
+    model, song = make_model(condition_placement=placement), make_inputs(batch_size=2, num_tokens=8, codes=False)
+    without = {name: tensor for name, tensor in song.items() if name != "reference_features"}
+    codes = model.generate_codes(**song, seeds=[0, 1])
+    # As strong as all else: two rows as ever. None at all: as if there were none.
+    assert model.generate_codes(**song, seeds=[0, 1], reference_guidance_scale=2.0).tolist() == codes.tolist()
+    ignored = model.generate_codes(**song, seeds=[0, 1], reference_guidance_scale=0.0)
+    assert ignored.tolist() == model.generate_codes(**without, seeds=[0, 1], reference_guidance_scale=4.0).tolist()
+    assert ignored.tolist() != codes.tolist()
+    ids = model.generate(**song, seeds=[0, 1], reference_guidance_scale=4.0)
+    codes = model.generate_codes(**song, seeds=[0, 1], reference_guidance_scale=4.0)
+    assert model.ids_to_codes(ids[:, -24:]).tolist() == codes.tolist()
+    rows = [model.encode_guided_condition(Conditions(**song), 2.0, scale)[0].shape[0] for scale in (None, 2.0, 4.0)]
+    assert rows == [4, 4, 6]
 
 
 @pytest.mark.parametrize("given", [1, 8, 11])
