@@ -128,8 +128,10 @@ class MotionCodecResidualQuantizer(nn.Module):
 
     Codebooks are moving averages of the residuals assigned to them (van den Oord et al., 2017, appendix A.1), not
     parameters. They are seeded by k-means, from the first training batch at the latest. In training they follow the
-    data unless `learns` is off, and codes that fall out of use are seeded anew unless `resets_dead_codes` is off. With
-    several processes `DistributedDataParallel` copies the buffers of the first one to all.
+    data unless `learns` is off, and codes that fall out of use are seeded anew unless `resets_dead_codes` is off.
+
+    Where `torch.distributed` is initialized, training learns from the batches of all processes as from one batch, so
+    every process must take part in each step in training mode; evaluation is each process's own.
     """
 
     codebooks: torch.Tensor
@@ -165,7 +167,9 @@ class MotionCodecResidualQuantizer(nn.Module):
             codes `(batch, num_quantizers, num_tokens)`; the commitment loss and the perplexities `(num_quantizers,)`.
         """
         if self.training and not self.initialized:
-            self.seed_codebooks(latents[token_mask].detach())
+            self.seed_codebooks(_rows_of_all_processes(latents[token_mask].detach()))
+            for buffer in (self.codebooks, self.cluster_sums, self.cluster_sizes):
+                _copy_from_first_process(buffer)
         num_levels = self._draw_num_levels(len(latents), latents.device)
         codes = self.search_codes(latents)
         residual, quantized = latents, torch.zeros_like(latents)
@@ -177,8 +181,10 @@ class MotionCodecResidualQuantizer(nn.Module):
                 ((residual - vectors).square() * active).sum() / (active.sum() * latents.shape[-1]).clamp_min(1)
             )
             used, usage = residual.detach()[active[..., 0]], self._usage(level_codes[active[..., 0]])
+            if self.training:
+                usage = _sum_over_processes(usage)
             perplexities.append(torch.exp(torch.special.entr(usage / usage.sum().clamp_min(1)).sum()))
-            if self.training and self.learns and len(used):
+            if self.training and self.learns and usage.any():
                 self._update_codebook(level, used, level_codes[active[..., 0]], usage)
             residual, quantized = residual - vectors, quantized + vectors
         quantized = latents + (quantized - latents).detach()
@@ -260,8 +266,15 @@ class MotionCodecResidualQuantizer(nn.Module):
 
     @torch.no_grad()
     def _update_codebook(self, level: int, residual: torch.Tensor, codes: torch.Tensor, usage: torch.Tensor) -> None:
-        """Move each code toward the mean of the residuals `(num_tokens, codebook_dim)` that chose it."""
-        sums = torch.zeros_like(self.cluster_sums[level]).index_add_(0, codes, residual)
+        """Move each code toward the mean of the residuals that chose it.
+
+        Args:
+            level: Of the codebook.
+            residual: Of this process, `(num_tokens, codebook_dim)`.
+            codes: Which of them chose which code, `(num_tokens,)`.
+            usage: How many of all processes chose each code, `(codebook_size,)`.
+        """
+        sums = _sum_over_processes(torch.zeros_like(self.cluster_sums[level]).index_add_(0, codes, residual))
         sizes = self.cluster_sizes[level].lerp_(usage, 1 - self.ema_decay)
         sums = self.cluster_sums[level].lerp_(sums, 1 - self.ema_decay)
         # A code that nobody chooses keeps its place: both averages shrink together until they vanish.
@@ -269,9 +282,11 @@ class MotionCodecResidualQuantizer(nn.Module):
         self.codebooks[level] = torch.where(sizes.unsqueeze(-1) > 1e-6, means, self.codebooks[level])
         if self.resets_dead_codes:
             mean_size = float(sizes.mean())
-            dead = (sizes < self.dead_code_threshold * mean_size).nonzero().squeeze(-1)
+            # Unlike processors round differently, and all must see the same codes as dead.
+            is_dead = _copy_from_first_process((sizes < self.dead_code_threshold * mean_size).to(torch.uint8))
+            dead = is_dead.nonzero().squeeze(-1)
             if len(dead):
-                seeds = residual[torch.randint(len(residual), (len(dead),), device=residual.device)]
+                seeds = _draw_rows_of_all_processes(residual, len(dead))
                 self._plant_codes(level, dead, seeds, mean_size)
 
     def _plant_codes(self, level: int, indices: torch.Tensor, vectors: torch.Tensor, mean_size: float) -> None:
@@ -285,6 +300,57 @@ class MotionCodecResidualQuantizer(nn.Module):
 def _select(values: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     """Take rows `indices`, `(num_tokens, selected)`, of each token's `values`, `(num_tokens, rows, channels)`."""
     return values.gather(1, indices.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+
+
+def _num_processes() -> int:
+    is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if is_distributed else 1
+
+
+def _sum_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """Add up tensors of one shape, in place."""
+    if _num_processes() > 1:
+        torch.distributed.all_reduce(values)
+    return values
+
+
+def _copy_from_first_process(values: torch.Tensor) -> torch.Tensor:
+    """Overwrite a tensor by that of the first process."""
+    if _num_processes() > 1:
+        torch.distributed.broadcast(values, 0)
+    return values
+
+
+def _numbers_of_rows(rows: torch.Tensor) -> tuple[list[int], int]:
+    """Return how many rows each process holds, and how many those before this process hold."""
+    own = torch.zeros(_num_processes(), dtype=torch.long, device=rows.device)
+    process = torch.distributed.get_rank()
+    own[process] = len(rows)
+    counts: list[int] = _sum_over_processes(own).tolist()
+    return counts, sum(counts[:process])
+
+
+def _rows_of_all_processes(rows: torch.Tensor) -> torch.Tensor:
+    """Join rows `(num_rows, channels)`, of which each process may hold another number, first process first."""
+    if _num_processes() == 1:
+        return rows
+    counts, first = _numbers_of_rows(rows)
+    joined = rows.new_zeros(sum(counts), rows.shape[1])
+    joined[first : first + len(rows)] = rows
+    return _sum_over_processes(joined)
+
+
+def _draw_rows_of_all_processes(rows: torch.Tensor, num_drawn: int) -> torch.Tensor:
+    """Draw rows with replacement, the same in every process, as from the joined rows `(num_rows, channels)`."""
+    if _num_processes() == 1:
+        return rows[torch.randint(len(rows), (num_drawn,), device=rows.device)]
+    counts, first = _numbers_of_rows(rows)
+    drawn = torch.randint(sum(counts), (num_drawn,), device=rows.device)
+    own = _copy_from_first_process(drawn) - first
+    is_own = (own >= 0) & (own < len(rows))
+    seeds = rows.new_zeros(num_drawn, rows.shape[1])
+    seeds[is_own] = rows[own[is_own]]
+    return _sum_over_processes(seeds)
 
 
 class MotionCodecModel(PreTrainedModel, FeatureStatisticsMixin):

@@ -1,28 +1,70 @@
-"""Held-out loss of ChoreoLLaMA: with the right music, without any, and with a wrong song."""
+"""Held-out loss of ChoreoLLaMA: with the right music, without any, with a wrong song, with other references."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
-from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
+from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaOutput
 from .data_choreollama import ChoreoWindows
+from .loop import output_numbers
+from .references_choreollama import StyleReferences, TakeReferences
+from .takes import DanceTake
 
 EVALUATION_BATCH_SIZE = 16
+EXPERT_WEIGHTS = "expert_weights"
+_REFERENCES_PREFIX = "references_"
 
 
 @torch.inference_mode()
-def evaluate_choreollama(model: ChoreoLlamaForConditionalGeneration, windows: ChoreoWindows) -> dict[str, np.ndarray]:
+def evaluate_choreollama(
+    model: ChoreoLlamaForConditionalGeneration,
+    windows: ChoreoWindows,
+    references: Mapping[str, TakeReferences | StyleReferences | None] | None = None,
+) -> dict[str, np.ndarray]:
     """Score whole clips window by window.
 
     Args:
         model: In evaluation mode.
         windows: Held-out takes; the wrong song of a take is the song of the next take whose tempo differs most from
             its own among all.
+        references: By name, references to be given with the right music in the place of those of `windows`; `None`
+            for none.
 
     Returns:
-        For `right`, `none` and `wrong` music: mean cross entropy in nats of each take and level,
-        `(takes, num_quantizers)`; no `wrong` where there is one take only.
+        For `right`, `none` and `wrong` music, and `references_NAME` for other references: mean cross entropy in nats
+        of each take and level, `(takes, num_quantizers)`; no `wrong` where there is one take only. If the gate was
+        used with the references of `windows`, `expert_weights`: its mean in each take, `(takes, num_bands)`, slowest
+        band first.
+    """
+    wrong = [windows.takes[index] for index in wrong_songs(windows)]
+    losses, expert_weights = _score(model, windows)
+    results = {"right": losses, "none": _score(model, windows, without_music=True)[0]}
+    if len(windows.takes) > 1:
+        results["wrong"] = _score(model, windows, heard=wrong)[0]
+    for name, others in (references or {}).items():
+        is_given = others is windows.references
+        changed = ChoreoWindows(windows.takes, windows.config, others, windows.speeds)
+        results[_REFERENCES_PREFIX + name] = results["right"] if is_given else _score(model, changed)[0]
+    return results if expert_weights is None else results | {EXPERT_WEIGHTS: expert_weights}
+
+
+def _score(
+    model: ChoreoLlamaForConditionalGeneration,
+    windows: ChoreoWindows,
+    *,
+    heard: Sequence[DanceTake] | None = None,
+    without_music: bool = False,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the mean loss of each take and level, `(takes, num_quantizers)`, and the mean gate, `(takes, num_bands)`.
+
+    Args:
+        model: In evaluation mode.
+        windows: Of whole takes.
+        heard: For each take, the one whose music is heard; itself by default.
+        without_music: As if there were no music.
     """
     config = model.config
     rows = [
@@ -30,26 +72,28 @@ def evaluate_choreollama(model: ChoreoLlamaForConditionalGeneration, windows: Ch
         for index, take in enumerate(windows.takes)
         for start in range(0, take.codes[0].shape[1], config.max_window_tokens)
     ]
-    wrong = wrong_songs(windows)
-    results = {}
-    for music in ("right", "none", "wrong") if len(windows.takes) > 1 else ("right", "none"):
-        sums = np.zeros((len(windows.takes), config.num_quantizers))
-        counts = np.zeros(len(windows.takes))
-        for first in range(0, len(rows), EVALUATION_BATCH_SIZE):
-            part = rows[first : first + EVALUATION_BATCH_SIZE]
-            heard = [windows.takes[wrong[row[0]]] for row in part] if music == "wrong" else None
-            batch = {name: tensor.to(model.device) for name, tensor in windows.cut(part, heard).items()}
-            if music == "none":
-                batch["music_mask"] = torch.zeros(len(part), dtype=torch.bool, device=model.device)
-            output = model(**batch, num_context_tokens=config.context_tokens)
-            losses = torch.nn.functional.cross_entropy(
-                output.logits.permute(0, 3, 1, 2).float(), batch["labels"], ignore_index=-100, reduction="none"
-            )
-            for row, loss, labels in zip(part, losses.cpu().numpy(), batch["labels"].cpu().numpy(), strict=True):
-                sums[row[0]] += loss.sum(1)
-                counts[row[0]] += (labels[0] != -100).sum()
-        results[music] = sums / counts[:, None]
-    return results
+    sums = np.zeros((len(windows.takes), config.num_quantizers))
+    gate_sums = np.zeros((len(windows.takes), config.num_bands))
+    counts = np.zeros(len(windows.takes))
+    for first in range(0, len(rows), EVALUATION_BATCH_SIZE):
+        part = rows[first : first + EVALUATION_BATCH_SIZE]
+        music_takes = None if heard is None else [heard[row[0]] for row in part]
+        batch = {name: tensor.to(model.device) for name, tensor in windows.cut(part, music_takes).items()}
+        if without_music:
+            batch["music_mask"] = torch.zeros(len(part), dtype=torch.bool, device=model.device)
+        output = model(**batch, num_context_tokens=config.context_tokens)
+        losses = torch.nn.functional.cross_entropy(
+            output.logits.permute(0, 3, 1, 2).float(), batch["labels"], ignore_index=-100, reduction="none"
+        )
+        is_scored = batch["labels"][:, 0] != -100  # (batch, num_tokens)
+        for row, loss, scored in zip(part, losses.cpu().numpy(), is_scored.cpu().numpy(), strict=True):
+            sums[row[0]] += loss.sum(1)
+            counts[row[0]] += scored.sum()
+        if output.expert_weights is not None:
+            weights = (output.expert_weights * is_scored.unsqueeze(-1)).sum(1).cpu().numpy()
+            for row, weight in zip(part, weights, strict=True):
+                gate_sums[row[0]] += weight
+    return sums / counts[:, None], gate_sums / counts[:, None] if gate_sums.any() else None
 
 
 def wrong_songs(windows: ChoreoWindows) -> list[int]:
@@ -58,10 +102,36 @@ def wrong_songs(windows: ChoreoWindows) -> list[int]:
     return [int(np.abs(tempos - tempo).argmax()) for tempo in tempos]
 
 
-def summarize_losses(results: dict[str, np.ndarray]) -> dict[str, float]:
-    """Average over takes and name the numbers: `right_0` is the loss of level 0 with the right music."""
-    return {
-        f"{music}_{level}": float(value)
-        for music, losses in results.items()
-        for level, value in enumerate(losses.mean(0))
+def summarize_evaluation(results: dict[str, np.ndarray], takes: Sequence[DanceTake]) -> dict[str, float]:
+    """Average over takes and name the numbers.
+
+    Args:
+        results: From `evaluate_choreollama`.
+        takes: Those that were scored.
+
+    Returns:
+        `right_0`, the loss of level 0 with the right music, and so on; `expert_weights_0`, the weight of the slowest
+        band, and so on; and that weight, the slow share, for the slowest and the fastest third of the takes.
+    """
+    numbers = {
+        f"{name}_{column}": float(value)
+        for name, values in results.items()
+        for column, value in enumerate(values.mean(0))
     }
+    speeds = np.array([np.nan if take.speed is None else take.speed.mean() for take in takes])
+    if EXPERT_WEIGHTS in results and len(takes) > 1 and np.isfinite(speeds).all():
+        slow_shares = results[EXPERT_WEIGHTS][np.argsort(speeds, kind="stable"), 0]
+        third = max(1, len(takes) // 3)
+        numbers["slow_share_of_slowest_third"] = float(slow_shares[:third].mean())
+        numbers["slow_share_of_fastest_third"] = float(slow_shares[-third:].mean())
+    return numbers
+
+
+def describe_step(output: ChoreoLlamaOutput) -> dict[str, float]:
+    """Return the numbers of a training step: those of the output, and the mean gate over clips with references."""
+    numbers = output_numbers(output)
+    if output.expert_weights is not None:
+        weights = output.expert_weights.detach().flatten(0, 1)
+        means = weights[weights.sum(dim=-1) > 0].mean(dim=0)
+        numbers |= {f"{EXPERT_WEIGHTS}_{band}": float(mean) for band, mean in enumerate(means)}
+    return numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import platform
 import shutil
@@ -11,18 +12,25 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 from tqdm import tqdm
 from transformers.utils import ModelOutput
 
+from ..utils.atomic import atomic_path
 from .arguments import LoopArguments
 
+PROCESS_TIMEOUT = timedelta(hours=12)
+"""How long processes wait for the first one, which alone encodes the takes and evaluates."""
 _CHECKPOINT_PREFIX = "checkpoint-"
+_PARTIAL_PREFIX = "partial-"
 _PROGRESS_FILE = "progress.json"
+_METRICS_FILE = "metrics.jsonl"
 
 
 @dataclass
@@ -48,28 +56,50 @@ def learning_rate(progress: TrainingProgress, arguments: LoopArguments) -> float
     return arguments.learning_rate * warmup * (low + (1 - low) * cosine)
 
 
-def build_accelerator(arguments: LoopArguments) -> Any:
+def build_accelerator(arguments: LoopArguments, *, find_unused_parameters: bool = False) -> Any:
     """Return the `Accelerator` of a run, seeded.
 
+    Args:
+        arguments: The run.
+        find_unused_parameters: Whether a batch may leave parameters without a gradient. Processes that train together
+            must look for them, at some cost, or they would wait for those gradients.
+
     Raises:
-        RuntimeError: If the launcher started several processes that do not know each other.
+        RuntimeError: If several processes were asked for, and this one is alone.
     """
     from accelerate import Accelerator
-    from accelerate.utils import set_seed
+    from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, set_seed
 
+    several = _several_processes_were_asked_for()
     accelerator = Accelerator(
+        # Without this torchrun's processes would not find each other on a machine without GPUs.
+        cpu=several and not torch.accelerator.is_available(),
         gradient_accumulation_steps=arguments.gradient_accumulation_steps,
         mixed_precision=arguments.mixed_precision,
         log_with=None if arguments.tracker == "none" else arguments.tracker,
         project_dir=arguments.output_dir,
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters),
+            InitProcessGroupKwargs(timeout=PROCESS_TIMEOUT),
+        ],
     )
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and accelerator.num_processes == 1:
+    if accelerator.num_processes == 1 and several:
         raise RuntimeError(
-            "The launcher started several processes, but each believes that it is alone: use a launch configuration "
-            "with `distributed_type: MULTI_GPU` (and `use_cpu: true` on CPUs), or torchrun."
+            "The launcher was asked for several processes, but this one is alone. `accelerate launch --cpu "
+            "--num_processes 2` starts one only: use `accelerate launch --config_file "
+            "training/configs/launch_two_cpu_processes.yaml`, any configuration with `distributed_type: MULTI_GPU` "
+            "(and `use_cpu: true` on CPUs), or `torchrun --nproc_per_node 2`. For one process, `unset MASTER_ADDR`."
         )
     set_seed(arguments.seed)
     return accelerator
+
+
+def _several_processes_were_asked_for() -> bool:
+    """Return whether the launcher set the environment for several processes."""
+    if "WORLD_SIZE" in os.environ:
+        return int(os.environ["WORLD_SIZE"]) > 1
+    # `accelerate launch` without torchrun gives an address for several processes, though it starts one.
+    return "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ
 
 
 def build_optimizer(
@@ -113,6 +143,17 @@ def output_numbers(output: ModelOutput) -> dict[str, float]:
     return {name: float(value.detach()) for name, value in numbers.items()}
 
 
+def mean_over_processes(accelerator: Any, numbers: dict[str, float]) -> dict[str, float]:
+    """Average each number over the processes that have it; every process must call this."""
+    if accelerator.num_processes == 1:
+        return numbers
+    from accelerate.utils import gather_object
+
+    everyone = gather_object([numbers])
+    names = dict.fromkeys(name for own in everyone for name in own)
+    return {name: fmean(own[name] for own in everyone if name in own) for name in names}
+
+
 def train(
     accelerator: Any,
     model: torch.nn.Module,
@@ -122,10 +163,16 @@ def train(
     make_batch: Callable[[int], dict[str, Any]],
     before_step: Callable[[float], None],
     evaluate: Callable[[Any], dict[str, float]],
+    describe: Callable[[Any], dict[str, float]] = output_numbers,
 ) -> TrainingProgress:
     """Train until `max_steps` or `max_minutes`; continue from the last checkpoint if `resume` is set.
 
-    The model as of the last evaluation lies in `output_dir`; `metrics.jsonl` there has a line for each log entry.
+    The model as of the last evaluation lies in `output_dir`; `metrics.jsonl` there has a line for each log entry, with
+    the numbers of the last micro-batch, averaged over the processes.
+
+    Several processes are equal in expectation to one with their batches joined: gradients are averaged, codebooks
+    learn from all of them. Only averages whose weights differ from process to process (masked losses, the balance of
+    the gate) and contrasts within a batch (`train_retrieval`) are those of each process's own batch.
 
     Args:
         accelerator: As `build_accelerator` returns it.
@@ -136,15 +183,21 @@ def train(
             resumed run equal an uninterrupted one.
         before_step: Called with the share of the run that is done, before each optimizer step.
         evaluate: Returns the numbers of a model in evaluation mode.
+        describe: Returns the numbers of a training step from the model's output.
 
     Returns:
         Steps and time of the whole run.
     """
     output_dir = Path(arguments.output_dir)
     model, optimizer = accelerator.prepare(model, optimizer)
+    if accelerator.process_index > 0:
+        from accelerate.utils import set_seed
+
+        set_seed(arguments.seed, device_specific=True)  # dropout of its own; the first process draws as one alone does
     progress = load_checkpoint(accelerator, output_dir) if arguments.resume else TrainingProgress()
     if arguments.tracker != "none":
-        accelerator.init_trackers("training")
+        hidden = {"tensorboard": {"purge_step": progress.step + 1}} if arguments.resume else {}
+        accelerator.init_trackers("training", init_kwargs=hidden)
     batches = iter(_numbered_batches(make_batch, progress.step, arguments))
     bar = tqdm(
         total=arguments.max_steps, initial=progress.step, disable=not accelerator.is_main_process, mininterval=5
@@ -162,7 +215,8 @@ def train(
         bar.update()
         done = _agree(accelerator, progress.fraction(arguments) >= 1)
         if progress.step % arguments.log_steps == 0 or done:
-            numbers = output_numbers(output) | {"learning_rate": optimizer.param_groups[0]["lr"]}
+            numbers = mean_over_processes(accelerator, describe(output))
+            numbers |= {"learning_rate": optimizer.param_groups[0]["lr"]}
             _log(accelerator, output_dir, progress, numbers)
             bar.set_postfix(loss=f"{numbers['loss']:.4f}")
         if progress.step % arguments.eval_steps == 0 or done:
@@ -216,8 +270,16 @@ def _numbered_batches(
         first_step * arguments.gradient_accumulation_steps,
         arguments.max_steps * arguments.gradient_accumulation_steps,
     )
+    # Workers that are forked need no copy of the takes, and `make_batch` need not be pickled.
+    can_fork = arguments.data_workers > 0 and "fork" in multiprocessing.get_all_start_methods()
+    # The loader draws a seed for its workers: from the run's own random state, it would set a resumed run apart.
     return torch.utils.data.DataLoader(
-        _NumberedBatches(make_batch), batch_size=None, sampler=numbers, num_workers=arguments.data_workers
+        _NumberedBatches(make_batch),
+        batch_size=None,
+        sampler=numbers,
+        num_workers=arguments.data_workers,
+        multiprocessing_context="fork" if can_fork else None,
+        generator=torch.Generator(),
     )
 
 
@@ -251,7 +313,7 @@ def _evaluate_and_save(
 def _log(accelerator: Any, output_dir: Path, progress: TrainingProgress, numbers: dict[str, float]) -> None:
     accelerator.log(numbers, step=progress.step)
     if accelerator.is_main_process:
-        with (output_dir / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (output_dir / _METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(progress) | numbers) + "\n")
 
 
@@ -260,8 +322,9 @@ def save_checkpoint(accelerator: Any, output_dir: Path, progress: TrainingProgre
     target = output_dir / f"{_CHECKPOINT_PREFIX}{progress.step}"
     if target.exists():
         return
-    partial = output_dir / f"partial-{progress.step}"
+    partial = output_dir / f"{_PARTIAL_PREFIX}{progress.step}"
     accelerator.save_state(str(partial))
+    accelerator.wait_for_everyone()  # each process writes its own random state
     if accelerator.is_main_process:
         (partial / _PROGRESS_FILE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
         older = find_checkpoints(output_dir)
@@ -277,7 +340,7 @@ def find_checkpoints(output_dir: Path) -> list[Path]:
 
 
 def load_checkpoint(accelerator: Any, output_dir: Path) -> TrainingProgress:
-    """Restore model, optimizer and random states from the last checkpoint.
+    """Restore model, optimizer and random states from the last checkpoint; forget what was done and logged after it.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -286,7 +349,30 @@ def load_checkpoint(accelerator: Any, output_dir: Path) -> TrainingProgress:
     if not checkpoints:
         raise FileNotFoundError(f"{output_dir} has no checkpoint to resume from: start without `--resume`.")
     accelerator.load_state(str(checkpoints[-1]))
-    return TrainingProgress(**json.loads((checkpoints[-1] / _PROGRESS_FILE).read_text(encoding="utf-8")))
+    progress = TrainingProgress(**json.loads((checkpoints[-1] / _PROGRESS_FILE).read_text(encoding="utf-8")))
+    if accelerator.is_main_process:
+        for folder in output_dir.glob(f"{_PARTIAL_PREFIX}*"):
+            shutil.rmtree(folder)
+        truncate_metrics(output_dir, progress.step)
+    accelerator.wait_for_everyone()
+    return progress
+
+
+def truncate_metrics(output_dir: Path, last_step: int) -> None:
+    """Drop the lines of `metrics.jsonl` after a step, and one that was cut off: a resumed run logs them again."""
+    path = output_dir / _METRICS_FILE
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            is_earlier = json.loads(line)["step"] <= last_step
+        except json.JSONDecodeError:
+            is_earlier = False
+        if is_earlier:
+            kept.append(line + "\n")
+    with atomic_path(path) as partial:
+        partial.write_text("".join(kept), encoding="utf-8")
 
 
 def write_run_record(output_dir: str | Path, arguments: dict[str, Any]) -> None:

@@ -26,10 +26,13 @@ from ..tokenization.processing_choreollama import ChoreoLlamaProcessor
 from ..utils.checkpoints import load_model
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .data_choreollama import ChoreoSampler, ChoreoWindows, MusicChanges
-from .evaluation_choreollama import evaluate_choreollama, summarize_losses
+from .evaluation_choreollama import describe_step, evaluate_choreollama, summarize_evaluation
 from .loop import build_accelerator, build_optimizer, train, write_run_record
 from .references_choreollama import REFERENCE_CHOICES, ReferenceFinder, StyleReferences, TakeReferences
 from .takes import DanceTake, load_takes
+
+COMPARED_CHOICES = ("style", "random")
+"""References with which a model that gets references is evaluated, besides none and its own."""
 
 
 @dataclass(kw_only=True)
@@ -186,22 +189,38 @@ def build_windows(
 
 
 def build_references(
-    arguments: ChoreoArguments, data: BuiltDataset, takes: Sequence[DanceTake]
+    arguments: ChoreoArguments, data: BuiltDataset, takes: Sequence[DanceTake], choice: str | None = None
 ) -> TakeReferences | StyleReferences | None:
-    """Return the references of some takes, out of the training clips."""
-    choice, count = arguments.reference_choice, arguments.num_references
+    """Return the references of some takes, out of the training clips; `choice` is `reference_choice` by default."""
+    choice, count = choice or arguments.reference_choice, arguments.num_references
     if choice == "none":
         return None
-    if arguments.retrieval_dir is None:
+    if choice in COMPARED_CHOICES:
         return StyleReferences(data, arguments.clips_of_genres(data, "train"), takes, count, choice)
+    assert arguments.retrieval_dir is not None  # checked with the arguments
     encoder = load_model(arguments.retrieval_dir, MusicDanceEncoder)
     return ReferenceFinder(data, encoder, count, choice)(takes)
+
+
+def compared_references(
+    arguments: ChoreoArguments, data: BuiltDataset, windows: ChoreoWindows
+) -> dict[str, TakeReferences | StyleReferences | None]:
+    """Return the references with which held-out windows are scored, by name; nothing if the model gets none."""
+    if windows.references is None:
+        return {}
+    return {
+        choice: windows.references
+        if choice == arguments.reference_choice
+        else build_references(arguments, data, windows.takes, choice)
+        for choice in ("none", *COMPARED_CHOICES, arguments.reference_choice)
+    }
 
 
 def main(command_line: list[str] | None = None) -> None:
     """Train ChoreoLLaMA."""
     arguments, choreo_arguments = parse_arguments((LoopArguments, ChoreoArguments), command_line)
-    accelerator = build_accelerator(arguments)
+    # Without references in a batch, and while the backbone is frozen, parameters get no gradient.
+    accelerator = build_accelerator(arguments, find_unused_parameters=True)
     if accelerator.is_main_process:
         write_run_record(arguments.output_dir, asdict(arguments) | asdict(choreo_arguments))
 
@@ -232,6 +251,7 @@ def main(command_line: list[str] | None = None) -> None:
         ),
     )
     optimizer = build_optimizer(model, arguments, decays)
+    compared = compared_references(choreo_arguments, data, eval_windows)
     backbone = model.model.backbone
 
     def before_step(fraction: float) -> None:
@@ -244,7 +264,10 @@ def main(command_line: list[str] | None = None) -> None:
         arguments,
         make_batch=lambda index: sampler(index) | {"num_context_tokens": model.config.context_tokens},
         before_step=before_step,
-        evaluate=lambda trained: summarize_losses(evaluate_choreollama(trained, eval_windows)),
+        evaluate=lambda trained: summarize_evaluation(
+            evaluate_choreollama(trained, eval_windows, compared), eval_windows.takes
+        ),
+        describe=describe_step,
     )
 
 

@@ -120,7 +120,7 @@ def main(command_line: list[str] | None = None) -> None:
     left_out = set(codec_arguments.left_out_genres)
     train_clips = [clip for clip in codec_arguments.clips(data, "train") if clip.genre not in left_out]
     eval_clips = codec_arguments.clips(data, codec_arguments.eval_split, mirrored=False)
-    eval_clips += [clip for clip in data.split("train", mirrored=False) if clip.genre in left_out]
+    eval_clips += [clip for clip in codec_arguments.clips(data, "train", mirrored=False) if clip.genre in left_out]
     model = codec_arguments.build_model()
     if codec_arguments.decoder_only:
         model.encoder.requires_grad_(False)

@@ -1,5 +1,10 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState
 
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecOutput
 from infinitedance.training.arguments import LoopArguments
@@ -9,8 +14,74 @@ from infinitedance.training.loop import (
     build_optimizer,
     find_checkpoints,
     learning_rate,
+    mean_over_processes,
     output_numbers,
+    train,
+    truncate_metrics,
 )
+
+
+class NoisyModel(torch.nn.Module):
+    """Two layers with dropout, of which the first may be frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(4, 16), torch.nn.Linear(16, 1)
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def forward(self, inputs, targets):
+        hidden_states = self.dropout(self.first(inputs))
+        return MotionCodecOutput(loss=(self.second(hidden_states).squeeze(-1) - targets).square().mean())
+
+    def save_pretrained(self, folder):
+        torch.save(self.state_dict(), folder / "model.pt")
+
+
+def noisy_batch(index: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(index)
+    inputs = torch.randn(8, 4, generator=generator)
+    return {"inputs": inputs, "targets": inputs.sum(1)}
+
+
+class Interruption(Exception):
+    """Ends a run as a crash would."""
+
+
+def run_noisy_model(arguments: LoopArguments, *, stop_at: float = 2.0, frozen_share: float = 0.0) -> NoisyModel:
+    """Train, and stop before the step at which a share of the run is done."""
+
+    def before_step(fraction: float) -> None:
+        if fraction >= stop_at:
+            raise Interruption
+        model.first.requires_grad_(fraction >= frozen_share)
+
+    Path(arguments.output_dir).mkdir(exist_ok=True)
+    accelerator = build_accelerator(arguments)
+    model = NoisyModel()
+    train(
+        accelerator,
+        model,
+        build_optimizer(model, arguments),
+        arguments,
+        make_batch=noisy_batch,
+        before_step=before_step,
+        evaluate=lambda trained: {"mean": float(trained.second.weight.mean())},
+    )
+    return model
+
+
+@pytest.fixture
+def fresh_accelerator():
+    """Let a test choose its precision: accelerate keeps that of the first run of a process."""
+
+    def reset():
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()
+
+    reset()
+    yield
+    reset()
+
 
 ARGUMENTS = LoopArguments("run", max_steps=1000, warmup_steps=10, learning_rate=1.0, final_learning_rate_share=0.1)
 
@@ -55,7 +126,7 @@ def test_the_last_checkpoint_is_that_of_the_highest_step_and_partial_ones_are_no
 
 def test_processes_that_do_not_know_each_other_are_refused(tmp_path, monkeypatch):
     accelerator_state(monkeypatch)
-    with pytest.raises(RuntimeError, match="each believes that it is alone"):
+    with pytest.raises(RuntimeError, match="this one is alone"):
         build_accelerator(LoopArguments(str(tmp_path)))
 
 
@@ -63,3 +134,74 @@ def accelerator_state(monkeypatch):
     """Let the launcher claim two processes, after accelerate has settled on one."""
     build_accelerator(LoopArguments("unused"))
     monkeypatch.setenv("WORLD_SIZE", "2")
+
+
+def test_a_launcher_that_starts_one_process_of_several_is_refused(tmp_path, monkeypatch):
+    build_accelerator(LoopArguments("unused"))
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    build_accelerator(LoopArguments(str(tmp_path)))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")  # as `accelerate launch --cpu --num_processes 2` does
+    with pytest.raises(RuntimeError, match=r"launch_two_cpu_processes\.yaml"):
+        build_accelerator(LoopArguments(str(tmp_path)))
+
+
+@pytest.mark.parametrize("data_workers", [0, 2])
+def test_a_resumed_run_equals_a_straight_one_bit_for_bit(tmp_path, fresh_accelerator, data_workers):
+    settings = {
+        "max_steps": 8,
+        "mixed_precision": "bf16",
+        "gradient_accumulation_steps": 2,
+        "data_workers": data_workers,
+        "weight_decay": 0.1,
+        "log_steps": 1,
+        "eval_steps": 2,
+    }
+    straight = run_noisy_model(LoopArguments(str(tmp_path / "straight"), checkpoint_minutes=0, **settings))
+    folder = str(tmp_path / "resumed")
+    with pytest.raises(Interruption):  # after step 3, whose checkpoint is the last
+        run_noisy_model(LoopArguments(folder, checkpoint_minutes=0, **settings), stop_at=3 / 8)
+    with pytest.raises(Interruption):  # after step 5, which has no checkpoint
+        run_noisy_model(LoopArguments(folder, resume=True, **settings), stop_at=5 / 8)
+    (tmp_path / "resumed" / "partial-6").mkdir()
+    resumed = run_noisy_model(LoopArguments(folder, resume=True, checkpoint_minutes=0, **settings))
+
+    first, second = straight.state_dict(), resumed.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    logs = [read_metrics(tmp_path / name) for name in ("straight", "resumed")]
+    assert logs[0] == logs[1] and len(logs[0]) == 8 + 4
+    assert not (tmp_path / "resumed" / "partial-6").exists()
+
+
+def read_metrics(folder) -> list[dict]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "elapsed_seconds"} for line in lines]
+
+
+def test_metrics_after_the_checkpoint_and_a_torn_line_are_dropped(tmp_path):
+    truncate_metrics(tmp_path, 3)  # nothing was logged yet
+    (tmp_path / "metrics.jsonl").write_text('{"step": 2}\n{"step": 3}\n{"step": 3, "a": 1}\n{"step": 4}\n{"step"')
+    truncate_metrics(tmp_path, 3)
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 2}\n{"step": 3}\n{"step": 3, "a": 1}\n'
+
+
+def test_what_is_frozen_does_not_decay(tmp_path, fresh_accelerator):
+    torch.manual_seed(0)
+    arguments = LoopArguments(str(tmp_path), max_steps=4, weight_decay=0.5, checkpoint_minutes=0)
+    build_accelerator(arguments)
+    first = NoisyModel().first.weight  # with the weights that the run begins with
+    with pytest.raises(Interruption):
+        run_noisy_model(arguments, stop_at=0.75, frozen_share=0.5)
+    frozen = run_noisy_model(LoopArguments(str(tmp_path / "all"), max_steps=4, weight_decay=0.5), frozen_share=0.99)
+    assert torch.equal(frozen.first.weight, first)
+    assert not torch.equal(load_weight(tmp_path), first)
+
+
+def load_weight(folder) -> torch.Tensor:
+    from safetensors.torch import load_file
+
+    return load_file(find_checkpoints(folder)[-1] / "model.safetensors")["first.weight"]
+
+
+def test_numbers_of_one_process_are_their_mean():
+    assert mean_over_processes(SimpleNamespace(num_processes=1), {"loss": 2.0}) == {"loss": 2.0}
