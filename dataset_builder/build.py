@@ -23,7 +23,8 @@ from .build_report import REPORT_FILES, write_build_report
 from .clip_folder import MIRROR_SUFFIX
 from .manifest import MANIFEST_FILE, BuiltClip, clip_from_json, write_manifest
 from .quality_gates import QualityGates
-from .splits import split_as_stated, split_by_name, split_by_song
+from .sources.base import SourceRecord
+from .splits import split_as_stated, split_by_name
 from .stages import (
     ENTRY_FOLDER,
     FAILED,
@@ -76,7 +77,8 @@ def build_dataset(
         keep_audio: Keep the sound of each clip beside its features.
         gates: Quality gates; the defaults if not given.
         seed: Another seed draws other splits.
-        split_songs: Song ids (`source/song`) by split, `validation` and `test`, in the place of drawn ones.
+        split_songs: Song ids (`source/song`) by split, `validation` and `test`, in the place of drawn ones and of
+            those that a source states.
         num_workers: Processes (tasks at once on Ray).
         engine: `"local"`, or `"ray"` for a cluster whose machines all see sources and output under these paths.
         trust_pickle: Open sources that are pickles.
@@ -92,7 +94,7 @@ def build_dataset(
         FileNotFoundError: If a source is missing.
         ImportError: If the engine or a source needs a package that is missing.
         ValueError: If an argument is out of range, two clips have the same name, the build was begun with other
-            settings, or no clip passed.
+            settings, a song or unit is in two splits, or no clip passed.
     """
     if engine not in ENGINES:
         raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}, got {engine!r}.")
@@ -111,8 +113,7 @@ def build_dataset(
         trust_pickle=trust_pickle,
     )
     jobs = list_jobs(sources, settings)
-    if split_songs is not None:  # wrong names are an error before the work
-        split_by_name([job.qualified_record() for job in jobs], split_songs)
+    _split_records(jobs, seed, split_songs)  # wrong names and leaks are an error before the work
     _begin(output, _settings_to_keep(sources, settings, seed, split_songs))
     waiting = [job for job in jobs if not _is_done(job, output)]
     if len(waiting) < len(jobs):
@@ -167,13 +168,7 @@ def _draw_splits(
 
     All listed clips take part in the draw, so that another limit of a gate moves no song to another split.
     """
-    records = [job.qualified_record() for job in jobs]
-    if split_songs is not None:
-        splits = split_by_name(records, split_songs)
-    else:
-        stated, others = ([record for record in records if bool(record.split) == is_stated] for is_stated in (1, 0))
-        splits = split_by_song(others, seed=seed) if others else {}
-        splits = split_as_stated(stated, splits) if stated else splits
+    splits = _split_records(jobs, seed, split_songs)
     split_of = {record.clip_id: split for split, records in splits.items() for record in records}
     clips = [
         clip_from_json({**values, "split": split_of[entry["clip_id"]]})
@@ -181,6 +176,13 @@ def _draw_splits(
         for values in entry["clips"]
     ]
     return sorted(clips, key=lambda clip: clip.clip_id)
+
+
+def _split_records(
+    jobs: Sequence[ClipJob], seed: int, split_songs: SplitSongs | None
+) -> dict[str, list[SourceRecord]]:
+    records = [job.qualified_record() for job in jobs]
+    return split_as_stated(records, seed=seed) if split_songs is None else split_by_name(records, split_songs)
 
 
 def _settings_to_keep(

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..evaluation.report.tables import Table, table_markdown
 from ..utils.atomic import atomic_path
-from .hours import hours_by_genre
+from .hours import hours_by_genre, shared_between_splits, unique_minutes_by_genre
 from .manifest import BuiltClip
 from .quality_gates import QualityGates
 
@@ -31,7 +31,14 @@ def write_build_report(
         clips: The clips that were built.
         built_dir: Folder of the data set.
     """
-    tables = [count_table(entries), hours_by_genre(clips), flag_table(entries), measure_table(entries)]
+    tables = [
+        count_table(entries),
+        hours_by_genre(clips),
+        unique_minutes_by_genre(clips),
+        shared_between_splits(clips),
+        flag_table(entries),
+        measure_table(entries),
+    ]
     problems = [
         {"source": source, **{key: entry[key] for key in ("clip_id", "status", "reasons")}}
         for source, entry in entries

@@ -111,14 +111,14 @@ class BuiltDataset:
         """Version of the music features.
 
         Raises:
-            ValueError: If no clip has music, or clips have features of several versions.
+            ValueError: If no clip has music or a beat clock, or clips have features of several versions.
         """
         found = (clip.music_features_version for clip in self.clips)
         versions = sorted({version for version in found if version is not None})
         if len(versions) != 1:
             raise ValueError(
                 f"The music features of {self.folder} must be of one version, got {versions}: build it again, from "
-                "clips with music."
+                "clips with music or a clear pulse."
             )
         return versions[0]
 

@@ -40,7 +40,8 @@ class ClipRecord:
         performer_id: Names the dancer, empty if not stated.
         start_seconds: Where in the motion, and in the song, the clip begins.
         end_seconds: Where it ends, `None` for the end of the motion.
-        units: The choreographic units that it is made of, in their order: label and length in seconds.
+        units: The choreographic units that it is made of, in their order: label and length in seconds, 0 for that of
+            the whole clip.
         side: `"natural"`, or `"mirrored"` for motion that is stored as the left-right mirror of what was danced.
         beats_path: Beat times of the dance, `None` if there are none.
         pulse_bpm: Steady pulse of a dance without music, a minute, `None` if not known.
@@ -203,6 +204,9 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
     if end is not None and end <= start:
         raise ValueError(f"`end_seconds` must be more than `start_seconds`, got {end:g} and {start:g}")
     seconds = _positive_number(row, "seconds")
+    if end is None and seconds is not None and start >= seconds:
+        raise ValueError(f"`start_seconds` must be less than `seconds`, got {start:g} and {seconds:g}")
+    last = seconds if end is None else end
     return ClipRecord(
         clip_id=clip_id,
         motion_path=motion_path,
@@ -213,11 +217,11 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
         license=row.get("license") or row.get("licence", ""),
         bpm=_positive_number(row, "bpm"),
         aligned=aligned == "1",
-        duration_seconds=seconds if end is None else end - start,
+        duration_seconds=None if last is None else last - start,
         performer_id=row.get("performer") or row.get("dancer", ""),
         start_seconds=start,
         end_seconds=end,
-        units=_units(row.get("units", ""), seconds),
+        units=_units(row.get("units", "")),
         side=side,
         beats_path=folder / row["beats"] if row.get("beats") else None,
         pulse_bpm=_positive_number(row, "pulse_bpm") or _positive_number(row, "pulse_per_min"),
@@ -225,19 +229,23 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
     )
 
 
-def _units(text: str, clip_seconds: float | None) -> tuple[tuple[str, float], ...]:
+def _units(text: str) -> tuple[tuple[str, float], ...]:
     """Read `label:first frame-end frame` of 30 Hz, divided by blanks; a label alone is the whole clip."""
     units = []
-    for part in text.split():
-        label, _, frames = part.partition(":")
-        try:
-            first, end = (
-                (int(frame) for frame in frames.split("-")) if frames else (0, round(30 * (clip_seconds or 0)))
-            )
-        except ValueError:
-            raise ValueError(
-                f"`units` must be `label:first frame-end frame` divided by blanks, got {part!r}"
-            ) from None
+    parts = text.split()
+    for part in parts:
+        label, colon, frames = part.partition(":")
+        first, end = 0, 0  # of a whole clip, whose length is known when it is loaded
+        if colon or len(parts) > 1 or not label:
+            try:
+                first, end = (int(frame) for frame in frames.split("-"))
+            except ValueError:
+                first = end = -1
+            if not label or not 0 <= first < end:
+                raise ValueError(
+                    "`units` must be `label:first frame-end frame` divided by blanks, or the one label of the whole "
+                    f"clip, got {part!r}"
+                )
         units.append((label, (end - first) / 30))
     return tuple(units)
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..evaluation.report.tables import Table, table_markdown
 from ..motion.motion import FRAME_RATE
 from ..utils.extras import require_extra
-from .hours import hour_table, hours_by_genre
+from .hours import hour_table, hours_by_genre, shared_between_splits, unique_minutes_by_genre
 from .manifest import BuiltClip
 from .sources import SOURCES
 from .splits import SPLITS
@@ -36,8 +36,8 @@ data = load_dataset("path/to/this/folder", "{config}")
 Hours are those of the dances as they were recorded; mirrored copies, which `is_mirrored` marks, are not counted. Rows
 and columns add up.
 
-No song, and no performer where the source names them, stands in two splits.
-
+{unique_table}
+{shared_table}
 {license_table}
 Each clip carries the terms of its source in the column `license`; this collection gives no further rights. Weights
 that are trained on it are bound by the strictest of them.
@@ -55,6 +55,9 @@ Cite, and read the terms at:
   same instant. A model reads the features of one `music_features_version` alone.
 - `audio`, where the sound was kept: FLAC, mono, 24 kHz, begins with frame 0;
   `infinitedance.dataset_builder.schema.decode_audio` decodes it.
+- `side`: `mirrored` where left and right are exchanged against what was danced, of a mirrored copy or of a source that
+  is stored so, else `natural`. `units`: labels of the choreographic units that a dance is made of, where they are
+  known.
 - `genre`, `coarse_genre`: class labels. `flags`: quality gates that the clip did not pass without remark.
 
 ## Removal
@@ -94,6 +97,8 @@ def render_data_card(
         config=next(iter(splits), "paired"),
         split_table=table_markdown(asdict(split_table(clips))),
         genre_table=table_markdown(asdict(hours_by_genre(clips))),
+        unique_table=table_markdown(asdict(unique_minutes_by_genre(clips))),
+        shared_table=table_markdown(asdict(shared_between_splits(clips))),
         license_table=table_markdown(asdict(license_table(clips))),
         citations="\n".join(f"- {name}: {citation}" for name, citation in citations(clips).items()),
         contact=contact,

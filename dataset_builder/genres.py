@@ -12,8 +12,8 @@ NOT_LABELED = "not labeled"
 _FINE_GENRES: dict[str, tuple[str, ...]] = {
     "ballet": ("ballet",),
     "popular": (
-        "popular", "popular mix", "pop", "locking", "k-pop", "home dance", "jazz", "hip-hop", "choreography", "popping",
-        "breaking", "middle hip-hop", "LA-style hip-hop", "house", "waacking", "krumping", "street jazz",
+        "popular", "popular mix", "pop", "locking", "k-pop", "home dance", "jazz", "hip-hop", "choreography",
+        "popping", "breaking", "middle hip-hop", "LA-style hip-hop", "house", "waacking", "krumping", "street jazz",
         "ballet jazz", "urban", "street",
     ),
     "latin": ("latin", "latin mix", "cha-cha", "rumba", "samba", "paso doble", "jive", "salsa"),

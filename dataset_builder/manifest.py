@@ -41,7 +41,7 @@ class BuiltClip:
             without aligned music.
         clock_file: `.npy` of `(num_frames, 11)` float32, the beat clock of a dance without music, of its own pulse;
             `None` with music, which has its clock, and where no pulse was found.
-        music_features_version: `version` of the `MusicFeatureExtractor` that made them; `None` without.
+        music_features_version: `version` of the `MusicFeatureExtractor` whose features these are; `None` without.
         codes_file: `.npy` of `(num_quantizers, num_tokens)` int16; `None` if built without a codec.
         audio_file: FLAC, mono, 24 kHz, whose first sample belongs to frame 0; `None` without music or if left out.
         flags: Names of the quality gates that flag the clip.

@@ -53,18 +53,35 @@ def fit_pulse_clock(motion: Motion, genre: str, pulse_bpm: float | None = None) 
 def read_beats(path: Path, genre: str) -> BeatClock:
     """Read beats from a text file: a time in seconds a line, and after it, if known, its place in the bar from 1.
 
+    Args:
+        path: The file.
+        genre: Sets the beats of a bar where the places are not given; the first beat counts as a downbeat then.
+
     Raises:
-        ValueError: If the file holds something else, or fewer than two beats.
+        ValueError: If the file holds something else, fewer than two beats, or places that do not count through bars
+            of one meter.
     """
     try:
-        rows = [[float(part) for part in line.split()] for line in path.read_text(encoding="utf-8").splitlines()]
-        times = np.array([row[0] for row in rows if row])
-        places = [int(row[1]) for row in rows if len(row) > 1]
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        times = np.array([float(parts[0]) for parts in lines])
+        places = [int(parts[1]) for parts in lines if len(parts) > 1]
     except ValueError as error:
         raise ValueError(f"{path} must hold a time in seconds, and the place in the bar, a line: {error}.") from error
+    if places and (len(places) < len(lines) or not _counts_through_bars(places)):
+        raise ValueError(
+            f"{path} must give every beat its place in bars of one meter, 1 2 3 4 1 2 ..., or none, got "
+            f"{' '.join(map(str, places[:12]))}{' ...' if len(places) > 12 else ''}."
+        )
     meter = max(places) if places else GENRE_METERS.get(genre, 4)
-    first_downbeat = places.index(1) if 1 in places else 0
+    first_downbeat = places.index(1) if places else 0
     try:
         return BeatClock(times, beats_per_bar=meter, first_downbeat_index=first_downbeat)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _counts_through_bars(places: list[int]) -> bool:
+    """Return whether places go up by one to the meter, then begin again, and hold a downbeat."""
+    meter = max(places)
+    followers = [place % meter + 1 if meter > 0 else 0 for place in places[:-1]]
+    return min(places) == 1 and followers == places[1:]

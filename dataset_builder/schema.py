@@ -55,6 +55,8 @@ def config_features(config_name: str, clips: Iterable[BuiltClip]) -> datasets.Fe
         "coarse_genre": datasets.ClassLabel(names=sorted({clip.coarse_genre for clip in clips})),
         "bpm": datasets.Value("float32"),
         "is_mirrored": datasets.Value("bool"),
+        "side": text,
+        "units": datasets.List(text),
         "flags": datasets.List(text),
         "frame_rate": datasets.Value("float32"),
         "num_frames": datasets.Value("int32"),
@@ -89,6 +91,7 @@ def clip_table(clip: BuiltClip, built_dir: Path, features: datasets.Features) ->
         **{name: getattr(clip, name) for name in features if hasattr(clip, name)},
         "genre": features["genre"].str2int(clip.genre),
         "coarse_genre": features["coarse_genre"].str2int(clip.coarse_genre),
+        "units": [label for label, _ in clip.units],
         "frame_rate": FRAME_RATE,
         "num_frames": num_frames,
     }

@@ -164,27 +164,51 @@ def read_split_songs(path: str | os.PathLike) -> dict[str, list[str]]:
     return content
 
 
-def split_as_stated(records: Sequence[Record], drawn: Mapping[str, Sequence[Record]]) -> dict[str, list[Record]]:
-    """Join the clips whose source states their split with the drawn ones.
+def split_as_stated(records: Sequence[Record], *, seed: int = 0) -> dict[str, list[Record]]:
+    """Divide clips as their source states it, and draw the songs of which it states nothing.
+
+    A clip without a statement goes with those that it is joined to by songs, performers and units (`song_groups`).
 
     Args:
-        records: Those with a `split`.
-        drawn: The others, as `split_by_song` divides them.
+        records: The clips; the `split` of some is `"train"`, `"validation"` or `"test"`.
+        seed: Of the draw, see `split_by_song`.
 
     Returns:
-        As `split_by_song`.
+        As `split_by_song`; what is not held out may be nothing, where the source says so.
 
     Raises:
-        ValueError: If two splits share a song or a choreographic unit. A performer may be in two splits where the
-            source says so: what is tested then is new takes of a known dancer.
+        ValueError: If two splits share a song or a choreographic unit, or a clip without a statement is joined to
+            several splits. A performer may be in two splits where the source says so: what is tested then is new
+            takes of a known dancer.
     """
-    splits = {
-        name: sorted(
-            [*drawn.get(name, ()), *(record for record in records if getattr(record, "split", "") == name)],
-            key=lambda record: record.clip_id,
-        )
-        for name in SPLITS
-    }
+    group_of = {song_id: number for number, songs in enumerate(song_groups(records)) for song_id in songs}
+    stated: dict[int, set[str]] = defaultdict(set)
+    for record in records:
+        if _stated_split(record):
+            stated[group_of[record.song_id]].add(_stated_split(record))
+    free = [record for record in records if group_of[record.song_id] not in stated]
+    splits = split_by_song(free, seed=seed) if free else {name: [] for name in SPLITS}
+    for record in records:
+        names = stated.get(group_of[record.song_id])
+        if names is None:
+            continue
+        name = _stated_split(record) or ", ".join(sorted(names))
+        if name not in SPLITS:
+            raise ValueError(
+                f"Clip {record.clip_id} states no split, and is joined to {name} by its song, performer or units: "
+                "state the split of it, too."
+            )
+        splits[name].append(record)
+    _check_apart(splits)
+    return {name: sorted(members, key=lambda record: record.clip_id) for name, members in splits.items()}
+
+
+def _stated_split(record: object) -> str:
+    return getattr(record, "split", "")
+
+
+def _check_apart(splits: Mapping[str, Sequence[SplitRecord]]) -> None:
+    """Raise `ValueError` if two splits share a song or a choreographic unit."""
     for what in ("song", "unit"):
         places: dict[str, str] = {}
         for name, members in splits.items():
@@ -193,9 +217,8 @@ def split_as_stated(records: Sequence[Record], drawn: Mapping[str, Sequence[Reco
                     if places.setdefault(label, name) != name:
                         raise ValueError(
                             f"No {what} may be in two splits, got {label} in {places[label]} and, with clip "
-                            f"{record.clip_id}, in {name}."
+                            f"{record.clip_id}, in {name}: state one split for all clips of it."
                         )
-    return splits
 
 
 def unit_labels(record: object) -> set[str]:

@@ -239,7 +239,13 @@ def source_joint_positions(record: SourceRecord) -> np.ndarray | None:
     if path.suffix.lower() != ".npz":
         return None
     arrays = read_arrays(path)
-    return arrays["joints22"] if "joints22" in arrays and "local_quat_wxyz" not in arrays else None
+    if "joints22" not in arrays or "local_quat_wxyz" in arrays:
+        return None
+    start, end = (
+        None if seconds is None else round(seconds * float(arrays["fps"]))
+        for seconds in (record.motion_start_seconds, record.motion_end_seconds)
+    )
+    return arrays["joints22"][start:end]
 
 
 def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool, features_version: int) -> ClipMusic | None:
@@ -249,7 +255,7 @@ def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool, featu
         record: The clip.
         motion: Its dance.
         starts_on_beat: Whether the first sample of a song of known tempo is its first beat, as the clip-folder format
-            asks; if not, the beats are estimated from the whole song.
+            asks; if not, the beats are estimated from the whole song. A file of beats goes before both.
         features_version: `version` of the `MusicFeatureExtractor`.
 
     Returns:
@@ -263,24 +269,31 @@ def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool, featu
     song = load_audio(record.audio_path, SAMPLING_RATE)
     start = round(record.start_seconds * SAMPLING_RATE)
     waveform = song[start : start + round(motion.duration_seconds * SAMPLING_RATE)]
-    if starts_on_beat and record.bpm is not None:
-        meter = GENRE_METERS.get(record.genre, 4)
-        clock = BeatClock.steady(record.bpm, len(song) / SAMPLING_RATE, meter=meter)
-    else:
-        clock = estimate_beats(song, SAMPLING_RATE, genre=record.genre, bpm=record.bpm)
-    clock = replace(clock, beat_times_seconds=clock.beat_times_seconds - record.start_seconds)
+    clock = listed_clock(record)
+    if clock is None:
+        if starts_on_beat and record.bpm is not None:
+            meter = GENRE_METERS.get(record.genre, 4)
+            clock = BeatClock.steady(record.bpm, len(song) / SAMPLING_RATE, meter=meter)
+        else:
+            clock = estimate_beats(song, SAMPLING_RATE, genre=record.genre, bpm=record.bpm)
+        clock = replace(clock, beat_times_seconds=clock.beat_times_seconds - record.start_seconds)
     extractor = MusicFeatureExtractor(version=features_version)
     loudness = integrated_loudness(hop_powers(song, SAMPLING_RATE))
     features = extractor(waveform, SAMPLING_RATE, beat_clock=clock, loudness_lufs=loudness)["input_features"][0]
     return ClipMusic(waveform, clock, np.asarray(features, dtype=np.float32))
 
 
-def find_clock(record: SourceRecord, motion: Motion) -> BeatClock | None:
-    """Return the beats of a dance without a song: those of a file, or of its own pulse; `None` if it has none."""
+def listed_clock(record: SourceRecord) -> BeatClock | None:
+    """Return the beats that a file lists, counted from the first frame of the clip; `None` without a file."""
     if record.beats_path is None:
-        return fit_pulse_clock(motion, record.genre, record.pulse_bpm)
+        return None
     clock = read_beats(record.beats_path, record.genre)
     return replace(clock, beat_times_seconds=clock.beat_times_seconds - record.motion_start_seconds)
+
+
+def find_clock(record: SourceRecord, motion: Motion) -> BeatClock | None:
+    """Return the beats of a dance without a song: those of a file, or of its own pulse; `None` if it has none."""
+    return listed_clock(record) or fit_pulse_clock(motion, record.genre, record.pulse_bpm)
 
 
 def make_clips(
@@ -292,7 +305,8 @@ def make_clips(
     clock = find_clock(job.record, motion) if music is None else None
     if clock is not None:
         clock_file = job.file("clock", ".npy")
-        shared[clock_file] = array_bytes(clock.to_features(motion.num_frames))
+        version = settings.music_features_version
+        shared[clock_file] = array_bytes(clock.to_features(motion.num_frames, version=version))
     if music is not None:
         music_file = job.file("music", ".npy")
         shared[music_file] = array_bytes(music.features)
@@ -301,6 +315,7 @@ def make_clips(
             shared[audio_file] = flac_bytes(music.waveform)
     clips, files = [], dict(shared)
     record = job.qualified_record()
+    units = tuple((label, seconds or motion.duration_seconds) for label, seconds in record.units)
     dances = {"": motion, MIRROR_SUFFIX: motion.mirror()} if settings.mirror else {"": motion}
     for suffix, dance in dances.items():
         features = motion_to_features(dance)
@@ -321,12 +336,12 @@ def make_clips(
                 bpm=record.bpm,
                 is_mirrored=bool(suffix),
                 side=record.side if not suffix else opposite_side(record.side),
-                units=record.units,
+                units=units,
                 num_frames=dance.num_frames,
                 motion_file=job.file("motion", f"{suffix}.npy"),
                 music_file=music_file,
                 clock_file=clock_file,
-                music_features_version=None if music_file is None else settings.music_features_version,
+                music_features_version=settings.music_features_version if music_file or clock_file else None,
                 codes_file=codes_file,
                 audio_file=audio_file,
                 flags=flags,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.ndimage import maximum_filter1d
 
 from ..audio.beats import CYCLES_PER_BAR, CYCLES_PER_BEAT
 from ..audio.features import NUM_CEPSTRAL_COEFFICIENTS, NUM_MEL_BANDS, MusicFeatureLayout
@@ -177,7 +179,7 @@ class ChoreoSampler:
             start = 0 if generator.random() < START_SHARE else int(generator.integers(last_start + 1))
             rows.append((int(take_index), offset, start))
         batch = self.windows.cut(rows, generator=generator)
-        for row, (take_index, offset, start) in enumerate(rows):
+        for row, (take_index, _, _) in enumerate(rows):
             self._change_music(batch, row, self.windows.takes[take_index], generator)
         return batch
 
@@ -185,18 +187,20 @@ class ChoreoSampler:
         """Change the music of one window in place."""
         if not take.has_clock:
             return
-        changes, features = self.changes, batch["input_features"][row].numpy()
-        real = batch["frame_mask"][row].numpy()
+        changes, real = self.changes, batch["frame_mask"][row].numpy()
+        features = batch["input_features"][row].numpy()[real]
         if self.with_spectra and generator.random() < changes.foreign_spectra_share:
             other = self.with_spectra[generator.integers(len(self.with_spectra))]
-            features[real] = foreign_spectra(features[real], other.music, generator)
+            features = foreign_spectra(features, other.music, generator)
             batch["spectra_mask"][row] = True
         if changes.equalizer_spread and batch["spectra_mask"][row]:
             equalize(features, changes.equalizer_spread, generator)
-        if generator.random() < changes.moved_bar_share:
-            move_bar(features, int(generator.integers(1, 4)), beats=True)
+        meter = beats_per_bar(features)
+        if generator.random() < changes.moved_bar_share and meter > 1:
+            move_bar(features, int(generator.integers(1, meter)), beats=True)
         if changes.moved_bar_share:
             move_bar(features, int(generator.integers(4)), beats=False)  # where a phrase begins is not known either
+        batch["input_features"][row, real] = torch.from_numpy(features)
 
 
 def foreign_spectra(features: np.ndarray, other: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -214,8 +218,14 @@ def foreign_spectra(features: np.ndarray, other: np.ndarray, generator: np.rando
     num_beats = max(1, int(others[-1] - others[0]))
     first = np.ceil(others[0]) + generator.integers(num_beats)
     wanted = others[0] + (own - np.floor(own[0]) + first - others[0]) % num_beats
-    frames = np.rint(np.interp(wanted, others, np.arange(len(other)))).astype(int)
+    places = np.interp(wanted, others, np.arange(len(other)))
+    frames = np.rint(places).astype(int)
     spectra = np.array(other[frames, : MusicFeatureLayout.beat_clock.start])
+    # Where the other song is played faster, frames are passed over: their onsets must not be.
+    passed_over = math.ceil((float(np.median(np.diff(places))) - 1) / 2) if len(places) > 1 else 0
+    if passed_over > 0:
+        strongest = maximum_filter1d(other[:, MusicFeatureLayout.onset_strength], 2 * passed_over + 1, axis=0)
+        spectra[:, MusicFeatureLayout.onset_strength] = strongest[frames]
     return np.concatenate([spectra, features[:, MusicFeatureLayout.beat_clock]], axis=1)
 
 
@@ -229,13 +239,13 @@ def move_bar(features: np.ndarray, count: int, *, beats: bool) -> None:
     """Move the counters of bars in place: by beats, so that the bar begins elsewhere, or by whole bars.
 
     Args:
-        features: Music features, `(frames, 109)`.
-        count: How many beats or bars.
-        beats: Count in beats of a bar of four, or in bars.
+        features: Music features, `(frames, 109)`, without padding.
+        count: How much later a bar, or the phrase of four bars, begins.
+        beats: Count in beats, or in bars.
     """
     first = MusicFeatureLayout.beat_clock.start + _NUM_BEAT_WAVES
     for index, cycles in enumerate(CYCLES_PER_BAR):
-        angle = 2 * np.pi * cycles * count / (beats_per_bar(features) if beats else 1)
+        angle = -2 * np.pi * cycles * count / (beats_per_bar(features) if beats else 1)
         columns = slice(first + 2 * index, first + 2 * index + 2)
         sine, cosine = np.array(features[:, columns]).T
         features[:, columns] = np.stack(
@@ -244,11 +254,13 @@ def move_bar(features: np.ndarray, count: int, *, beats: bool) -> None:
 
 
 def beats_per_bar(features: np.ndarray) -> int:
-    """Return how many beats a bar has by the clock of music features `(frames, 109)`."""
+    """Return how many beats a bar has by the clock of music features `(frames, 109)`, without padding."""
     first = MusicFeatureLayout.beat_clock.start + _NUM_BEAT_WAVES
-    bar = np.unwrap(np.arctan2(features[:, first], features[:, first + 1]).astype(np.float64)) / (2 * np.pi)
+    bars = np.unwrap(np.arctan2(features[:, first], features[:, first + 1]).astype(np.float64)) / (2 * np.pi)
     beats = beat_counts(features)
-    return max(1, round((beats[-1] - beats[0]) / max(bar[-1] - bar[0], 1e-6)))
+    if bars[-1] == bars[0]:  # a single frame
+        return 1
+    return max(1, round((beats[-1] - beats[0]) / (bars[-1] - bars[0])))
 
 
 def equalize(features: np.ndarray, spread: float, generator: np.random.Generator) -> None:

@@ -20,6 +20,8 @@ from .takes import DanceTake
 
 REFERENCE_CHOICES = ("retrieved", "random", "pinned")
 MIN_REFERENCE_FRAMES = 60
+MIN_FRAMES_FOR_ITSELF = 900
+"""A shorter clip has hardly another passage beside a window of it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class StyleReferences:
     """References that share the style of a take: passages of other clips of its genre, drawn anew for each window.
 
     Following them pays: by the same dancer on the same side where there are such clips. None is to the take's song or
-    holds a choreographic unit of it, unless its genre has nothing else.
+    holds a choreographic unit of it, unless its genre has nothing else; a clip that is alone in its genre has other
+    passages of itself.
 
     Args:
         data: The built data set.
@@ -75,6 +78,9 @@ class StyleReferences:
         self.data, self.num_references = data, num_references
         self.clips = [clip for clip in clips if clip.num_frames >= MIN_REFERENCE_FRAMES]
         clip_of = {clip.clip_id: clip for clip in data.clips}
+        if not self.clips:
+            raise ValueError(f"References need a clip of at least {MIN_REFERENCE_FRAMES} frames, got none.")
+        self.takes = takes
         self.groups: list[list[int]] = []
         self.group_of_take: list[int] = []
         known: dict[str, int] = {}
@@ -102,19 +108,57 @@ class StyleReferences:
             return new or others
         genre = [index for index in others if self.clips[index].genre == own.genre]
         new_genre = [index for index in genre if index in set(new)]
-        dancer = [index for index in new_genre if self.clips[index].performer_id == own.performer_id]
-        itself = [index for index, clip in enumerate(self.clips) if clip.clip_id == own.clip_id]
-        return dancer or new_genre or genre or itself or others
+        dancer = [
+            index for index in new_genre if own.performer_id and self.clips[index].performer_id == own.performer_id
+        ]
+        itself = [
+            index
+            for index, clip in enumerate(self.clips)
+            if clip.clip_id == own.clip_id and clip.num_frames >= MIN_FRAMES_FOR_ITSELF
+        ]
+        return dancer or new_genre or genre or itself or others or list(range(len(self.clips)))
 
     def cut(self, take_index: int, start_frame: int, num_frames: int, generator: np.random.Generator) -> np.ndarray:
         """Draw motion features, `(num_references, num_frames, 269)`; a shorter clip begins again."""
-        group = self.groups[self.group_of_take[take_index]]
+        group, take = self.groups[self.group_of_take[take_index]], self.takes[take_index]
         drawn = []
         for _ in range(self.num_references):
-            features = self.data.motion_features(self.clips[group[generator.integers(len(group))]])
-            first = generator.integers(max(1, len(features) - num_frames))
-            drawn.append(np.take(features, np.arange(first, first + num_frames), axis=0, mode="wrap"))
+            clip = self.clips[group[generator.integers(len(group))]]
+            features = self.data.motion_features(clip)
+            first = int(generator.integers(max(1, len(features) - num_frames + 1)))
+            frames = np.arange(first, first + num_frames) % len(features)
+            if clip.clip_id == take.clip_id:
+                frames = _away_from(
+                    len(features), start_frame * take.stretch, num_frames * take.stretch, num_frames, generator
+                )
+            drawn.append(features[frames])
         return np.stack(drawn)
+
+
+def _away_from(
+    num_frames: int, start: float, length: float, wanted: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Draw consecutive frames of a clip outside a window of it, there and back where there are too few.
+
+    Args:
+        num_frames: Length of the clip.
+        start: First frame of the window.
+        length: Length of the window, in frames.
+        wanted: How many frames are drawn.
+        generator: Of the draw.
+
+    Returns:
+        `(wanted,)`.
+    """
+    before, after = max(0, int(start)), min(num_frames, int(np.ceil(start + length)))
+    sides = [(0, before), (after, num_frames)]
+    weights = np.array([end - first for first, end in sides], np.float64)
+    if not weights.sum():  # the window is the whole clip
+        sides, weights = [(0, num_frames)], np.ones(1)
+    first, end = sides[generator.choice(len(sides), p=weights / weights.sum())]
+    first += int(generator.integers(max(1, end - first - wanted + 1)))
+    passage = np.arange(first, end)[:wanted]
+    return np.resize(np.concatenate([passage, passage[::-1]]), wanted)
 
 
 class ReferenceFinder:

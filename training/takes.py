@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
 
-from ..dataset_builder.augmentation.stretch import stretch_motion, stretch_music_features
+from ..dataset_builder.augmentation.stretch import stretch_motion_features, stretch_music_features
 from ..dataset_builder.built import BuiltDataset
 from ..dataset_builder.clip_folder import NATURAL
 from ..dataset_builder.manifest import BuiltClip, manifest_sha256
-from ..motion.features import VELOCITIES, features_to_motion, motion_to_features
+from ..motion.features import VELOCITIES
 from ..motion.motion import FRAME_RATE
 from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..utils.atomic import atomic_path
@@ -113,7 +114,8 @@ def load_takes(
         cache_dir: Folder in which the arrays are kept and from which they are mapped into memory, so that they may be
             larger than it; a second call with equal arguments reads them. In memory if not given.
     """
-    made = _make_takes(data, list(clips), codec, stretches, offsets)
+    clips = list(clips)
+    made = _make_takes(data, clips, codec, stretches, offsets)
     if cache_dir is None:
         return list(made)
     key = _cache_key(data, clips, codec, stretches, offsets)
@@ -132,13 +134,12 @@ def _make_takes(
     offsets: Sequence[int],
 ) -> Iterator[DanceTake]:
     for clip in clips:
-        features = torch.from_numpy(np.array(data.motion_features(clip)))
         music = data.music_or_clock(clip)
-        features = features[: len(music)]
+        features = np.array(data.motion_features(clip)[: len(music)])
         for stretch in stretches:
             dance, heard = features, music
             if stretch != 1.0:
-                dance = motion_to_features(stretch_motion(features_to_motion(dance), stretch))
+                dance = stretch_motion_features(dance, stretch)
                 heard = stretch_music_features(music, stretch, len(dance))
             if len(dance) <= max(offsets):
                 continue
@@ -146,15 +147,19 @@ def _make_takes(
                 song_id=clip.song_id,
                 genre=clip.genre,
                 music=heard,
-                codes=[codec.encode(dance[None, offset:])[0].numpy().astype(np.int16) for offset in offsets],
+                codes=[_encode(codec, dance[offset:]) for offset in offsets],
                 clip_id=clip.clip_id,
                 performer_id=clip.performer_id,
                 side=clip.side,
                 stretch=stretch,
                 has_spectra=clip.music_file is not None,
                 has_clock=clip.music_file is not None or clip.clock_file is not None,
-                speed=smooth_speed(dance.numpy()),
+                speed=smooth_speed(dance),
             )
+
+
+def _encode(codec: MotionCodecModel, features: np.ndarray) -> np.ndarray:
+    return codec.encode(torch.from_numpy(features[None]))[0].numpy().astype(np.int16)
 
 
 def _cache_key(
@@ -165,7 +170,10 @@ def _cache_key(
     offsets: Sequence[int],
 ) -> str:
     digest = hashlib.sha256(manifest_sha256(data.folder).encode())
-    digest.update(json.dumps([[clip.clip_id for clip in clips], list(stretches), list(offsets)]).encode())
+    # What the weights do not tell of how a dance is encoded.
+    config = codec.config
+    layout = [list(config.residual_dilations), config.frames_per_token, config.search_width]
+    digest.update(json.dumps([[clip.clip_id for clip in clips], list(stretches), list(offsets), layout]).encode())
     for name, tensor in sorted(codec.state_dict().items()):
         digest.update(name.encode() + tensor.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()
@@ -176,7 +184,6 @@ def _write_takes(takes: Iterable[DanceTake], cache_dir: Path, key: str) -> None:
     cache_dir.mkdir(parents=True, exist_ok=True)
     (cache_dir / _INDEX_FILE).unlink(missing_ok=True)
     rows: list[dict[str, Any]] = []
-    files = {name: (cache_dir / f"{name}.bin").open("wb") for name in _ARRAYS}
     places = dict.fromkeys(_ARRAYS, 0)
 
     def append(name: str, array: np.ndarray) -> list[Any]:
@@ -185,22 +192,24 @@ def _write_takes(takes: Iterable[DanceTake], cache_dir: Path, key: str) -> None:
         start, places[name] = places[name], places[name] + array.size
         return [start, list(array.shape)]
 
-    try:
+    with ExitStack() as stack:
+        # Renamed when they are whole: a run that has mapped the old files goes on with them.
+        paths = {name: stack.enter_context(atomic_path(cache_dir / f"{name}.bin")) for name in _ARRAYS}
+        files = {name: stack.enter_context(path.open("wb")) for name, path in paths.items()}
         for take in takes:
             values = {key: value for key, value in vars(take).items() if key not in _ARRAYS}
             assert take.speed is not None
             arrays = {"music": append("music", take.music), "speed": append("speed", take.speed)}
             arrays["codes"] = [append("codes", codes) for codes in take.codes]
             rows.append(values | arrays)
-    finally:
-        for file in files.values():
-            file.close()
     with atomic_path(cache_dir / _INDEX_FILE) as partial:
         partial.write_text(json.dumps({"key": key, "takes": rows}), encoding="utf-8")
 
 
 def _map_takes(cache_dir: Path) -> list[DanceTake]:
     rows = json.loads((cache_dir / _INDEX_FILE).read_text(encoding="utf-8"))["takes"]
+    if not rows:  # an empty file cannot be mapped
+        return []
     files = {name: np.memmap(cache_dir / f"{name}.bin", dtype, mode="r") for name, dtype in _ARRAYS.items()}
 
     def view(name: str, place: list[Any]) -> np.ndarray:

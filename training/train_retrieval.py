@@ -26,6 +26,9 @@ from .loop import build_accelerator, build_optimizer, train, write_run_record
 class RetrievalArguments(RecipeArguments):
     """What the towers are made of and what they learn from."""
 
+    eval_data_dir: str | None = field(
+        default=None, metadata={"help": "Another built data set, whose `eval_split` is evaluated on."}
+    )
     stretches: list[float] = field(
         default_factory=lambda: [1.0], metadata={"help": "Speeds at which music and motion are used, 1 = natural."}
     )
@@ -78,7 +81,8 @@ def main(command_line: list[str] | None = None) -> None:
     train_clips = share_of_songs(paired, retrieval_arguments.song_share)
     takes = load_paired_takes(data, train_clips, retrieval_arguments.stretches)
     library_takes = load_paired_takes(data, [clip for clip in train_clips if not clip.is_mirrored])
-    eval_takes = load_eval_takes(data, retrieval_arguments.eval_split)
+    eval_data = data if retrieval_arguments.eval_data_dir is None else BuiltDataset(retrieval_arguments.eval_data_dir)
+    eval_takes = load_eval_takes(eval_data, retrieval_arguments.eval_split)
     fields = {"music_features_version": data.music_features_version}
     model = MusicDanceEncoder(MusicDanceConfig(**fields | retrieval_arguments.model_fields(MusicDanceConfig)))
     data.check_music_features(model.config.music_features_version, "The encoder")

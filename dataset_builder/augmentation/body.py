@@ -33,7 +33,14 @@ def recombine(lower: Motion, upper: Motion) -> Motion:
 
     Returns:
         A dance of the length of `lower`, without contacts.
+
+    Raises:
+        ValueError: If the two have other bodies or frame rates.
     """
+    if lower.skeleton != upper.skeleton or lower.frame_rate != upper.frame_rate:
+        raise ValueError(
+            "`lower` and `upper` must have one skeleton and frame rate: `retarget` and `resample` bring them there."
+        )
     there_and_back = np.concatenate([np.arange(upper.num_frames), np.arange(upper.num_frames)[::-1]])
     frames = np.resize(there_and_back, lower.num_frames)
     rotations = lower.joint_rotations.copy()

@@ -7,12 +7,38 @@ from dataclasses import replace
 import numpy as np
 
 from ...audio.features import MusicFeatureLayout
+from ...motion.features import CONTACTS, ROOT, ROOT_HEIGHT, VELOCITIES
 from ...motion.motion import Motion
 
 
 def stretch_motion(motion: Motion, factor: float) -> Motion:
     """Dance `factor` times as fast: the same poses in `1 / factor` of the time, at the same frame rate."""
     return replace(motion.resample(motion.frame_rate / factor), frame_rate=motion.frame_rate)
+
+
+def stretch_motion_features(features: np.ndarray, factor: float) -> np.ndarray:
+    """Dance `factor` times as fast, on the level of motion features: a hundredth of the time of `stretch_motion`.
+
+    Values between two frames are interpolated, which leaves rotations a little off (`rotation_6d_to_matrix` puts them
+    right) and positions within a millimetre.
+
+    Args:
+        features: `(frames, 269)`, at any frame rate.
+        factor: More than 1 is faster.
+
+    Returns:
+        `(round(frames / factor), 269)` float32.
+    """
+    num_frames = max(1, round(len(features) / factor))
+    places = np.minimum(np.arange(num_frames) * factor, len(features) - 1)
+    before = np.floor(places).astype(int)
+    after = np.minimum(before + 1, len(features) - 1)
+    weight = (places - before).astype(np.float32)[:, None]
+    stretched = features[before] * (1 - weight) + features[after] * weight
+    stretched[:, ROOT.start : ROOT_HEIGHT] *= factor
+    stretched[:, VELOCITIES] *= factor
+    stretched[:, CONTACTS] = features[np.round(places).astype(int)][:, CONTACTS]
+    return stretched.astype(np.float32)
 
 
 def stretch_music_features(features: np.ndarray, factor: float, num_frames: int) -> np.ndarray:

@@ -9,8 +9,10 @@ from .aist import AistSource
 from .amass import AmassSource
 from .base import MotionSource, SourceRecord
 from .clip_folder import ClipFolderSource
+from .cmu import CmuSource
 from .dance_with_melody import DanceWithMelodySource
 from .finedance import FineDanceSource
+from .g1_moves import G1MovesSource
 from .infinitedance import InfiniteDanceSource
 from .motorica import MotoricaSource
 from .popdanceset import PopDanceSetSource
@@ -23,8 +25,10 @@ SOURCES: dict[str, type[MotionSource]] = {
         AistSource,
         AmassSource,
         ClipFolderSource,
+        CmuSource,
         DanceWithMelodySource,
         FineDanceSource,
+        G1MovesSource,
         InfiniteDanceSource,
         MotoricaSource,
         PopDanceSetSource,

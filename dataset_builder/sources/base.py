@@ -42,7 +42,8 @@ class SourceRecord:
         duration_seconds: Length of the loaded motion, `None` if not known without loading.
         motion_start_seconds: Where in the file's motion the clip begins; `start_seconds` is that moment of the song.
         motion_end_seconds: Where in the file's motion it ends, `None` for its end.
-        units: The choreographic units that it is made of, in their order: label and length in seconds.
+        units: The choreographic units that it is made of, in their order: label and length in seconds, 0 for that of
+            the whole clip.
         side: `"natural"`, or `"mirrored"` for motion that is stored as the left-right mirror of what was danced.
         beats_path: A text file of the dance's beats, see `read_beats`; `None` if there is none.
         pulse_bpm: Steady pulse of a dance without music, a minute, `None` if not known.

@@ -8,8 +8,10 @@ DANCE_C_2/skeletons.json    25 Hz; skeletons: (frames, 23, 3); length; center: (
 DANCE_C_2/audio.mp3         or any other sound file, the whole song
 ```
 
-The letter is the dance. Unit, up axis and handedness of the points are found from the body (legs of an adult, a head
-above its feet, toes before heels).
+The letter is the dance. The dances are stored as the left-right mirror of what was danced, so that their `side` is
+`"mirrored"`: each of the 81 units that are also in the optical recordings which they were assembled from (data/raw_c3d
+of ChoreoNet) lies nearest to the same unit there only once it is mirrored. Unit, up axis and handedness of the points
+are found from the body (legs of an adult, a head above its feet, toes before heels).
 
 The dances run a little faster or slower than their songs: their duration must be stretched by about 1 % (`retime`).
 Without a table, `retime` is the length of the song's part over that of the motion. Some ends in `config.json` are
@@ -38,6 +40,7 @@ from ...motion.files.plausibility import check_body, finite_array
 from ...motion.motion import Motion
 from ...motion.retargeting.retargeting import motion_from_positions
 from ...motion.skeleton import JOINT_NAMES
+from ..clip_folder import MIRRORED
 from .base import MotionSource, SourceRecord
 
 FRAME_RATE = 25.0
@@ -117,6 +120,7 @@ class DanceWithMelodySource(MotionSource):
             aligned=timing.aligned,
             start_seconds=timing.start_seconds,
             retime=timing.retime,
+            side=MIRRORED,
             problem=problem,
         )
 

@@ -24,6 +24,58 @@ def test_every_known_column_is_read(write_clip_folder):
     assert record.performer_id == "anna"
 
 
+def test_the_columns_of_parts_units_sides_splits_and_beats_are_read(write_clip_folder):
+    row = CLIP | {"seconds": "20", "start_seconds": "2", "end_seconds": "8.5", "units": "W-1:0-45 W-2:45-105"}
+    row |= {"side": "mirrored", "split": "validation", "beats": "beats.txt", "pulse_bpm": "91", "dancer": "anna"}
+    folder = write_clip_folder([row])
+    (folder / "beats.txt").touch()
+    (record,) = read_clip_folder(folder)
+    assert (record.start_seconds, record.end_seconds, record.duration_seconds) == (2.0, 8.5, 6.5)
+    assert record.units == (("W-1", 1.5), ("W-2", 2.0))
+    assert (record.side, record.split, record.pulse_bpm) == ("mirrored", "validation", 91.0)
+    assert record.beats_path == folder / "beats.txt" and record.performer_id == "anna"
+
+
+def test_columns_of_parts_and_the_like_may_be_absent(write_clip_folder):
+    (record,) = read_clip_folder(write_clip_folder([CLIP]))
+    assert (record.start_seconds, record.end_seconds, record.units, record.side) == (0.0, None, (), "natural")
+    assert (record.split, record.beats_path, record.pulse_bpm, record.performer_id) == ("", None, None, "")
+
+
+def test_other_names_of_dancer_and_pulse_are_read_where_the_first_ones_are_empty(write_clip_folder):
+    row = CLIP | {"performer": "", "dancer": "ben", "pulse_bpm": "", "pulse_per_min": "84.5"}
+    (record,) = read_clip_folder(
+        write_clip_folder([row, row | {"clip": "b", "performer": "anna", "pulse_bpm": "90"}])
+    )[:1]
+    assert (record.performer_id, record.pulse_bpm) == ("ben", 84.5)
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ({}, 20.0),
+        ({"start_seconds": "0"}, 20.0),
+        ({"start_seconds": "5"}, 15.0),
+        ({"end_seconds": "5"}, 5.0),
+        ({"start_seconds": "5", "end_seconds": "7", "seconds": ""}, 2.0),
+        ({"start_seconds": "5", "seconds": ""}, None),
+    ],
+)
+def test_the_length_of_a_part_is_that_of_the_part(write_clip_folder, part, expected):
+    (record,) = read_clip_folder(write_clip_folder([CLIP | {"seconds": "20"} | part]))
+    assert record.duration_seconds == expected
+
+
+def test_a_unit_without_frames_is_the_whole_clip(write_clip_folder):
+    (record,) = read_clip_folder(write_clip_folder([CLIP | {"units": "W-1", "seconds": "20"}]))
+    assert record.units == (("W-1", 0.0),)  # its length is known when the motion is read
+
+
+def test_a_missing_file_of_beats_is_told(write_clip_folder):
+    with pytest.raises(FileNotFoundError, match=r"a: .*gone\.txt"):
+        read_clip_folder(write_clip_folder([CLIP | {"beats": "gone.txt"}]))
+
+
 def test_takes_of_one_audio_file_share_the_song(write_clip_folder):
     rows = [CLIP | {"clip": name, "file": f"{name}.bvh", "audio": "songs/x.ogg"} for name in "ab"]
     assert {record.song_id for record in read_clip_folder(write_clip_folder(rows))} == {"x"}
@@ -70,6 +122,22 @@ def test_a_byte_order_mark_does_not_hide_the_first_column(write_clip_folder):
         ([CLIP | {"seconds": "-1"}], "`seconds` must be a positive number"),
         ([CLIP | {"aligned": "yes"}], "`aligned` must be 0 or 1, got 'yes'"),
         ([CLIP | {"file": "a.fbx"}], "must be one of .npz, .bvh"),
+        ([CLIP | {"side": "left"}], "`side` must be one of natural, mirrored or empty, got 'left'"),
+        ([CLIP | {"split": "dev"}], "`split` must be one of train, validation, test or empty, got 'dev'"),
+        ([CLIP | {"start_seconds": "3", "end_seconds": "3"}], "`end_seconds` must be more than .*got 3 and 3"),
+        ([CLIP | {"start_seconds": "3", "end_seconds": "2"}], "`end_seconds` must be more than .*got 2 and 3"),
+        ([CLIP | {"start_seconds": "-1"}], "`start_seconds` must be a positive number or empty, got '-1'"),
+        ([CLIP | {"end_seconds": "0"}], "`end_seconds` must be a positive number"),
+        ([CLIP | {"start_seconds": "9", "seconds": "9"}], "`start_seconds` must be less than `seconds`, got 9 and 9"),
+        ([CLIP | {"pulse_bpm": "steady"}], "`pulse_bpm` must be a positive number or empty, got 'steady'"),
+        ([CLIP | {"pulse_per_min": "0"}], "`pulse_per_min` must be a positive number"),
+        ([CLIP | {"units": "W-1:0-x"}], "`units` must be .*got 'W-1:0-x'"),
+        ([CLIP | {"units": "W-1:30-30"}], "`units` must be .*got 'W-1:30-30'"),
+        ([CLIP | {"units": "W-1:30-10"}], "`units` must be .*got 'W-1:30-10'"),
+        ([CLIP | {"units": "W-1:-5-10"}], "`units` must be .*got 'W-1:-5-10'"),
+        ([CLIP | {"units": "W-1:"}], "`units` must be .*got 'W-1:'"),
+        ([CLIP | {"units": ":0-30"}], "`units` must be .*got ':0-30'"),
+        ([CLIP | {"units": "W-1 W-2"}], "the one label of the whole clip, got 'W-1'"),
         ([CLIP | {"file": ""}], "at least one dance"),
     ],
 )

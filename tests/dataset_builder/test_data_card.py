@@ -121,6 +121,20 @@ def test_the_card_says_how_to_cite_the_sources_that_were_read_and_no_other():
     assert "AMASS" not in card
 
 
+def test_the_card_states_unique_minutes_and_what_splits_share():
+    units = (("W-1", 60.0),)
+    clips = [
+        make_clip(index, num_frames=1800, units=units, performer_id="anna", split=split)
+        for index, split in ((0, "train"), (1, "train"), (2, "test"))
+    ]
+    card = render_data_card(clips[:2], {})
+    assert "| Latin | waltz | 1 | 2.00 | 1.00 | 0.00 | 0.00 | 0.00 | 0.00 | 2.00 | 1.00 |" in card
+    assert "| units | 1 | 0 |  |" in card
+    card = render_data_card(clips, {})
+    assert "| performers | 1 | 1 | anna (train, test) |" in card and "| units | 1 | 1 | W-1 (train, test) |" in card
+    assert "no performer" not in card
+
+
 def test_one_license_is_named_in_the_front_matter():
     front = yaml.safe_load(render_data_card([make_clip(0)], {}).split("---")[1])
     assert front["license_name"] == "CC0-1.0" and "configs" not in front

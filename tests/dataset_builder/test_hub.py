@@ -63,6 +63,23 @@ def test_the_columns_are_typed(prepared):
     assert "audio" not in prepared["motion"][1]["train"].features
 
 
+def test_sides_and_labels_of_units_are_columns_of_every_configuration(tmp_path, write_built):
+    features = {name: np.zeros((6, 269), np.float32) for name in ("a", "a_mirror", "b")}
+    units = (("W-1", 1.0), ("W-2", 0.5), ("W-1", 1.0))
+    fields = {"a": {"units": units}, "a_mirror": {"units": units}, "b": {"side": "mirrored"}}
+    clips = read_manifest(write_built(tmp_path, features, fields))
+    for config_name in ("motion", "codes", "music", "paired"):
+        columns = config_features(config_name, clips)
+        assert columns["side"] == datasets.Value("string")
+        assert columns["units"] == datasets.List(datasets.Value("string"))
+    rows = [clip_table(clip, tmp_path, config_features("motion", clips)).to_pylist()[0] for clip in clips]
+    assert [(row["side"], row["units"]) for row in rows] == [
+        ("natural", ["W-1", "W-2", "W-1"]),
+        ("mirrored", ["W-1", "W-2", "W-1"]),
+        ("mirrored", []),
+    ]
+
+
 def test_the_rows_are_the_files_of_the_build(prepared, built):
     clips = {clip.clip_id: clip for clip in read_manifest(built)}
     seen = []

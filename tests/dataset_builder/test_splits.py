@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from infinitedance.dataset_builder.clip_folder import ClipRecord
-from infinitedance.dataset_builder.splits import split_by_name, split_by_song
+from infinitedance.dataset_builder.splits import (
+    SPLITS,
+    song_groups,
+    split_as_stated,
+    split_by_name,
+    split_by_song,
+    unit_labels,
+)
 
 
 def make_records(songs_by_genre: dict[str, int], *, takes: int = 2, music: bool = True) -> list[ClipRecord]:
@@ -110,3 +117,97 @@ def test_an_impossible_share_is_refused(fractions, message):
 def test_impossible_names_are_refused_with_the_reason(songs, message):
     with pytest.raises(ValueError, match=message):
         split_by_name(make_records({"waltz": 10}), songs)
+
+
+def with_units(record: ClipRecord, *labels: str) -> ClipRecord:
+    return replace(record, units=tuple((label, 1.0) for label in labels))
+
+
+def test_no_unit_is_in_two_splits():
+    draw = random.Random(0)
+    held_out = 0
+    for _ in range(200):
+        records = make_records({"waltz": draw.randint(5, 30)}, takes=1)
+        labels = [f"W-{number}" for number in range(40)]
+        records = [with_units(record, *draw.sample(labels, draw.randint(0, 2))) for record in records]
+        splits = split_by_song(records, seed=draw.randrange(9))
+        found = [{label for record in part for label in unit_labels(record)} for part in splits.values()]
+        assert sum(map(len, found)) == len(set().union(*found))
+        held_out += bool(splits["test"])
+    assert held_out > 50
+
+
+def test_songs_are_joined_by_a_chain_of_units_and_performers():
+    a, b, c, d = make_records({"waltz": 4}, takes=1)
+    records = [with_units(a, "W-1"), with_units(replace(b, performer_id="x"), "W-1"), replace(c, performer_id="x"), d]
+    assert song_groups(records) == [("waltz_0", "waltz_1", "waltz_2"), ("waltz_3",)]
+
+
+def test_without_statements_songs_are_drawn_as_always():
+    records = make_records({"waltz": 20, "rumba": 8})
+    for seed in (0, 3):
+        assert split_as_stated(records, seed=seed) == split_by_song(records, seed=seed)
+
+
+def test_stated_splits_are_kept_and_all_else_is_drawn():
+    records = make_records({"waltz": 30})
+    held = {"waltz_3": "test", "waltz_4": "validation", "waltz_5": "train"}
+    stated = [replace(record, split=held.get(record.song_id, "")) for record in records]
+    splits = split_as_stated(stated, seed=1)
+    for song_id, name in held.items():
+        assert song_id in song_ids(splits[name])
+    free = [record for record in stated if not record.split]
+    for name, members in split_by_song(free, seed=1).items():
+        assert song_ids(members) == song_ids(splits[name]) - set(held)
+    assert all(
+        [record.clip_id for record in splits[name]] == sorted(r.clip_id for r in splits[name]) for name in SPLITS
+    )
+
+
+def test_all_may_be_stated_to_be_tested_on():
+    records = [replace(record, split="test") for record in make_records({"waltz": 3})]
+    assert [len(split_as_stated(records)[name]) for name in SPLITS] == [0, 0, 6]
+
+
+@pytest.mark.parametrize("shared", ["song_id", "performer_id", "units"])
+def test_a_clip_without_a_statement_goes_with_those_that_it_is_joined_to(shared):
+    records = make_records({"waltz": 30}, takes=1)
+    value = {"song_id": "blue", "performer_id": "anna", "units": (("W-1", 1.0),)}[shared]
+    for name in SPLITS:
+        first = replace(records[0], split=name, **{shared: value})
+        joined = replace(records[1], **{shared: value})
+        splits = split_as_stated([first, joined, *records[2:]])
+        assert {first.clip_id, joined.clip_id} <= {record.clip_id for record in splits[name]}
+
+
+def test_a_performer_may_be_in_two_splits_where_the_source_says_so():
+    first, second = make_records({"waltz": 2}, takes=1)
+    records = [
+        replace(first, performer_id="anna", split="train"),
+        replace(second, performer_id="anna", split="test"),
+    ]
+    splits = split_as_stated(records)
+    assert (len(splits["train"]), len(splits["test"])) == (1, 1)
+
+
+def test_leaks_between_stated_splits_are_refused_with_the_clip():
+    first, second, third = (
+        replace(record, split=split)
+        for record, split in zip(make_records({"waltz": 3}, takes=1), ("train", "test", ""), strict=True)
+    )
+    for records, message in (
+        (
+            [with_units(first, "W-1"), with_units(second, "W-2", "W-1")],
+            "No unit may be in two splits, got W-1 in train and, with clip waltz_1_0, in test",
+        ),
+        (
+            [first, replace(second, song_id=first.song_id)],
+            "No song may be in two splits, got waltz_0 in train and, with clip waltz_1_0, in test",
+        ),
+        (
+            [*(replace(record, performer_id="anna") for record in (first, second, third))],
+            "Clip waltz_2_0 states no split, and is joined to test, train by its song, performer or units",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            split_as_stated(records)

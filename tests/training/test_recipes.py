@@ -26,6 +26,9 @@ NOT_CHOSEN = {
 }
 """Fields of a saved configuration that no recipe sets."""
 
+NOT_YET_SHIPPED = {"choreollama", "motion_codec"}
+"""Recipes of models that are being trained; with their weights they become `shipped_configs`."""
+
 
 @pytest.fixture
 def recipes(repository_root):
@@ -64,7 +67,7 @@ def chosen(config) -> dict:
 
 def test_every_recipe_that_says_shipped_has_the_configuration_of_the_shipped_model(recipes):
     said = {name for name, path in recipes.items() if "shipped" in path.read_text().splitlines()[0]}
-    assert said == set(shipped_configs())
+    assert said == set(shipped_configs()) | NOT_YET_SHIPPED
     for name, shipped in shipped_configs().items():
         assert chosen(configured(name, yaml.safe_load(recipes[name].read_text()))) == chosen(shipped), name
 

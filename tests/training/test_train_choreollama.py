@@ -53,13 +53,6 @@ def codec_dir(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def encoder_dir(tmp_path_factory, make_encoder):
-    folder = tmp_path_factory.mktemp("encoder")
-    make_encoder(window_frames=32).save_pretrained(folder)
-    return folder
-
-
 def make_take(song_id: str, num_frames: int = 100, loudness: float = 0.0, genre: str = "waltz") -> DanceTake:
     music = np.zeros((num_frames, MusicFeatureLayout.size), np.float32)
     music[:, 0] = np.arange(num_frames)
@@ -134,12 +127,13 @@ def test_takes_are_cut_to_their_music_and_stretched_with_it(built_music, codec_d
     assert [take.codes[0].shape[1] for take in takes[:2]] == [23, 18]
 
 
-def test_accelerate_launch_trains_two_steps(built_music, codec_dir, encoder_dir, tmp_path):
+def test_accelerate_launch_trains_two_steps(built_music, codec_dir, tmp_path):
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
     command = [*launch, "-m", "infinitedance.training.train_choreollama"]
     folders = ["--data_dir", str(built_music), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
     options = ["--model", json.dumps(TINY_MODEL), "--batch_size", "2", "--max_steps", "2", "--num_references", "1"]
-    options += ["--retrieval_dir", str(encoder_dir), "--reference_choice", "retrieved", "--data_workers", "1"]
+    options += ["--reference_choice", "style", "--data_workers", "1", "--foreign_spectra_share", "0.5"]
+    options += ["--equalizer_spread", "0.2", "--moved_bar_share", "0.2"]
     completed = subprocess.run([*command, *folders, *options], capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
     export_model(tmp_path / "run", tmp_path / "shipped")

@@ -45,7 +45,7 @@ def test_accelerate_launch_trains_two_steps_and_writes_all_that_belongs_to_a_run
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 2]
     assert all(np.isfinite(line["loss"]) for line in lines[:2])
-    assert {"eval/stage/mpjpe_mm", "eval/street/root_drift_cm", "eval/all/code_use_2"} <= set(lines[2])
+    assert {"eval/waltz/mpjpe_mm", "eval/waltz/root_drift_cm", "eval/all/code_use_2"} <= set(lines[2])
     assert (tmp_path / "run" / "checkpoint-2" / "progress.json").is_file()
     assert list((tmp_path / "run").glob("training/*tfevents*"))
     assert weights(tmp_path / "run")["quantizer.initialized"]
@@ -129,6 +129,51 @@ def test_a_run_continues_from_a_trained_codec(built_folder, tmp_path):
         if "cluster" not in name and "codebooks" not in name:  # these follow the data, not the learning rate
             assert torch.equal(first[name], second[name]), name
     assert MotionTokenizer.from_pretrained(tmp_path / "second").model.config.ema_decay == 0.9999999
+
+
+def test_genres_and_terms_that_are_left_out_are_not_learned_and_other_terms_are_not_evaluated(
+    tmp_path, write_built, walking_features, monkeypatch
+):
+    dances = {name: walking_features(64, number) for number, name in enumerate(("a", "b", "c", "d", "e"))}
+    fields = {
+        "a": {"license": "open"},
+        "b": {"license": "open", "genre": "popping"},
+        "c": {"license": "closed"},
+        "d": {"license": "closed", "genre": "popping"},
+        "e": {"license": "open", "split": "test"},
+    }
+    seen = {}
+    make_sampler, evaluate = WindowSampler.__init__, train_motion_codec.evaluate_split
+
+    def remember_training(self, data, clips, **options):
+        seen["learned"] = {clip.clip_id for clip in clips}
+        make_sampler(self, data, clips, **options)
+
+    def remember_evaluation(model, data, clips):
+        seen["evaluated"] = {clip.clip_id for clip in clips}
+        return evaluate(model, data, clips)
+
+    monkeypatch.setattr(WindowSampler, "__init__", remember_training)
+    monkeypatch.setattr(train_motion_codec, "evaluate_split", remember_evaluation)
+    options = ["--licenses", "open", "--left_out_genres", "popping", "--max_steps", "1"]
+    train_motion_codec.main(command_line(write_built(tmp_path, dances, fields), tmp_path / "run", *options))
+    assert seen == {"learned": {"a"}, "evaluated": {"e", "b"}}
+    with pytest.raises(ValueError, match="No clip of split 'train' is under one of .*'free'.*'closed', 'open'"):
+        train_motion_codec.main(command_line(tmp_path, tmp_path / "run", "--licenses", "free"))
+
+
+def test_a_run_gives_a_trained_codec_further_levels(built_folder, tmp_path):
+    train_motion_codec.main(command_line(built_folder, tmp_path / "first"))
+    options = ["--init_from", str(tmp_path / "first"), "--model", '{"num_quantizers": 5}', "--max_steps", "1"]
+    train_motion_codec.main([*command_line(built_folder, tmp_path / "second"), *options, "--learning_rate", "0"])
+    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert second["quantizer.codebooks"].shape[0] == 5
+    for name in first:
+        if name.startswith(("encoder", "decoder", "feature")):
+            assert torch.equal(first[name], second[name]), name
+    known = first["quantizer.codebooks"].shape[0]
+    moved = (second["quantizer.codebooks"][:known] - first["quantizer.codebooks"]).abs().max()
+    assert moved < 0.5 * first["quantizer.codebooks"].abs().max()  # a step of the averages away
 
 
 def test_a_decoder_is_trained_alone(built_folder, tmp_path):

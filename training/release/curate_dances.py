@@ -6,8 +6,8 @@ infinitedance build --source clip_folder=curated/dances --output built --no-audi
 infinitedance build --source clip_folder=curated/songs --output built-songs
 ```
 
-`dances` is what is trained on, validated and tested on: no song and no choreographic unit is in two splits. `songs` are
-paired dances to songs that `dances` has nothing of, made of units that it has: for what depends on the music.
+`dances` is what is trained on, validated and tested on: no song and no choreographic unit is in two splits. `songs`
+are paired dances to songs that `dances` has nothing of, made of units that it has: for what depends on the music.
 docs/dances_data.md gives the reason for each choice.
 """
 
@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from ...dataset_builder.clip_folder import METADATA_FILE, MIRRORED, NATURAL
 
@@ -59,9 +60,19 @@ SPLIT_OF_SOURCE = {"mocaptoolbox": "test"}
 VALIDATION_STRIDE = 3
 """Of the held-out units every third one, by name, is what settings are chosen by."""
 LEFT_OUT = {"cmu_60_10": "trembles", "mgt_dancer": "a video"}
+MIN_UNIT_FRAMES = 15
+"""Of less of a unit nothing is learned: so much is lost in the blend with its neighbor."""
 JOIN_METRES_PER_SECOND = 8.5
 """A hand or foot of an assembled dance that is faster was joined badly."""
 JOIN_FRAMES = 8
+T_POSES = {
+    "kthstreet_gKR_sFM_cAll_d01_mKR_ch01_chargedcableupyour_001_00": (0.0, 5.9),
+    "kthstreet_gLH_sFM_cAll_d02_mLH_ch01_lala_001_00": (191.3, 196.0),
+    "kthstreet_gPO_sFM_cAll_d01_mPO_ch01_bombom_002_00": (0.0, 10.2),
+}
+"""Seconds in which a dancer stands with spread arms for calibration, or is on the way from or to it."""
+IDLE_METRES_PER_SECOND, IDLE_SECONDS = 0.12, 0.3
+"""A dancer whose joints are slower stands; so much of it is left before and after the dance."""
 
 
 def parts_without(
@@ -95,6 +106,25 @@ def fast_spans(joint_positions: np.ndarray) -> list[tuple[int, int]]:
     ]
 
 
+def trimmed(joint_positions: np.ndarray, first: int, end: int) -> tuple[int, int]:
+    """Leave out most of the time in which the dancer stands before and after a dance.
+
+    Args:
+        joint_positions: Of the whole file, `(frames, joints, 3)` at 30 Hz.
+        first: First frame of the part.
+        end: Frame after its last.
+
+    Returns:
+        First frame and end of what is left; all, if nothing moves.
+    """
+    steps = np.linalg.norm(np.diff(joint_positions[first:end], axis=0), axis=-1).mean(axis=1) * FRAME_RATE
+    moving = np.flatnonzero(uniform_filter1d(steps, FRAME_RATE) > IDLE_METRES_PER_SECOND)
+    if len(moving) == 0:
+        return first, end
+    margin = round(IDLE_SECONDS * FRAME_RATE)
+    return first + max(0, int(moving[0]) - margin), min(end, first + int(moving[-1]) + 1 + margin)
+
+
 def read_units(text: str) -> list[tuple[str, int, int]]:
     """Read `label:first-end`, divided by blanks."""
     units = []
@@ -106,13 +136,9 @@ def read_units(text: str) -> list[tuple[str, int, int]]:
 
 
 def write_units(units: Iterable[tuple[str, int, int]], first: int, end: int) -> str:
-    """Write the units that lie mostly inside a part, in its own frames."""
-    inside = [
-        (label, max(start, first) - first, min(stop, end) - first)
-        for label, start, stop in units
-        if 2 * (min(stop, end) - max(start, first)) > stop - start
-    ]
-    return " ".join(f"{label}:{start}-{stop}" for label, start, stop in inside)
+    """Write the units of which a part holds anything that can be learned, in the part's own frames."""
+    inside = [(label, max(start, first) - first, min(stop, end) - first) for label, start, stop in units]
+    return " ".join(f"{label}:{start}-{stop}" for label, start, stop in inside if stop - start >= MIN_UNIT_FRAMES)
 
 
 class Curator:
@@ -169,7 +195,13 @@ class Curator:
             if kind == "motorica":
                 values["beats"] = self._motorica_beats(row)
                 values["performer"] = row["clip"].split("_")[4]
-            yield "dances", self._row(row, **values)
+            positions = self._positions(row)
+            stances = [T_POSES[row["clip"]]] if row["clip"] in T_POSES else []
+            spans = [(round(start * FRAME_RATE), round(stop * FRAME_RATE)) for start, stop in stances]
+            for first, end in parts_without(len(positions), spans, least_frames=1):
+                if row["genre"] != "general":  # of everyday motion standing is a part
+                    first, end = trimmed(positions, first, end)
+                yield "dances", self._row(row, first, end, **values)
 
     def _mirrored_dance(self, row: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield the waltzes, and of all dances the held-out units, for tests, without their song."""
@@ -191,7 +223,9 @@ class Curator:
             yield "songs", self._row(row, side=MIRRORED, split="test", units=write_units(units, 0, frames))
             return
         spans = [(first, end) for _, first, end, _ in held]
+        positions = self._positions(row)
         for first, end in parts_without(frames, spans):
+            first, end = trimmed(positions, first, end)
             values = {"side": MIRRORED, "split": "train", "units": write_units(units, first, end)}
             yield "dances", self._row(row, first, end, **values)
 
@@ -203,10 +237,17 @@ class Curator:
         if song in HELD_OUT_SONGS:
             yield "songs", self._row(row, split="test", song_id=song, units=write_units(units, 0, frames))
             return
-        positions = np.load(self.data / row["file"])["joints22"]
+        positions = self._positions(row)
         for first, end in parts_without(frames, [*bow_spans(units), *fast_spans(positions)]):
+            first, end = trimmed(positions, first, end)
             values = {"split": "train", "song_id": song, "units": write_units(units, first, end)}
             yield "dances", self._row(row, first, end, **values)
+
+    def _positions(self, row: Mapping[str, str]) -> np.ndarray:
+        """Return the joints of a file at 30 Hz, `(frames, 22, 3)`."""
+        positions = np.load(self.data / row["file"])["joints22"]
+        frames = np.arange(int(len(positions) * FRAME_RATE / float(row["fps"]))) * float(row["fps"]) / FRAME_RATE
+        return positions[np.minimum(np.rint(frames).astype(int), len(positions) - 1)]
 
     def _motorica_beats(self, row: Mapping[str, str]) -> str:
         arrays = np.load(self.data / row["file"])

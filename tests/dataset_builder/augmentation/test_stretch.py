@@ -1,10 +1,16 @@
 import numpy as np
 import pytest
+import torch
 
 from infinitedance.audio.beats import BeatClock
 from infinitedance.audio.features import MusicFeatureLayout
-from infinitedance.dataset_builder.augmentation.stretch import stretch_motion, stretch_music_features
+from infinitedance.dataset_builder.augmentation.stretch import (
+    stretch_motion,
+    stretch_motion_features,
+    stretch_music_features,
+)
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
+from infinitedance.motion.features import VELOCITIES, features_to_motion, motion_to_features
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])
@@ -29,3 +35,22 @@ def test_a_faster_dance_goes_through_the_same_poses():
     fast = stretch_motion(dance, 2.0)
     assert fast.num_frames == dance.num_frames // 2 and fast.frame_rate == dance.frame_rate
     np.testing.assert_allclose(fast.joint_positions(), dance.joint_positions()[::2], atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0.85, 1.0, 1.17])
+def test_stretched_features_are_the_features_of_the_stretched_dance(factor):
+    dance = synthesize_dance("waltz", 90, 6.0, seed=0)
+    features = motion_to_features(dance).numpy()
+    stretched = stretch_motion_features(features, factor)
+    expected = stretch_motion(dance, factor)
+    assert stretched.shape == (expected.num_frames, 269) and stretched.dtype == np.float32
+    if factor == 1.0:
+        np.testing.assert_allclose(stretched, features, atol=1e-6)
+    whole = motion_to_features(expected).numpy()
+    assert np.abs(stretched[2:-2, :265] - whole[2:-2, :265]).mean() < 0.01
+    speeds = [np.abs(values[2:-2, VELOCITIES]).mean() for values in (stretched, whole)]
+    assert speeds[0] == pytest.approx(speeds[1], rel=0.02)
+    assert (stretched[:, 265:] != whole[:, 265:]).mean() < 0.05  # contacts change a frame sooner or later
+    found = features_to_motion(torch.from_numpy(stretched)).joint_positions()
+    again = features_to_motion(torch.from_numpy(whole)).joint_positions()
+    assert np.linalg.norm(found - again, axis=-1).mean() < 0.01

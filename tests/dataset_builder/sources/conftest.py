@@ -14,6 +14,7 @@ import soundfile
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.dataset_builder.sources import MotionSource, open_source
 from infinitedance.dataset_builder.sources.dance_with_melody import POINTS
+from infinitedance.dataset_builder.sources.g1_moves import LINK_INDEX, stance
 from infinitedance.motion.files import save_motion, write_bvh
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import JOINT_INDEX
@@ -94,6 +95,39 @@ def make_clip_folder(folder: Path, dance: Motion) -> None:
         "anna,anna.npz,tango\n"
         "cleo,anna.npz,waltz,,fast\n"
     )
+
+
+def make_cmu(folder: Path, dance: Motion) -> None:
+    for name in ("05/05_02", "5/05_01", "subjects/060/60_03", "61/61_03", "77/77_01", "05/dance", "60/61_01"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bvh(dance, folder / f"{name}.bvh")
+    (folder / "77" / "77_02.bvh").write_text("HIERARCHY\n")
+
+
+def robot_dance(seconds: float = SECONDS) -> np.ndarray:
+    """Swing arms, waist and knees of the robot, which stands and turns slowly: `(frames, 36)` at 60 Hz."""
+    frames = round(60 * seconds)
+    times = np.arange(frames) / 60
+    table = np.repeat(stance(), frames, axis=0)
+    table[:, 2], table[:, 5], table[:, 6] = 0.75, np.sin(0.2 * times), np.cos(0.2 * times)
+    for joint, amplitude in (("waist_yaw", 0.3), ("left_shoulder_pitch", 0.8), ("right_elbow", 0.4)):
+        table[:, 7 + LINK_INDEX[joint]] += amplitude * np.sin(2 * np.pi * times)
+    for side in ("left", "right"):
+        bend = 0.6 + 0.2 * np.sin(2 * np.pi * times)
+        for joint, share in (("hip_pitch", -0.5), ("knee", 1.0), ("ankle_pitch", -0.5)):
+            table[:, 7 + LINK_INDEX[f"{side}_{joint}"]] = share * bend
+    return table
+
+
+def make_g1_moves(folder: Path, dance: Motion) -> None:
+    table = robot_dance()
+    tables = {"J_Dance2_Salsa": table, "M_Dance1_Robot": table, "J_Dance3_Short": table[:, :35]}
+    tables["J_Dance4_Lost"] = np.where(np.arange(36) == 20, np.nan, table)
+    for name, values in tables.items():
+        path = folder / "dance" / name / "retarget" / f"{name}.csv"
+        path.parent.mkdir(parents=True)
+        np.savetxt(f"{path}.gz" if name.startswith("M") else path, values, fmt="%.6f", delimiter=",")
+    (folder / "dance" / "J_Dance3_Short" / "retarget" / "J_Dance5_Words.csv").write_text("a,b\n")
 
 
 def points_of(dance: Motion) -> np.ndarray:
@@ -207,8 +241,10 @@ MAKERS = {
     "aist++": make_aist,
     "amass": make_amass,
     "clip_folder": make_clip_folder,
+    "cmu": make_cmu,
     "dance_with_melody": make_dance_with_melody,
     "finedance": make_finedance,
+    "g1_moves": make_g1_moves,
     "infinitedance": make_infinitedance,
     "motorica": make_motorica,
     "popdanceset": make_popdanceset,
@@ -231,6 +267,12 @@ def opened(folders):
         return open_source(name, folders[name], trust_pickle=True, **options)
 
     return open_by_name
+
+
+@pytest.fixture(scope="session")
+def robot_table() -> np.ndarray:
+    """A dance of the robot, `(frames, 36)` at 60 Hz."""
+    return robot_dance()
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,12 @@ def test_the_part_of_the_song_says_how_far_a_dance_is_stretched(opened):
     assert (records["dance_r_3"].retime, records["dance_r_3"].aligned) == (1.0, False)
 
 
+def test_the_dances_are_the_mirror_of_what_was_danced(opened):
+    """Only so do the same units of this set and of the optical recordings lie on two sides."""
+    assert {record.side for record in opened("dance_with_melody").records()} == {"mirrored"}
+    assert {record.side for record in opened("aist++").records()} == {"natural"}
+
+
 def test_a_table_of_timings_takes_the_place_of_the_config(opened, folders, tmp_path):
     rows = [
         {"clip": "dance_w_1", "t_audio_start": 6.2, "retime": 1.25, "bpm": 87, "aligned": 1, "t_motion_start": 0.4},

@@ -20,6 +20,13 @@ GOOD = {
         "CMU__05__05_01_stageii": ("CMU__05__05_01_stageii", "CMU/05", "not labeled", OTHER, None, False),
     },
     "clip_folder": {"anna": ("blue", "a", "waltz", "ballroom", 90, True)},
+    "cmu": {
+        "05_02": ("05_02", "05", "modern", "modern", None, False),
+        "05_01": ("05_01", "05", "not labeled", OTHER, None, False),
+        "60_03": ("60_03", "60", "salsa", "latin", None, False),
+        "61_03": ("60_03", "61", "salsa", "latin", None, False),
+        "77_01": ("77_01", "77", "not labeled", OTHER, None, False),
+    },
     "dance_with_melody": {
         "dance_w_1": ("dance_w_1", "", "waltz", "ballroom", None, True),
         "dance_c_2": ("dance_c_2", "", "cha-cha", "latin", None, True),
@@ -27,6 +34,10 @@ GOOD = {
     "finedance": {
         "001": ("song a", "", "Miao", "folk", None, True),
         "002": ("002", "", "Breaking", "popular", None, True),
+    },
+    "g1_moves": {
+        "J_Dance2_Salsa": ("J_Dance2_Salsa", "Jasmine Coro", "salsa", "latin", None, False),
+        "M_Dance1_Robot": ("M_Dance1_Robot", "Mitch Chaiet", "pop", "popular", None, False),
     },
     "infinitedance": {
         "Popular-Jazz1": ("Popular-Jazz1", "", "jazz", "popular", None, False),
@@ -60,6 +71,11 @@ BAD = {
         "line 4": "metadata.csv, line 4: the clip 'anna' is listed more than once",
         "line 5": "metadata.csv, line 5: `bpm` must be a positive number or empty, got 'fast'",
     },
+    "cmu": {
+        "05/dance": "its name must be 05_01.bvh or alike, got 'dance.bvh'",
+        "60/61_01": "its name must be 60_01.bvh or alike, got '61_01.bvh'",
+        "77_02": "ROOT|no line MOTION",
+    },
     "dance_with_melody": {
         "dance_x_4": "with one of c, r, t, w, got 'DANCE_X_4'",
         "dance_t_5": "there must be one song in .*, got none",
@@ -73,6 +89,11 @@ BAD = {
         "005": "no song 005",
         "006": r"layout that is not known: got shape \(48, 300\)",
         "007": "no label",
+    },
+    "g1_moves": {
+        "J_Dance3_Short": r"must hold finite numbers in 36 columns .*got shape \(96, 35\)",
+        "J_Dance4_Lost": "must hold finite numbers",
+        "J_Dance5_Words": "must be a table of numbers",
     },
     "infinitedance": {
         "Juggling9": "unknown style 'Juggling9'",
