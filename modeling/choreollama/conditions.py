@@ -136,7 +136,8 @@ class Conditions:
                 config.energy_dropout,
             )
         )
-        assert given.music_mask is not None and given.spectra_mask is not None and given.energy is not None
+        assert given.music_mask is not None and given.spectra_mask is not None and given.genre_ids is not None
+        assert given.side_ids is not None and given.energy is not None  # all by `with_defaults`
         reference_mask = given.reference_mask
         if reference_mask is not None:
             reference_mask = reference_mask & (keep_references & keep_all)[:, None]
