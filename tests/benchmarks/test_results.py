@@ -14,6 +14,7 @@ from benchmarks.results.conditions import conditions_section, motion_statistics
 from benchmarks.results.music import music_section
 from benchmarks.results.quality import quality_section, window_boundaries
 from benchmarks.writer import render_markdown
+from infinitedance.audio.beats import GENRE_METERS, BeatClock
 from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.evaluation.report.tables import Table, format_cell, mean_with_interval
 from infinitedance.motion.features import features_to_motion
@@ -29,8 +30,8 @@ class ObedientDancer(ReportData):
     def generate(self, requests, guidance_scale=None):
         dances = []
         for request in requests:
-            clock = request.music[:, MusicFeatureLayout.beat_clock]
-            pulse = clock[:, {1 / 2: 5, 1 / 3: 7}[cycles_per_beat(request.genre)]]
+            bar = request.music[:, MusicFeatureLayout.beat_clock][:, 5]  # cosine of one cycle a bar
+            pulse = {1 / 2: 2 * bar**2 - 1, 1 / 3: bar}[cycles_per_beat(request.genre)]  # half a bar of four, or a bar
             rotations = np.zeros((len(pulse), 22, 4))
             rotations[..., 0] = 1
             path = np.cumsum((0.02 + 0.001 * request.seed) * (1 + 0.8 * pulse))
@@ -43,12 +44,11 @@ class DeafDancer(ObedientDancer):
     """Dances to 100 bpm whatever is played."""
 
     def generate(self, requests, guidance_scale=None):
-        angles = 2 * np.pi * np.arange(3000)[:, None] / 30 * 100 / 60 * np.array([2, 1, 1 / 2, 1 / 3, 1 / 4])
-        clock = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(3000, 10)
         deaf = []
         for request in requests:
+            clock = BeatClock.steady(100, 100, meter=GENRE_METERS.get(request.genre, 4))
             music = request.music.copy()
-            music[:, MusicFeatureLayout.beat_clock][:, :10] = clock[: len(music)]
+            music[:, MusicFeatureLayout.beat_clock] = clock.to_features(len(music))
             deaf.append(GenerationRequest(music, request.genre, request.seed))
         return super().generate(deaf, guidance_scale)
 
