@@ -22,6 +22,7 @@ from infinitedance.motion.files import save_motion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
 from infinitedance.pipeline import MusicToDancePipeline
+from infinitedance.training.data_choreollama import beat_counts
 
 
 class ObedientDancer(ReportData):
@@ -30,8 +31,8 @@ class ObedientDancer(ReportData):
     def generate(self, requests, guidance_scale=None):
         dances = []
         for request in requests:
-            bar = request.music[:, MusicFeatureLayout.beat_clock][:, 5]  # cosine of one cycle a bar
-            pulse = {1 / 2: 2 * bar**2 - 1, 1 / 3: bar}[cycles_per_beat(request.genre)]  # half a bar of four, or a bar
+            beats = beat_counts(request.music)
+            pulse = np.cos(2 * np.pi * cycles_per_beat(request.genre) * beats)
             rotations = np.zeros((len(pulse), 22, 4))
             rotations[..., 0] = 1
             path = np.cumsum((0.02 + 0.001 * request.seed) * (1 + 0.8 * pulse))
