@@ -210,3 +210,12 @@ def test_the_tables_of_the_page_count_what_was_built(tmp_path, write_built):
     assert tables["Left out by the gates"] == [["e", "duration_seconds 0.5 is below 1"]]
     assert tables["Held-out songs"] == [["d", "waltz", "1.00", 2, 0.75]]
     assert {"Unique minutes", "Shared between splits"} <= set(tables)
+
+
+def test_beats_that_a_list_lacks_are_put_back_evenly():
+    beats = 0.4 + 0.6 * np.arange(40) + 0.01 * np.sin(np.arange(40))  # a song that is not played by a machine
+    heard = np.delete(beats, [1, 2, 5, 9, 10, 11, 12, 20, 30])
+    filled = curate_dances.filled_beats(heard)
+    assert len(filled) == 40
+    np.testing.assert_allclose(filled, beats, atol=0.03)
+    np.testing.assert_allclose(curate_dances.filled_beats(beats), beats)
