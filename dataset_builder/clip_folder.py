@@ -200,7 +200,7 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
         raise ValueError(f"`side` must be one of {', '.join(SIDES)} or empty, got {side!r}")
     if split and split not in SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(SPLITS)} or empty, got {split!r}")
-    start, end = _positive_number(row, "start_seconds") or 0.0, _positive_number(row, "end_seconds")
+    start, end = _positive_number(row, "start_seconds", or_zero=True) or 0.0, _positive_number(row, "end_seconds")
     if end is not None and end <= start:
         raise ValueError(f"`end_seconds` must be more than `start_seconds`, got {end:g} and {start:g}")
     seconds = _positive_number(row, "seconds")
@@ -250,7 +250,7 @@ def _units(text: str) -> tuple[tuple[str, float], ...]:
     return tuple(units)
 
 
-def _positive_number(row: dict[str, str], column: str) -> float | None:
+def _positive_number(row: dict[str, str], column: str, *, or_zero: bool = False) -> float | None:
     text = row.get(column, "")
     if not text:
         return None
@@ -258,8 +258,8 @@ def _positive_number(row: dict[str, str], column: str) -> float | None:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not (math.isfinite(number) and number >= (0 if column == "start_seconds" else 1e-9)):
-        raise ValueError(f"`{column}` must be a positive number or empty, got {text!r}")
+    if not (math.isfinite(number) and (number > 0 or or_zero and number == 0)):
+        raise ValueError(f"`{column}` must be a positive number{' or 0' * or_zero} or empty, got {text!r}")
     return number
 
 

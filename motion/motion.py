@@ -88,15 +88,19 @@ class Motion:
         """Return local rotations as matrices, `(frames, 22, 3, 3)`, float64."""
         return quaternion_to_matrix(torch.from_numpy(self.joint_rotations).double())
 
-    def joint_positions(self) -> np.ndarray:
-        """Return world positions of all joints by forward kinematics, `(frames, 22, 3)`, metres, float32."""
-        positions, _ = forward_kinematics(
+    def joint_frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return world positions `(frames, 22, 3)` in metres and rotations `(frames, 22, 3, 3)` of all joints."""
+        positions, rotations = forward_kinematics(
             self.joint_rotations_matrix(),
             torch.from_numpy(self.root_positions).double(),
             torch.from_numpy(self.skeleton.offsets),
             self.skeleton.parents,
         )
-        return positions.numpy().astype(np.float32)
+        return positions.numpy(), rotations.numpy()
+
+    def joint_positions(self) -> np.ndarray:
+        """Return world positions of all joints by forward kinematics, `(frames, 22, 3)`, metres, float32."""
+        return self.joint_frames()[0].astype(np.float32)
 
     def cut(self, start_frame: int, end_frame: int) -> Motion:
         """Return frames `start_frame` to `end_frame` (exclusive)."""

@@ -15,7 +15,7 @@ import roma
 import torch
 from scipy.interpolate import PchipInterpolator
 
-from ..motion.kinematics import SIDES, forward_kinematics, matrix_to_quaternion, shortest_rotation, solve_two_bones
+from ..motion.kinematics import SIDES, matrix_to_quaternion, shortest_rotation, solve_two_bones
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.retargeting.retargeting import motion_from_rotations, put_on_floor, retarget
 from ..motion.retargeting.source_animation import SourceAnimation
@@ -177,7 +177,7 @@ class _BodyChange:
         num_frames, rate = len(rig.source.root_positions), rig.source.frame_rate
         wanted = np.arange(num_frames) / rate
         known, first = np.unique(np.minimum(np.arange(before.num_frames) / FRAME_RATE, wanted[-1]), return_index=True)
-        (old_positions, old_rotations), (new_positions, new_rotations) = _posed(before), _posed(after)
+        (old_positions, old_rotations), (new_positions, new_rotations) = before.joint_frames(), after.joint_frames()
         turns = roma.rotmat_to_rotvec(torch.from_numpy(new_rotations @ old_rotations.swapaxes(-1, -2))).numpy()
 
         def at_rig_rate(values: np.ndarray) -> np.ndarray:
@@ -187,22 +187,12 @@ class _BodyChange:
         self.repaired = at_rig_rate(new_positions) / rig.metres_per_source_metre
         self.angles = np.linalg.norm(turns, axis=-1).max(axis=0)
         self.rotations = roma.rotvec_to_rotmat(torch.from_numpy(at_rig_rate(turns))).numpy()
-        globals_at_rig_rate = _posed(rig.motion)[1]
+        globals_at_rig_rate = rig.motion.joint_frames()[1]
         self.knee_forward = {side: globals_at_rig_rate[:, JOINT_INDEX[f"{side}_hip"], :, 2] for side in SIDES}
 
     def turns(self, joint: str) -> bool:
         """Return whether a joint turns at all."""
         return bool(self.angles[JOINT_INDEX[joint]] > _SAME_ROTATION)
-
-
-def _posed(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    positions, rotations = forward_kinematics(
-        motion.joint_rotations_matrix(),
-        torch.from_numpy(motion.root_positions).double(),
-        torch.from_numpy(motion.skeleton.offsets),
-        PARENTS,
-    )
-    return positions.numpy(), rotations.numpy()
 
 
 def _leg_rotations(

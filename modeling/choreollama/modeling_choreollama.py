@@ -405,32 +405,16 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         self.model.set_codebooks(codebooks)
 
     def encode_condition(
-        self,
-        input_features: torch.Tensor,
-        frame_mask: torch.Tensor | None = None,
-        genre_ids: torch.Tensor | None = None,
-        reference_features: torch.Tensor | None = None,
-        reference_mask: torch.Tensor | None = None,
-        music_mask: torch.Tensor | None = None,
-        spectra_mask: torch.Tensor | None = None,
-        side_ids: torch.Tensor | None = None,
-        energy: torch.Tensor | None = None,
-        *,
-        split: bool = True,
+        self, input_features: torch.Tensor, *, split: bool = True, **conditions: torch.Tensor | None
     ) -> ChoreoLlamaConditionOutput:
-        """Encode the conditions of whole songs; see `Conditions` and `ChoreoLlamaModel.encode_condition`."""
-        conditions = Conditions(
-            input_features,
-            frame_mask,
-            genre_ids,
-            reference_features,
-            reference_mask,
-            music_mask,
-            spectra_mask,
-            side_ids,
-            energy,
-        )
-        return self.model.encode_condition(conditions, split=split)
+        """Encode the conditions of whole songs.
+
+        Args:
+            input_features: As in `Conditions`.
+            split: See `ChoreoLlamaModel.encode_condition`.
+            **conditions: The other fields of `Conditions`.
+        """
+        return self.model.encode_condition(Conditions(input_features, **conditions), split=split)
 
     def decode_motion(self, motion_codes: torch.Tensor) -> torch.Tensor:
         """Turn codes into motion features with the codec inside.

@@ -97,20 +97,9 @@ class FloorMove:
 STAYS = FloorMove(0.0, np.zeros(3))
 
 
-def joint_frames(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions `(frames, 22, 3)` in metres and rotations `(frames, 22, 3, 3)` of all joints in the world."""
-    positions, rotations = forward_kinematics(
-        motion.joint_rotations_matrix(),
-        torch.from_numpy(motion.root_positions).double(),
-        torch.from_numpy(motion.skeleton.offsets),
-        PARENTS,
-    )
-    return positions.numpy(), rotations.numpy()
-
-
 def feet_of(motion: Motion) -> Feet:
     """Return where the feet of a motion are."""
-    positions, rotations = joint_frames(motion)
+    positions, rotations = motion.joint_frames()
     return Feet(positions[:, TOES], rotations[:, ANKLES])
 
 

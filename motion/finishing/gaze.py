@@ -11,7 +11,7 @@ import torch
 from ..kinematics import local_rotations, matrix_to_quaternion
 from ..motion import Motion
 from ..skeleton import JOINT_INDEX, PARENTS
-from .blending import joint_frames, smoothstep
+from .blending import smoothstep
 
 _SHARES = {"spine3": 0.15, "neck": 0.55, "head": 1.0}
 """How much of the head's turn each joint has made."""
@@ -21,7 +21,7 @@ _TAPER_DEGREES = 25.0
 
 def gaze_elevation(motion: Motion) -> np.ndarray:
     """Return how far up the face points, `(frames,)`, degrees above the horizon."""
-    _, rotations = joint_frames(motion)
+    _, rotations = motion.joint_frames()
     return np.degrees(_elevation(rotations[:, JOINT_INDEX["head"], :, 2]))
 
 
@@ -45,7 +45,7 @@ def steady_gaze(motion: Motion, median_elevation_degrees: float) -> Motion:
         raise ValueError(
             f"`median_elevation_degrees` must lie between -80 and 80 degrees, got {median_elevation_degrees}."
         )
-    _, rotations = joint_frames(motion)
+    _, rotations = motion.joint_frames()
     gaze = rotations[:, JOINT_INDEX["head"], :, 2]
     elevation = _elevation(gaze)
     median = np.median(elevation)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..motion import Motion
-from .blending import TOES, joint_frames, smoothstep
+from .blending import TOES, smoothstep
 
 MAX_BEND_DEGREES = 60.0
 _STANDS_METRES, _FLIES_METRES = 0.015, 0.06
@@ -27,7 +27,7 @@ def bend_toes(motion: Motion) -> Motion:
     Returns:
         The dance with other rotations of these two joints.
     """
-    positions, _ = joint_frames(motion)
+    positions, _ = motion.joint_frames()
     rotations = motion.joint_rotations.copy()
     for toe in TOES:
         bone = positions[:, toe] - positions[:, motion.skeleton.parents[toe]]

@@ -126,7 +126,7 @@ def test_a_byte_order_mark_does_not_hide_the_first_column(write_clip_folder):
         ([CLIP | {"split": "dev"}], "`split` must be one of train, validation, test or empty, got 'dev'"),
         ([CLIP | {"start_seconds": "3", "end_seconds": "3"}], "`end_seconds` must be more than .*got 3 and 3"),
         ([CLIP | {"start_seconds": "3", "end_seconds": "2"}], "`end_seconds` must be more than .*got 2 and 3"),
-        ([CLIP | {"start_seconds": "-1"}], "`start_seconds` must be a positive number or empty, got '-1'"),
+        ([CLIP | {"start_seconds": "-1"}], "`start_seconds` must be a positive number or 0 or empty, got '-1'"),
         ([CLIP | {"end_seconds": "0"}], "`end_seconds` must be a positive number"),
         ([CLIP | {"start_seconds": "9", "seconds": "9"}], "`start_seconds` must be less than `seconds`, got 9 and 9"),
         ([CLIP | {"pulse_bpm": "steady"}], "`pulse_bpm` must be a positive number or empty, got 'steady'"),

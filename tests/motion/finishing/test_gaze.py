@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from infinitedance.motion.finishing.blending import joint_frames
 from infinitedance.motion.finishing.gaze import gaze_elevation, steady_gaze
 from infinitedance.motion.finishing.holding import hold_in_spans
 from infinitedance.motion.skeleton import JOINT_INDEX
@@ -11,7 +10,7 @@ UNTOUCHED = [joint for joint in range(22) if joint not in (JOINT_INDEX[name] for
 
 
 def gaze_yaw(motion):
-    gaze = joint_frames(motion)[1][:, HEAD, :, 2]
+    gaze = motion.joint_frames()[1][:, HEAD, :, 2]
     return np.arctan2(gaze[:, 0], gaze[:, 2])
 
 
@@ -31,7 +30,7 @@ def test_nods_stay_as_they_are(make_moving):
 
 def test_only_the_upper_spine_the_neck_and_the_head_turn(waltz):
     steady = steady_gaze(waltz, 30.0)
-    before, after = joint_frames(waltz)[1], joint_frames(steady)[1]
+    before, after = waltz.joint_frames()[1], steady.joint_frames()[1]
     np.testing.assert_allclose(after[:, UNTOUCHED], before[:, UNTOUCHED], atol=1e-5)
     np.testing.assert_array_equal(steady.root_positions, waltz.root_positions)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from infinitedance.motion.finishing.blending import TOES, Feet, joint_frames, with_feet
+from infinitedance.motion.finishing.blending import TOES, Feet, with_feet
 from infinitedance.motion.finishing.toes import bend_toes
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import neutral_skeleton
@@ -20,7 +20,7 @@ def pitched(degrees: float, toe_height: float) -> Motion:
 
 def toe_slope(motion: Motion) -> np.ndarray:
     """Return by how much the toes point down, `(frames, 2)`, degrees."""
-    forward = joint_frames(motion)[1][:, TOES, :, 2]
+    forward = motion.joint_frames()[1][:, TOES, :, 2]
     return np.degrees(np.arcsin(-forward[..., 1]))
 
 
