@@ -452,13 +452,20 @@ class MotionCodecModel(PreTrainedModel, FeatureStatisticsMixin):
         Args:
             codec: Of the same sizes otherwise.
             motion_features: Windows of the training data, `(windows, frames, motion_feature_size)`, not normalized.
+
+        Raises:
+            ValueError: If the codecs differ in more than their levels.
         """
         known = len(codec.codebooks)
         state = codec.state_dict()
-        for name in ("codebooks", "cluster_sums", "cluster_sizes"):
-            own = getattr(self.quantizer, name)
-            own[:known] = state.pop(f"quantizer.{name}")
-        self.load_state_dict(state, strict=False)
+        try:
+            for name in ("codebooks", "cluster_sums", "cluster_sizes"):
+                own = getattr(self.quantizer, name).clone()
+                own[:known] = state[f"quantizer.{name}"]
+                state[f"quantizer.{name}"] = own
+            self.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(f"`codec` must have the sizes of this one, but for fewer levels: {error}") from error
         latents, token_mask = self.encode_latents(motion_features)
         used = latents[token_mask]
         self.quantizer.seed_codebooks(

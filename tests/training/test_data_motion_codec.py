@@ -98,3 +98,13 @@ def test_added_levels_leave_the_codes_of_a_codec_as_they_were(dances):
     torch.testing.assert_close(new.decode_latents(sum(vectors[:2])), old.decode(old_codes))
     errors = [(latents - sum(vectors[: level + 1])).square().mean().item() for level in range(5)]
     assert all(later < 0.8 * earlier for earlier, later in zip(errors[1:], errors[2:], strict=False))
+
+
+def test_levels_are_added_to_a_codec_of_the_same_sizes_only(dances):
+    sizes = {"hidden_size": 32, "codebook_dim": 8, "codebook_size": 16, "residual_dilations": [1]}
+    windows = torch.stack([torch.from_numpy(features[:64]) for features in dances])
+    old = MotionCodecModel(MotionCodecConfig(**sizes, num_quantizers=2)).eval()
+    for other in ({"residual_dilations": [1, 3]}, {"codebook_size": 8}, {"hidden_size": 16}):
+        new = MotionCodecModel(MotionCodecConfig(**{**sizes, **other}, num_quantizers=5)).eval()
+        with pytest.raises(ValueError, match="must have the sizes of this one"):
+            new.add_levels(old, windows)
