@@ -33,7 +33,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 CYCLES_PER_BEAT, CYCLES_PER_BAR = (2.0, 1.0), (1.0, 1 / 2, 1 / 4)
-VERSION_1_CYCLES_PER_BEAT = (2.0, 1.0, 1 / 2, 1 / 3, 1 / 4)
 BEAT_CLOCK_SIZE = 2 * len(CYCLES_PER_BEAT + CYCLES_PER_BAR) + 1
 REFERENCE_BPM = 120.0
 MIN_BPM, MAX_BPM = 30.0, 300.0
@@ -145,26 +144,20 @@ class BeatClock:
         intervals = median_filter(np.diff(beats), size=5, mode="nearest")
         return 60.0 / intervals[np.clip(np.searchsorted(beats, frame_times, side="right") - 1, 0, len(intervals) - 1)]
 
-    def to_features(self, num_frames: int, frame_rate: float = 30, version: int = 2) -> np.ndarray:
+    def to_features(self, num_frames: int, frame_rate: float = 30) -> np.ndarray:
         """Return the clock as music features.
 
         Args:
             num_frames: Number of frames; frame k is at `k / frame_rate` seconds.
             frame_rate: Frames per second.
-            version: As of `MusicFeatureExtractor`.
 
         Returns:
             `(num_frames, 11)` float32: sine and cosine of the phase at 2 and 1 cycles a beat and at 1, 1/2 and 1/4
-            cycles a bar (version 1: at 2, 1, 1/2, 1/3 and 1/4 cycles a beat), then `log2(bpm / 120)`.
+            cycles a bar, then `log2(bpm / 120)`.
         """
         frame_times = np.arange(num_frames) / frame_rate
         cycles = (*CYCLES_PER_BEAT, *(per_bar / self.beats_per_bar for per_bar in CYCLES_PER_BAR))
-        angles = (
-            2
-            * np.pi
-            * self.phase(frame_times)[:, None]
-            * np.array(VERSION_1_CYCLES_PER_BEAT if version == 1 else cycles)
-        )
+        angles = 2 * np.pi * self.phase(frame_times)[:, None] * np.array(cycles)
         waves = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(num_frames, -1)
         tempo = np.log2(self.bpm(frame_times) / REFERENCE_BPM)
         return np.concatenate([waves, tempo[:, None]], axis=1).astype(np.float32)

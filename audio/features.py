@@ -28,8 +28,8 @@ WINDOW_SAMPLES = 2048
 NUM_MEL_BANDS, NUM_CEPSTRAL_COEFFICIENTS = 64, 20
 
 MAX_LUFS = 20
-LATEST_VERSION = 2
-VERSIONS = (1, LATEST_VERSION)  # 1 is what the shipped weights were trained with, until they are trained anew
+MUSIC_FEATURES_VERSION = 2
+"""Of the definition below. Saved extractors, encoders and data sets state theirs; another one is refused."""
 
 # Fixed scales, about zero mean and unit spread over 105 songs: floor, center and spread in dB.
 LOG_MEL_SCALE = (-80.0, -40.0, 20.0)
@@ -62,8 +62,6 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
         sampling_rate: Rate of the waveforms, in Hz.
         padding_value: Value of the frames that pad a batch.
         frame_rate: Frames per second.
-        version: Definition of the features. 2, or 1 for weights that were trained with it: spectra and loudness of
-            the recording as it is, chroma of the short-time spectrum. A saved extractor that names none has 1.
     """
 
     model_input_names = ["input_features", "attention_mask"]
@@ -74,7 +72,6 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
         sampling_rate: int = SAMPLING_RATE,
         padding_value: float = 0.0,
         frame_rate: int = FRAME_RATE,
-        version: int = LATEST_VERSION,
         **kwargs: Any,
     ):
         for name, got, needed in (
@@ -84,15 +81,19 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
         ):
             if got != needed:
                 raise ValueError(f"`{name}` of the music features is always {needed}, got {got}.")
-        check_version(version)
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
         self.frame_rate = frame_rate
-        self.version = version
+        self.version = MUSIC_FEATURES_VERSION
 
     @classmethod
     def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """Make an extractor of its saved fields; those that were saved before there were versions have version 1."""
-        return super().from_dict({"version": 1, **feature_extractor_dict}, **kwargs)
+        """Make an extractor of its saved fields.
+
+        Raises:
+            ValueError: If they are of another version, or of none, as the first ones were.
+        """
+        check_music_features_version(feature_extractor_dict.get("version"), "The music feature extractor")
+        return super().from_dict(feature_extractor_dict, **kwargs)
 
     def __call__(
         self,
@@ -153,10 +154,8 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
             if clock is None:
                 clock = estimate_beats(waveform, sampling_rate, **settings)
             num_frames = round(FRAME_RATE * len(waveform) / SAMPLING_RATE)
-            spectral = spectral_features(waveform, 0, num_frames, loudness_lufs=loudness, version=self.version)
-            features.append(
-                np.concatenate([spectral, clock.to_features(num_frames, FRAME_RATE, self.version)], axis=1)
-            )
+            spectral = spectral_features(waveform, 0, num_frames, loudness_lufs=loudness)
+            features.append(np.concatenate([spectral, clock.to_features(num_frames, FRAME_RATE)], axis=1))
         return self.pad(
             BatchFeature({"input_features": features}),
             padding=padding,
@@ -165,12 +164,21 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
         )
 
 
-def check_version(version: int) -> None:
-    """Raise `ValueError` unless there is such a version of the music features."""
-    if version not in VERSIONS:
+def check_music_features_version(version: int | None, owner: str) -> None:
+    """Refuse what belongs to music features of another definition.
+
+    Args:
+        version: What is stated; `None` where nothing is.
+        owner: What states it, the subject of the message.
+
+    Raises:
+        ValueError: If it is not the version of this release.
+    """
+    if version != MUSIC_FEATURES_VERSION:
         raise ValueError(
-            f"`version` of the music features must be one of {', '.join(map(str, VERSIONS))}, got {version}. Weights "
-            "of a later version need a later release of this package."
+            f"{owner} must be of version {MUSIC_FEATURES_VERSION} of the music features, which this release computes, "
+            f"got {'no version' if version is None else version}. Take a model of this release, or build the data set "
+            "again (`infinitedance build`) and train on it; what states a later version needs a later release."
         )
 
 
@@ -180,7 +188,6 @@ def spectral_features(
     stop_frame: int,
     *,
     loudness_lufs: float | None = None,
-    version: int = LATEST_VERSION,
 ) -> np.ndarray:
     """Compute the channels before the beat clock, for some frames of a song.
 
@@ -189,7 +196,6 @@ def spectral_features(
         start_frame: First frame.
         stop_frame: Frame after the last.
         loudness_lufs: Integrated loudness of the song; measured if not given. A song of `-inf` is silence.
-        version: As of `MusicFeatureExtractor`.
 
     Returns:
         `(stop_frame - start_frame, 98)` float32, the same values as those rows of the whole song.
@@ -198,15 +204,13 @@ def spectral_features(
 
     layout = MusicFeatureLayout
     features = np.empty((stop_frame - start_frame, layout.beat_clock.start), dtype=np.float32)
-    gain = 1.0
-    if version != 1:
-        powers = hop_powers(waveform, SAMPLING_RATE)
-        if loudness_lufs is None:
-            loudness_lufs = integrated_loudness(powers)
-        gain = reference_gain(loudness_lufs)
-        energy_lu = energy_curve(powers, loudness_lufs)
-        features[:, layout.loudness] = _relative_loudness(energy_lu, start_frame, stop_frame)[:, None]
-        features[:, layout.chroma] = _chroma(waveform, start_frame, stop_frame, gain)
+    powers = hop_powers(waveform, SAMPLING_RATE)
+    if loudness_lufs is None:
+        loudness_lufs = integrated_loudness(powers)
+    gain = reference_gain(loudness_lufs)
+    energy_lu = energy_curve(powers, loudness_lufs)
+    features[:, layout.loudness] = _relative_loudness(energy_lu, start_frame, stop_frame)[:, None]
+    features[:, layout.chroma] = _chroma(waveform, start_frame, stop_frame, gain)
     features[:, layout.onset_strength] = _frame_onsets(waveform, start_frame, stop_frame, gain)[:, None]
     mel = mel_filters(WINDOW_SAMPLES, NUM_MEL_BANDS, 30.0, 11000.0)
     # The spread of cepstral coefficients of music falls like 1 / (1 + index) and then stays.
@@ -218,8 +222,6 @@ def spectral_features(
         log_mel = _decibels(weighted_sums(power, mel), *LOG_MEL_SCALE)
         rows[:, layout.log_mel] = log_mel
         rows[:, layout.mfcc] = librosa.feature.mfcc(S=log_mel.T, n_mfcc=NUM_CEPSTRAL_COEFFICIENTS).T / spreads
-        if version == 1:
-            rows[:, layout.chroma], rows[:, layout.loudness] = _version_1_chroma_and_loudness(power)
     return features
 
 
@@ -262,17 +264,6 @@ def _constant_q_to_chroma() -> np.ndarray:
     import librosa
 
     return librosa.filters.cq_to_chroma(12 * CQT_OCTAVES, fmin=librosa.note_to_hz(CQT_LOWEST_NOTE)).T
-
-
-def _version_1_chroma_and_loudness(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the chroma `(frames, 12)` and loudness `(frames, 1)` of version 1 from a power spectrum."""
-    bins_hz = np.arange(1, WINDOW_SAMPLES // 2 + 1) * SAMPLING_RATE / WINDOW_SAMPLES
-    semitones = 12 * np.log2(bins_hz / 440) + 9  # C is 0, A is 9
-    distance = np.abs((semitones[:, None] - np.arange(12) + 6) % 12 - 6)
-    weights = np.maximum(0, 1 - distance) * ((bins_hz > 200) & (bins_hz < 5000))[:, None]
-    pitch_classes = weighted_sums(power, np.pad(weights, ((1, 0), (0, 0))).astype(np.float32))
-    chroma = pitch_classes / (pitch_classes.max(axis=1, keepdims=True) + 1e-6)
-    return chroma, _decibels(power.sum(axis=1, keepdims=True), -50.0, -10.0, 10.0)
 
 
 def _for_each_song(name: str, value: Any, num_songs: int) -> list[Any]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..audio.features import LATEST_VERSION, check_version
+from ..audio.features import MUSIC_FEATURES_VERSION
 from ..utils.atomic import atomic_path
 from ..utils.extras import require_extra
 from .build_report import REPORT_FILES, write_build_report
@@ -51,7 +51,6 @@ def build_dataset(
     output_dir: str | os.PathLike,
     *,
     codec: str | os.PathLike | None = None,
-    music_features_version: int = LATEST_VERSION,
     mirror: bool = True,
     keep_audio: bool = True,
     gates: QualityGates | None = None,
@@ -72,7 +71,6 @@ def build_dataset(
         sources: The data sets.
         output_dir: New, empty, or a build of the same settings to be finished.
         codec: Motion codec, or a generator that holds one; without it the data set has no codes.
-        music_features_version: `version` of the `MusicFeatureExtractor`: that of the model to train or to measure.
         mirror: Make a mirrored copy of each clip.
         keep_audio: Keep the sound of each clip beside its features.
         gates: Quality gates; the defaults if not given.
@@ -102,12 +100,10 @@ def build_dataset(
         raise ValueError(f"`num_workers` must be at least 1, got {num_workers}.")
     if not sources:
         raise ValueError("`sources` must name at least one data set, got none.")
-    check_version(music_features_version)
     output = Path(output_dir).resolve()
     settings = StageSettings(
         gates=gates or QualityGates(),
         codec=None if codec is None else os.fspath(codec),
-        music_features_version=music_features_version,
         mirror=mirror,
         keep_audio=keep_audio,
         trust_pickle=trust_pickle,
@@ -193,7 +189,7 @@ def _settings_to_keep(
         "version": importlib.metadata.version("infinitedance"),
         "sources": sorted(source.name for source in sources),
         "codec_sha256": None if settings.codec is None else codec_sha256(settings.codec),
-        "music_features_version": settings.music_features_version,
+        "music_features_version": MUSIC_FEATURES_VERSION,
         "gates": settings.gates.to_mapping(),
         "mirror": settings.mirror,
         "keep_audio": settings.keep_audio,

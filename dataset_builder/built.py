@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.features import MusicFeatureLayout
+from ..audio.features import MusicFeatureLayout, check_music_features_version
 from ..motion.features import NUM_FEATURES
 from ..motion.motion import FRAME_RATE
 from .manifest import BuiltClip, manifest_path, read_manifest
@@ -21,7 +21,8 @@ class BuiltDataset:
 
     Raises:
         FileNotFoundError: If there is no manifest.
-        ValueError: If a line of the manifest is not a clip, or a name occurs twice.
+        ValueError: If a line of the manifest is not a clip, a name occurs twice, or the music features of a clip are
+            of another version than `MusicFeatureExtractor` computes.
 
     Example:
         ```python
@@ -35,6 +36,8 @@ class BuiltDataset:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.clips = read_manifest(self.folder)
+        for version in {clip.music_features_version for clip in self.clips} - {None}:
+            check_music_features_version(version, f"The data set {self.folder}")
 
     def split(self, name: str, mirrored: bool = True) -> list[BuiltClip]:
         """Return the clips of a split, with or without their mirrored copies.
@@ -105,39 +108,6 @@ class BuiltDataset:
             clock = np.load(self._path(clip, clip.clock_file), allow_pickle=False)
             features[:, MusicFeatureLayout.beat_clock] = clock
         return features
-
-    @property
-    def music_features_version(self) -> int:
-        """Version of the music features.
-
-        Raises:
-            ValueError: If no clip has music or a beat clock, or clips have features of several versions.
-        """
-        found = (clip.music_features_version for clip in self.clips)
-        versions = sorted({version for version in found if version is not None})
-        if len(versions) != 1:
-            raise ValueError(
-                f"The music features of {self.folder} must be of one version, got {versions}: build it again, from "
-                "clips with music or a clear pulse."
-            )
-        return versions[0]
-
-    def check_music_features(self, version: int, reader: str) -> None:
-        """Refuse a model that reads other music features than these.
-
-        Args:
-            version: Of the features that the model reads.
-            reader: What it is, the subject of the message.
-
-        Raises:
-            ValueError: If the versions differ.
-        """
-        if version != self.music_features_version:
-            raise ValueError(
-                f"{reader} reads music features of version {version}, but {self.folder} holds version "
-                f"{self.music_features_version}. Train it on this data set, or build another one with "
-                f"`build_dataset(..., music_features_version={version})`."
-            )
 
     def _path(self, clip: BuiltClip, file: str) -> Path:
         path = self.folder / file

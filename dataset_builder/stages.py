@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from ..audio.beats import GENRE_METERS, BeatClock, estimate_beats
-from ..audio.features import MusicFeatureExtractor
+from ..audio.features import MUSIC_FEATURES_VERSION, MusicFeatureExtractor
 from ..audio.loading import load_audio
 from ..audio.loudness import hop_powers, integrated_loudness
 from ..audio.spectra import SAMPLING_RATE
@@ -58,7 +58,6 @@ class StageSettings:
     Args:
         gates: Quality gates.
         codec: Folder of a motion codec, or of a generator that holds one; `None` for no codes.
-        music_features_version: `version` of the `MusicFeatureExtractor`.
         mirror: Whether a mirrored copy of each clip is made.
         keep_audio: Whether the sound of each clip is kept beside its features.
         trust_pickle: Whether pickles of the sources may be opened.
@@ -66,7 +65,6 @@ class StageSettings:
 
     gates: QualityGates
     codec: str | None
-    music_features_version: int
     mirror: bool
     keep_audio: bool
     trust_pickle: bool
@@ -209,7 +207,7 @@ def run_stages(job: ClipJob, settings: StageSettings) -> tuple[dict[str, Any], d
         if settings.gates.judge(measures).reasons:
             return _judged(entry, settings.gates, measures), {}
         starts_on_beat = job.source.name == ClipFolderSource.name
-        music = read_music(job.record, motion, starts_on_beat, settings.music_features_version)
+        music = read_music(job.record, motion, starts_on_beat)
         if music is not None:
             measures |= measure_music_fit(motion, music.beat_clock, len(music.waveform) / SAMPLING_RATE)
         entry = _judged(entry, settings.gates, measures)
@@ -248,7 +246,7 @@ def source_joint_positions(record: SourceRecord) -> np.ndarray | None:
     return arrays["joints22"][start:end]
 
 
-def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool, features_version: int) -> ClipMusic | None:
+def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool) -> ClipMusic | None:
     """Load the part of the song that a clip is danced to, with its beats and features.
 
     Args:
@@ -256,7 +254,6 @@ def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool, featu
         motion: Its dance.
         starts_on_beat: Whether the first sample of a song of known tempo is its first beat, as the clip-folder format
             asks; if not, the beats are estimated from the whole song. A file of beats goes before both.
-        features_version: `version` of the `MusicFeatureExtractor`.
 
     Returns:
         The music, `None` if there is none that runs with the dance.
@@ -277,9 +274,9 @@ def read_music(record: SourceRecord, motion: Motion, starts_on_beat: bool, featu
         else:
             clock = estimate_beats(song, SAMPLING_RATE, genre=record.genre, bpm=record.bpm)
         clock = replace(clock, beat_times_seconds=clock.beat_times_seconds - record.start_seconds)
-    extractor = MusicFeatureExtractor(version=features_version)
     loudness = integrated_loudness(hop_powers(song, SAMPLING_RATE))
-    features = extractor(waveform, SAMPLING_RATE, beat_clock=clock, loudness_lufs=loudness)["input_features"][0]
+    extracted = MusicFeatureExtractor()(waveform, SAMPLING_RATE, beat_clock=clock, loudness_lufs=loudness)
+    features = extracted["input_features"][0]
     return ClipMusic(waveform, clock, np.asarray(features, dtype=np.float32))
 
 
@@ -305,8 +302,7 @@ def make_clips(
     clock = find_clock(job.record, motion) if music is None else None
     if clock is not None:
         clock_file = job.file("clock", ".npy")
-        version = settings.music_features_version
-        shared[clock_file] = array_bytes(clock.to_features(motion.num_frames, version=version))
+        shared[clock_file] = array_bytes(clock.to_features(motion.num_frames))
     if music is not None:
         music_file = job.file("music", ".npy")
         shared[music_file] = array_bytes(music.features)
@@ -341,7 +337,7 @@ def make_clips(
                 motion_file=job.file("motion", f"{suffix}.npy"),
                 music_file=music_file,
                 clock_file=clock_file,
-                music_features_version=settings.music_features_version if music_file or clock_file else None,
+                music_features_version=MUSIC_FEATURES_VERSION if music_file or clock_file else None,
                 codes_file=codes_file,
                 audio_file=audio_file,
                 flags=flags,

@@ -60,8 +60,7 @@ class DanceRetrievalIndex:
         encoder = MusicDanceEncoder.from_pretrained(DEFAULT_REFERENCES / "encoder", dtype="float32").eval()
         data = BuiltDataset("built")
         index = DanceRetrievalIndex.build(encoder, built_clips(data))
-        extractor = MusicFeatureExtractor(version=encoder.config.music_features_version)
-        music_features = extractor(load_audio("song.mp3"), 24_000)["input_features"][0]
+        music_features = MusicFeatureExtractor()(load_audio("song.mp3"), 24_000)["input_features"][0]
         windows = index.query(music_features, k=1)
         references = index.open_library(BuiltFeatures(data)).reference_features(windows, len(music_features))
         ```

@@ -59,21 +59,14 @@ class ReferenceRetriever:
         from infinitedance.retrieval.references import ReferenceRetriever
 
         retriever = ReferenceRetriever.from_pretrained(DEFAULT_REFERENCES)
-        extractor = MusicFeatureExtractor(version=retriever.music_features_version)
-        music_features = extractor(load_audio("song.mp3"), 24_000)["input_features"][0]
-        features, windows = retriever(music_features, num_references=2, genre="waltz")
+        music_features = MusicFeatureExtractor()(load_audio("song.mp3"), 24_000)["input_features"][0]
+        features, windows = retriever(music_features, num_references=2, genre="salsa")
         ```
     """
 
     def __init__(self, index: DanceRetrievalIndex, dances: Mapping[str, np.ndarray]):
         self.index, self.dances = index, dances
         self.library = index.open_library(dances)
-
-    @property
-    def music_features_version(self) -> int:
-        """Version of the music features that songs are found by."""
-        assert self.index.encoder is not None  # `build` and `from_pretrained` give it one
-        return self.index.encoder.config.music_features_version
 
     @classmethod
     def build(cls, encoder: MusicDanceEncoder, clips: Iterable[LibraryClip]) -> ReferenceRetriever:
@@ -136,7 +129,7 @@ class ReferenceRetriever:
         """Find the references of a song.
 
         Args:
-            music_features: `(frames, 109)`, 30 per second, of `music_features_version`.
+            music_features: `(frames, 109)`, 30 per second.
             num_references: Dances at any moment; fewer where the library has no more.
             genre: Only dances of this genre.
             pinned: Clip ids of dances that come first throughout: "dance like this one".

@@ -14,7 +14,7 @@ import roma
 import torch
 
 import infinitedance
-from infinitedance.audio.features import LATEST_VERSION
+from infinitedance.audio.features import MUSIC_FEATURES_VERSION
 from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.manifest import BuiltClip, write_manifest
@@ -104,7 +104,7 @@ def built_clip() -> Callable[..., BuiltClip]:
         defaults |= {"motion_file": f"{clip_id}.npy", "music_file": None, "codes_file": None, "audio_file": None}
         defaults |= {"clock_file": None, "units": (), "side": "natural" if name == clip_id else "mirrored"}
         defaults |= {"flags": (), "sha256": "", "split": "train"}
-        defaults["music_features_version"] = None if fields.get("music_file") is None else LATEST_VERSION
+        defaults["music_features_version"] = None if fields.get("music_file") is None else MUSIC_FEATURES_VERSION
         return BuiltClip(clip_id=clip_id, **{**defaults, **fields})
 
     return make

@@ -11,7 +11,7 @@ from ..motion.motion import FRAME_RATE
 
 @strict
 class MotionCodecConfig(PreTrainedConfig):
-    """Sizes and loss weights of a [`MotionCodecModel`]; the defaults are those of the shipped one.
+    """Sizes and loss weights of a [`MotionCodecModel`]; the shipped ones have the defaults, but six levels.
 
     The paper gives 3 codebooks of 512 codes and a width of 1024; its released code adds downsampling by 4, quantizer
     dropout 0.2 and EMA decay 0.99. All work is done at the token rate ("patch stem"), which is

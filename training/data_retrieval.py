@@ -42,18 +42,16 @@ class PairedTake:
 def load_paired_takes(
     data: BuiltDataset, clips: Iterable[BuiltClip], stretches: Sequence[float] = (1.0,)
 ) -> list[PairedTake]:
-    """Load the clips that have aligned music, at each of some speeds.
+    """Load the clips that have aligned music or a beat clock, at each of some speeds.
 
     Args:
         data: The built data set.
-        clips: Clips of it; those without aligned music are left out.
+        clips: Clips of it; others are left out.
         stretches: Speeds, 1 = the clip's own.
     """
     takes = []
-    for clip in clips:
-        if clip.music_file is None:
-            continue
-        music = data.music_features(clip)
+    for clip in paired_clips(clips):
+        music = data.music_or_clock(clip)
         motion = np.asarray(data.motion_features(clip)[: len(music)])
         for stretch in stretches:
             danced, heard = motion, music
@@ -63,6 +61,11 @@ def load_paired_takes(
                 heard = stretch_music_features(music, stretch, len(danced))
             takes.append(PairedTake(clip.song_id, clip.genre, heard, danced))
     return takes
+
+
+def paired_clips(clips: Iterable[BuiltClip]) -> list[BuiltClip]:
+    """Return the clips that have aligned music, or at least its beat clock."""
+    return [clip for clip in clips if clip.music_file is not None or clip.clock_file is not None]
 
 
 def share_of_songs(clips: Sequence[BuiltClip], share: float) -> list[BuiltClip]:

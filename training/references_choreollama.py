@@ -64,7 +64,8 @@ class StyleReferences:
         clips: Clips to draw from.
         takes: The takes that need references.
         num_references: References at any moment.
-        choice: `"style"`; or, to compare with, `"random"` passages of any clip.
+        choice: `"style"`; `"own"`: other passages of the same clip, and the style where it is too short for that; or,
+            to compare with, `"random"` passages of any clip.
     """
 
     def __init__(
@@ -116,7 +117,8 @@ class StyleReferences:
             for index, clip in enumerate(self.clips)
             if clip.clip_id == own.clip_id and clip.num_frames >= MIN_FRAMES_FOR_ITSELF
         ]
-        return dancer or new_genre or genre or itself or others or list(range(len(self.clips)))
+        nearest = (itself if choice == "own" else []) or dancer or new_genre or genre or itself or others
+        return nearest or list(range(len(self.clips)))
 
     def cut(self, take_index: int, start_frame: int, num_frames: int, generator: np.random.Generator) -> np.ndarray:
         """Draw motion features, `(num_references, num_frames, 269)`; a shorter clip begins again."""
@@ -173,7 +175,7 @@ class ReferenceFinder:
         seed: Of the choices that are drawn.
 
     Raises:
-        ValueError: If `choice` is none of these, or the encoder reads other music features than the data set holds.
+        ValueError: If `choice` is none of these.
     """
 
     def __init__(
@@ -181,7 +183,6 @@ class ReferenceFinder:
     ):
         if choice not in REFERENCE_CHOICES:
             raise ValueError(f"`choice` must be one of {', '.join(REFERENCE_CHOICES)}, got {choice!r}.")
-        data.check_music_features(encoder.config.music_features_version, "The encoder of the references")
         self.index = DanceRetrievalIndex.build(encoder, built_clips(data))
         self.library = self.index.open_library(BuiltFeatures(data))
         self.num_references, self.choice = num_references, choice

@@ -2,7 +2,7 @@
 
 ```bash
 accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.train_choreollama \
-    --config training/configs/tiny_cpu.yaml --data_dir built --codec_dir runs/codec --output_dir runs/choreollama
+    --config training/configs/choreollama.yaml --data_dir built --codec_dir runs/codec --output_dir runs/choreollama
 ```
 """
 
@@ -26,6 +26,7 @@ from ..tokenization.processing_choreollama import ChoreoLlamaProcessor
 from ..utils.checkpoints import load_model
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .data_choreollama import ChoreoSampler, ChoreoWindows, MusicChanges
+from .data_retrieval import paired_clips
 from .evaluation_choreollama import describe_step, evaluate_choreollama, summarize_evaluation
 from .loop import build_accelerator, build_optimizer, train, write_run_record
 from .references_choreollama import REFERENCE_CHOICES, ReferenceFinder, StyleReferences, TakeReferences
@@ -83,9 +84,10 @@ class ChoreoArguments(RecipeArguments):
         default="none",
         metadata={
             "help": "`style`: passages of other dances of the same genre, by the same dancer where there are any; "
+            "`own`: other passages of the same dance, of its style where it is short; "
             "`random`: of any dances; `retrieved`: found by the music by the encoder of `retrieval_dir`; `pinned`: "
             "the same dances of the genre throughout, of its library; `none`.",
-            "choices": ["none", "style", *REFERENCE_CHOICES],
+            "choices": ["none", "style", "own", *REFERENCE_CHOICES],
         },
     )
 
@@ -173,6 +175,11 @@ def build_windows(
 ) -> tuple[ChoreoWindows, ChoreoWindows]:
     """Return the training windows and the held-out windows; their arrays lie in `cache_dir`."""
     train_clips = arguments.clips_of_genres(data, "train")
+    if not paired_clips(train_clips):
+        raise ValueError(
+            f"None of the {len(train_clips)} training clips of {data.folder} has music or a beat clock to dance to. "
+            "Build a data set of clips with music or a clear pulse."
+        )
     held_out_clips = arguments.clips_of_genres(data, arguments.eval_split, mirrored=False)
     offsets = range(config.frames_per_token)
     takes = load_takes(
@@ -195,7 +202,7 @@ def build_references(
     choice, count = choice or arguments.reference_choice, arguments.num_references
     if choice == "none":
         return None
-    if choice in COMPARED_CHOICES:
+    if choice in ("own", *COMPARED_CHOICES):
         return StyleReferences(data, arguments.clips_of_genres(data, "train"), takes, count, choice)
     assert arguments.retrieval_dir is not None  # checked with the arguments
     encoder = load_model(arguments.retrieval_dir, MusicDanceEncoder)
@@ -228,10 +235,8 @@ def main(command_line: list[str] | None = None) -> None:
     codec = load_codec(choreo_arguments.codec_dir)
     genres = sorted({clip.genre for clip in choreo_arguments.clips_of_genres(data, "train")})
     model = build_model(choreo_arguments, codec, genres)
-    extractor = MusicFeatureExtractor(version=data.music_features_version)
-    if choreo_arguments.init_from is not None:
-        continued = MusicFeatureExtractor.from_pretrained(choreo_arguments.init_from)
-        data.check_music_features(continued.version, f"The generator in {choreo_arguments.init_from}")
+    continued = choreo_arguments.init_from
+    extractor = MusicFeatureExtractor() if continued is None else MusicFeatureExtractor.from_pretrained(continued)
     if accelerator.is_main_process:
         ChoreoLlamaProcessor(extractor, genres, model.config.frames_per_token).save_pretrained(arguments.output_dir)
     cache_dir = Path(arguments.output_dir) / "takes"

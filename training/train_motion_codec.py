@@ -2,7 +2,7 @@
 
 ```bash
 accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.train_motion_codec \
-    --config training/configs/motion_codec_tiny_cpu.yaml --data_dir built --output_dir runs/codec
+    --config training/configs/motion_codec.yaml --data_dir built --output_dir runs/codec
 ```
 """
 

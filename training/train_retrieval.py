@@ -17,7 +17,7 @@ from ..modeling.music_dance.configuration_music_dance import MusicDanceConfig
 from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from ..motion.normalization import fit_feature_statistics
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
-from .data_retrieval import PairedTake, PairSampler, load_paired_takes, share_of_songs
+from .data_retrieval import PairedTake, PairSampler, load_paired_takes, paired_clips, share_of_songs
 from .evaluation_retrieval import encode_takes, evaluate_retrieval
 from .loop import build_accelerator, build_optimizer, train, write_run_record
 
@@ -77,15 +77,13 @@ def main(command_line: list[str] | None = None) -> None:
         write_run_record(arguments.output_dir, asdict(arguments) | asdict(retrieval_arguments))
 
     data = BuiltDataset(retrieval_arguments.data_dir)
-    paired = [clip for clip in data.split("train") if clip.music_file is not None]
+    paired = paired_clips(retrieval_arguments.clips(data, "train"))
     train_clips = share_of_songs(paired, retrieval_arguments.song_share)
     takes = load_paired_takes(data, train_clips, retrieval_arguments.stretches)
     library_takes = load_paired_takes(data, [clip for clip in train_clips if not clip.is_mirrored])
     eval_data = data if retrieval_arguments.eval_data_dir is None else BuiltDataset(retrieval_arguments.eval_data_dir)
     eval_takes = load_eval_takes(eval_data, retrieval_arguments.eval_split)
-    fields = {"music_features_version": data.music_features_version}
-    model = MusicDanceEncoder(MusicDanceConfig(**fields | retrieval_arguments.model_fields(MusicDanceConfig)))
-    data.check_music_features(model.config.music_features_version, "The encoder")
+    model = MusicDanceEncoder(MusicDanceConfig(**retrieval_arguments.model_fields(MusicDanceConfig)))
     model.set_feature_statistics(*fit_feature_statistics(torch.tensor(take.motion) for take in takes))
     optimizer = build_optimizer(model, arguments, lambda name, parameter: parameter.ndim > 1)
     sampler = PairSampler(

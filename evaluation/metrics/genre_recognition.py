@@ -77,15 +77,16 @@ class GenreClassifier:
 
     def tell_windows(self, statistics: np.ndarray) -> list[str]:
         """Return as which genre each window `(windows, statistics)` is told."""
-        return [self.genres[index] for index in self._distances(statistics).argmin(axis=1)]
+        return [self.genres[index] for index in self.distances(statistics).argmin(axis=1)]
 
     def tell_dance(self, statistics: np.ndarray) -> str:
         """Return as which genre a dance is told, by the mean distance of its windows `(windows >= 1, statistics)`."""
         if len(statistics) == 0:
             raise ValueError("A dance must have at least one window of 10 s.")
-        return self.genres[self._distances(statistics).mean(axis=0).argmin()]
+        return self.genres[self.distances(statistics).mean(axis=0).argmin()]
 
-    def _distances(self, statistics: np.ndarray) -> np.ndarray:
+    def distances(self, statistics: np.ndarray) -> np.ndarray:
+        """Return how far each window `(windows, statistics)` is from each genre, `(windows, genres)`."""
         return np.linalg.norm(self.standardize(statistics)[:, None] - self.centroids, axis=-1)
 
 

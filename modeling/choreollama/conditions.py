@@ -24,7 +24,8 @@ class Conditions:
             normalized, `(batch, num_references, frames, motion_feature_size)`; none, if not given.
         reference_mask: `(batch, num_references)` bool, True = present; all, if not given.
         music_mask: `(batch,)` bool, False = as if there were no music; all True, if not given.
-        spectra_mask: `(batch,)` bool, False = of the music only the beat clock is known; all True, if not given.
+        spectra_mask: `(batch,)` bool, False = of the music only the beat clock is known; all True, if not given. A
+            model that does not hear the spectra (`hears_spectra`) passes over it.
         side_ids: `(batch,)`; 0 = natural, 1 = mirrored, 2 = any; any, if not given.
         energy: Wanted energy of the dance, `(batch, frames)`: its speed as dances of the genre have it is 0, rest is
             -1 (`motion_energy`); NaN = any; any, if not given.
@@ -100,6 +101,7 @@ class Conditions:
         reference_mask = self.reference_mask
         if self.reference_features is not None and reference_mask is None:
             reference_mask = keep(*self.reference_features.shape[:2])
+        spectra_mask = keep(batch_size) if self.spectra_mask is None else self.spectra_mask
         return replace(
             self,
             frame_mask=keep(batch_size, num_frames) if self.frame_mask is None else self.frame_mask,
@@ -108,7 +110,7 @@ class Conditions:
             else self.genre_ids,
             reference_mask=reference_mask,
             music_mask=keep(batch_size) if self.music_mask is None else self.music_mask,
-            spectra_mask=keep(batch_size) if self.spectra_mask is None else self.spectra_mask,
+            spectra_mask=spectra_mask if config.hears_spectra else torch.zeros_like(spectra_mask),
             side_ids=torch.full((batch_size,), ANY_SIDE, device=device) if self.side_ids is None else self.side_ids,
             energy=torch.full((batch_size, num_frames), torch.nan, device=device)
             if self.energy is None

@@ -7,7 +7,7 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
-TINY_BACKBONE = {
+SMALL_BACKBONE = {
     "hidden_size": 256,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
@@ -31,8 +31,9 @@ LLAMA_3_2_1B_BACKBONE = {
 class ChoreoLlamaConfig(PreTrainedConfig):
     """Configuration of `ChoreoLlamaModel` and `ChoreoLlamaForConditionalGeneration` (paper section 3.3).
 
-    The defaults are the small model that runs on a CPU (`tiny`); `paper_1b` is the paper's. A *token* is one time step
-    of the motion codec, `frames_per_token` frames long; a *code* is one of its `num_quantizers` indices.
+    The defaults are a small model that runs on a CPU, `paper_1b` is the paper's; those that ship are set in
+    `training/configs/choreollama.yaml`. A *token* is one time step of the motion codec, `frames_per_token` frames
+    long; a *code* is one of its `num_quantizers` indices.
 
     Args:
         backbone_config (`PreTrainedConfig` or `dict`, *optional*):
@@ -87,7 +88,8 @@ class ChoreoLlamaConfig(PreTrainedConfig):
             unconditional side of classifier-free guidance is trained on.
         music_dropout, spectra_dropout, genre_dropout, reference_dropout, side_dropout, energy_dropout (`float`):
             Further probabilities of dropping each condition on its own, independently of the others. Without spectra
-            the beat clock is left of the music.
+            the beat clock is left of the music; a `spectra_dropout` of 1 makes a model that never hears them, in
+            generation neither: one that learns from dances without sound.
         history_mask_prob (`float`):
             In training, a share of the past codes, drawn per clip from U(0, 2 * history_mask_prob), is replaced by a
             learned vector, so that the model listens to the music instead of only continuing the dance (ours).
@@ -155,7 +157,7 @@ class ChoreoLlamaConfig(PreTrainedConfig):
         here and not kept.
         """
         stated_num_bands = kwargs.pop("num_bands", None)
-        given = TINY_BACKBONE if self.backbone_config is None else self.backbone_config
+        given = SMALL_BACKBONE if self.backbone_config is None else self.backbone_config
         backbone = self.backbone_config = copy.deepcopy(_nested_config(given, "llama"))
         if self.codec_config is not None:
             self.codec_config = _nested_config(self.codec_config, "motion_codec")
@@ -189,8 +191,9 @@ class ChoreoLlamaConfig(PreTrainedConfig):
             )
         dropouts = ("condition", "music", "spectra", "genre", "reference", "side", "energy")
         for name in ("dropout", *(f"{condition}_dropout" for condition in dropouts)):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"`{name}` must lie in [0, 1), got {getattr(self, name)}.")
+            value = getattr(self, name)
+            if not (0.0 <= value < 1.0 or (name == "spectra_dropout" and value == 1.0)):
+                raise ValueError(f"`{name}` must lie in [0, 1), got {value}.")
         if not 0.0 <= self.history_mask_prob <= 0.5:
             raise ValueError(f"`history_mask_prob` must lie in [0, 0.5], got {self.history_mask_prob}.")
         if not 0 <= self.clock_feature_size <= self.music_feature_size:
@@ -226,6 +229,11 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     def hidden_size(self) -> int:
         """Width of the backbone."""
         return self.backbone_config.hidden_size  # type: ignore[union-attr]
+
+    @property
+    def hears_spectra(self) -> bool:
+        """Whether the spectra of the music are heard, beside its beat clock."""
+        return self.spectra_dropout < 1.0
 
     @property
     def num_codes(self) -> int:
@@ -268,17 +276,6 @@ class ChoreoLlamaConfig(PreTrainedConfig):
     def context_tokens(self) -> int:
         """Tokens before its own that the condition of a token is sure to hear."""
         return self.expert_attention_tokens
-
-    @classmethod
-    def tiny(cls, **overrides: Any) -> "ChoreoLlamaConfig":
-        """Return the sizes of the small model that ships, which are the defaults.
-
-        What is dropped in its training stands in `training/configs/tiny_cpu.yaml`.
-
-        Args:
-            **overrides: Fields that differ.
-        """
-        return cls(**overrides)
 
     @classmethod
     def paper_1b(cls, **overrides: Any) -> "ChoreoLlamaConfig":

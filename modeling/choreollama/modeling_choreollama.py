@@ -342,8 +342,8 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
 
         processor = ChoreoLlamaProcessor.from_pretrained(DEFAULT_MODEL)
         model = ChoreoLlamaForConditionalGeneration.from_pretrained(DEFAULT_MODEL, dtype="float32").eval()
-        inputs = processor(load_audio("song.mp3"), 24_000, genre="waltz")
-        codes = model.generate_codes(**inputs, seeds=[0])  # (1, 3, num_tokens)
+        inputs = processor(load_audio("song.mp3"), 24_000, genre="salsa")
+        codes = model.generate_codes(**inputs, seeds=[0])  # (1, 6, num_tokens)
         motion_features = model.decode_motion(codes)  # (1, 4 * num_tokens, 269)
         ```
     """

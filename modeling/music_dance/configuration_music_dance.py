@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from ...audio.features import LATEST_VERSION, check_version
+from ...audio.features import MUSIC_FEATURES_VERSION, check_music_features_version
 from ...motion.features import NUM_FEATURES
 from ...motion.motion import FRAME_RATE
 
@@ -25,7 +25,7 @@ class MusicDanceConfig(PreTrainedConfig):
         music_feature_size (`int`, *optional*, defaults to 109):
             Channels of a frame of music features.
         music_features_version (`int`, *optional*, defaults to 2):
-            `version` of the `MusicFeatureExtractor` that they come from. A saved configuration that names none has 1.
+            `version` of the `MusicFeatureExtractor` that they come from; that of this release.
         motion_feature_size (`int`, *optional*, defaults to 269):
             Channels of a frame of motion features.
         music_frame_rate (`float`, *optional*, defaults to 30.0):
@@ -69,7 +69,7 @@ class MusicDanceConfig(PreTrainedConfig):
     model_type = "music_dance"
 
     music_feature_size: int = 109
-    music_features_version: int = LATEST_VERSION
+    music_features_version: int = MUSIC_FEATURES_VERSION
     motion_feature_size: int = NUM_FEATURES
     music_frame_rate: float = FRAME_RATE
     frame_rate: float = FRAME_RATE
@@ -88,12 +88,13 @@ class MusicDanceConfig(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """Make a configuration of its saved fields; the music features of one that names no version have version 1."""
-        return super().from_dict({"music_features_version": 1, **config_dict}, **kwargs)
+        """Make a configuration of its saved fields; one that names no version of the music features is refused."""
+        check_music_features_version(config_dict.get("music_features_version"), "The music-dance encoder")
+        return super().from_dict(config_dict, **kwargs)
 
     def validate_music_features_version(self) -> None:
-        """Raise `ValueError` if there is no such version."""
-        check_version(self.music_features_version)
+        """Raise `ValueError` for another version than that of this release."""
+        check_music_features_version(self.music_features_version, "The music-dance encoder")
 
     def validate_sizes(self) -> None:
         """Raise `ValueError` for sizes that build no network or no windows."""

@@ -239,16 +239,11 @@ def test_a_steady_clock_counts_beats_from_its_first():
 
 
 @pytest.mark.parametrize(
-    ("meter", "version", "cycles_per_beat"),
-    [
-        (4, 2, (2, 1, 1 / 4, 1 / 8, 1 / 16)),
-        (3, 2, (2, 1, 1 / 3, 1 / 6, 1 / 12)),
-        (3, 1, (2, 1, 1 / 2, 1 / 3, 1 / 4)),
-    ],
+    ("meter", "cycles_per_beat"), [(4, (2, 1, 1 / 4, 1 / 8, 1 / 16)), (3, (2, 1, 1 / 3, 1 / 6, 1 / 12))]
 )
-def test_clock_features_are_the_sines_and_cosines_of_beats_and_bars(meter, version, cycles_per_beat):
+def test_clock_features_are_the_sines_and_cosines_of_beats_and_bars(meter, cycles_per_beat):
     clock = BeatClock.steady(bpm=60, duration_seconds=12, meter=meter)
-    features = clock.to_features(360, version=version)
+    features = clock.to_features(360)
     assert features.shape == (360, 11) and features.dtype == np.float32
     seconds = np.arange(360) / 30  # at 60 bpm a beat is a second
     for index, cycles in enumerate(cycles_per_beat):

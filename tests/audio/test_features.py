@@ -2,16 +2,15 @@ import json
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from infinitedance.assets import DEFAULT_MODEL
+from infinitedance.assets import MODELS
 from infinitedance.audio.beats import BeatClock
-from infinitedance.audio.features import VERSIONS, MusicFeatureExtractor, MusicFeatureLayout, spectral_features
+from infinitedance.audio.features import MusicFeatureExtractor, MusicFeatureLayout, spectral_features
 from infinitedance.audio.spectra import cqt_magnitudes, mel_filters, onset_envelopes, power_spectra, weighted_sums
 
 RATE = 24000
@@ -45,11 +44,9 @@ def test_an_impulse_lands_on_the_nearest_frame(seconds):
     sample = round(seconds * RATE)
     song[sample] = 0.9
     frame = round(30 * sample / RATE)
-    for version in VERSIONS:
-        features = spectral_features(song, 0, 60, version=version)
-        assert features[:, LAYOUT.log_mel].sum(axis=1).argmax() == frame
-        assert features[:, LAYOUT.onset_strength].argmax() == frame
-    assert spectral_features(song, 0, 60, version=1)[:, LAYOUT.loudness].argmax() == frame
+    features = spectral_features(song, 0, 60)
+    assert features[:, LAYOUT.log_mel].sum(axis=1).argmax() == frame
+    assert features[:, LAYOUT.onset_strength].argmax() == frame
 
 
 @pytest.mark.parametrize("pitch_hz", [131.0, 523.0, 3520.0])
@@ -77,14 +74,13 @@ def test_features_are_the_same_bytes_for_any_number_of_threads(extractor, make_d
     np.testing.assert_array_equal(*features)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_any_stretch_of_frames_equals_those_of_the_whole_song(monkeypatch, make_drums, version):
+def test_any_stretch_of_frames_equals_those_of_the_whole_song(monkeypatch, make_drums):
     song = make_drums(120, 10) + tone(131, 220, 277, seconds=10, level=0.05)
     song[: 3 * RATE] *= 0.01
-    whole = spectral_features(song, 0, 300, version=version)
+    whole = spectral_features(song, 0, 300)
     monkeypatch.setattr("infinitedance.audio.spectra.BLOCK_FRAMES", 37)
-    np.testing.assert_allclose(spectral_features(song, 0, 300, version=version), whole, atol=1e-6)
-    np.testing.assert_allclose(spectral_features(song, 113, 204, version=version), whole[113:204], atol=1e-6)
+    np.testing.assert_allclose(spectral_features(song, 0, 300), whole, atol=1e-6)
+    np.testing.assert_allclose(spectral_features(song, 113, 204), whole[113:204], atol=1e-6)
 
 
 def test_a_frame_hears_only_the_sound_around_it():
@@ -98,9 +94,8 @@ def test_a_frame_hears_only_the_sound_around_it():
     np.testing.assert_allclose(here[47:, LAYOUT.loudness], there[47:, LAYOUT.loudness], atol=1e-4)  # 1.5 s
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_chroma_of_a_chord_is_its_notes(version):
-    chroma = spectral_features(tone(261.63, 329.63, 392.0), 0, 30, version=version)[15, LAYOUT.chroma]
+def test_the_chroma_of_a_chord_is_its_notes():
+    chroma = spectral_features(tone(261.63, 329.63, 392.0), 0, 30)[15, LAYOUT.chroma]
     assert set(np.argsort(chroma)[-3:]) == {0, 4, 7}  # C, E, G
 
 
@@ -191,10 +186,9 @@ def test_mel_bands_are_triangles_that_share_every_frequency():
     assert np.ptp(np.diff(np.log(high))) < 0.015
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_music_has_about_unit_range(make_drums, version):
+def test_music_has_about_unit_range(make_drums):
     song = make_drums(120, 8) + tone(220, 277, 330, seconds=8, level=0.05)
-    features = spectral_features(song, 0, 240, version=version)
+    features = spectral_features(song, 0, 240)
     assert np.abs(features).max() < 6
     assert 0.2 < features.std() < 2
 
@@ -224,30 +218,20 @@ def test_padding_does_not_change_a_song(extractor):
     assert (batch["input_features"][1, 60:] == 0).all()
 
 
-def test_version_1_is_what_the_shipped_weights_were_trained_with(make_drums):
-    """The stored frames 10, 57 and 119 were computed by commit 493dd74, before there were versions."""
-    song = make_drums(96, 4) + tone(220, 277, 330, seconds=4, level=0.05)
-    stored = np.load(Path(__file__).parent / "version_1_features.npy")
-    np.testing.assert_allclose(spectral_features(song, 0, 120, version=1)[[10, 57, 119]], stored, atol=1e-4)
-    loudness = [
-        spectral_features(tone(440, level=level), 0, 30, version=1)[15, LAYOUT.loudness] for level in (0.5, 0.05)
-    ]
-    assert loudness[0] - loudness[1] == pytest.approx(2.0, abs=1e-3)
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_extractor_of_a_model_that_ships_computes_the_features_of_this_release(name):
+    assert MusicFeatureExtractor.from_pretrained(MODELS[name]).version == MusicFeatureExtractor().version == 2
 
 
-def test_an_extractor_keeps_its_version_and_one_saved_before_there_were_versions_has_1(tmp_path):
-    assert MusicFeatureExtractor().version == 2
-    assert MusicFeatureExtractor.from_pretrained(DEFAULT_MODEL).version == 1
-    for version in VERSIONS:
-        MusicFeatureExtractor(version=version).save_pretrained(tmp_path)
-        assert MusicFeatureExtractor.from_pretrained(tmp_path).version == version
+@pytest.mark.parametrize(("stated", "got"), [(None, "no version"), (1, "1"), (3, "3")])
+def test_a_saved_extractor_of_another_version_or_of_none_is_refused(tmp_path, stated, got):
+    MusicFeatureExtractor().save_pretrained(tmp_path)
+    assert MusicFeatureExtractor.from_pretrained(tmp_path).version == 2
     path = tmp_path / "preprocessor_config.json"
     values = json.loads(path.read_text())
     assert values.pop("version") == 2
-    path.write_text(json.dumps(values))
-    assert MusicFeatureExtractor.from_pretrained(tmp_path).version == 1
-    path.write_text(json.dumps(values | {"version": 3}))
-    with pytest.raises(ValueError, match="must be one of 1, 2, got 3.*need a later release"):
+    path.write_text(json.dumps(values if stated is None else values | {"version": stated}))
+    with pytest.raises(ValueError, match=f"extractor must be of version 2 .*, got {got}. Take a model of"):
         MusicFeatureExtractor.from_pretrained(tmp_path)
 
 

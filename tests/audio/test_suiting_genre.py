@@ -1,8 +1,13 @@
+import json
+
 import numpy as np
 import pytest
 
+from infinitedance.assets import DEFAULT_MODEL, DEMO_GENRE, DEMO_SONG
+from infinitedance.audio.loading import load_audio
 from infinitedance.audio.song_map import analyze_song
 from infinitedance.audio.suiting_genre import liveliness, suiting_genre
+from infinitedance.dataset_builder.procedural.music import synthesize_music
 
 GENRES = ["waltz", "tango", "rumba", "cha-cha", "salsa", "hip-hop", "locking", "krumping", "pop", "contemporary"]
 
@@ -35,11 +40,11 @@ def test_only_genres_of_the_model_are_chosen(make_song_map):
         suiting_genre([], make_song_map(), 0.5)
 
 
-def test_the_shipped_waltz_is_a_waltz(repository_root):
-    from infinitedance.audio.loading import load_audio
-
-    song = load_audio(repository_root / "assets" / "demo_waltz.ogg", 24_000)
-    assert suiting_genre(GENRES, analyze_song(song, 24_000), liveliness(song, 24_000))[0] == "waltz"
+def test_a_synthesized_waltz_is_a_waltz_and_the_demo_song_suits_its_genre():
+    songs = {"waltz": synthesize_music("waltz", 88, 20.0, seed=3), DEMO_GENRE: load_audio(DEMO_SONG, 24_000)}
+    for genre, song in songs.items():
+        genres = GENRES if genre == "waltz" else json.loads((DEFAULT_MODEL / "config.json").read_text())["genres"]
+        assert suiting_genre(genres, analyze_song(song, 24_000), liveliness(song, 24_000))[0] == genre
 
 
 def test_what_hits_more_often_is_livelier_at_any_level(make_drums):

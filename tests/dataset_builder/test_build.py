@@ -14,7 +14,7 @@ import torch
 
 from benchmarks import kill_build
 from infinitedance.audio.beats import BeatClock
-from infinitedance.audio.features import VERSIONS, MusicFeatureLayout, spectral_features
+from infinitedance.audio.features import MusicFeatureLayout, spectral_features
 from infinitedance.audio.loudness import hop_powers, integrated_loudness
 from infinitedance.cli import main
 from infinitedance.dataset_builder import build
@@ -72,19 +72,19 @@ def test_every_clip_has_its_files_and_its_mirrored_copy(built):
         assert sampling_rate == 24_000 and len(waveform) == clip.num_frames * 800
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_music_features_are_of_the_version_that_the_manifest_names(sources, tmp_path, version):
+def test_the_music_features_are_of_the_version_that_manifest_and_settings_name(sources, tmp_path):
     """The level is that of the whole song, which a dance of a clip folder is as long as."""
-    output = build_dataset(sources, tmp_path / "set", mirror=False, music_features_version=version)
+    output = build_dataset(sources, tmp_path / "set", mirror=False)
     for clip in read_manifest(output):
         waveform, _ = soundfile.read(output / clip.audio_file, dtype="float32")
-        expected = spectral_features(waveform, 0, clip.num_frames, version=version)
+        expected = spectral_features(waveform, 0, clip.num_frames)
         found = np.load(output / clip.music_file)[:, : MusicFeatureLayout.beat_clock.start]
-        assert clip.music_features_version == version
+        assert clip.music_features_version == 2
         assert np.abs(found - expected).mean() < 0.02  # the sound is kept with 16 bits
-    other = next(number for number in VERSIONS if number != version)
+    settings = json.loads((output / "build.json").read_text())
+    (output / "build.json").write_text(json.dumps(settings | {"music_features_version": 1}))
     with pytest.raises(ValueError, match="was begun with another music_features_version"):
-        build_dataset(sources, output, mirror=False, music_features_version=other)
+        build_dataset(sources, output, mirror=False)
 
 
 def test_the_features_are_those_of_the_motion_on_the_floor(built, clip_folder):
@@ -284,8 +284,6 @@ def test_wrong_input_is_told(sources, clip_folder, tmp_path, capsys):
         assert fragment in capsys.readouterr().err, arguments
     with pytest.raises(ValueError, match="`engine` must be one of"):
         build_dataset(sources, tmp_path / "x", engine="spark")
-    with pytest.raises(ValueError, match="`version` of the music features must be one of 1, 2, got 3"):
-        build_dataset(sources, tmp_path / "x", music_features_version=3)
     with pytest.raises(ValueError, match="at least one data set"):
         build_dataset([], tmp_path / "x")
 
@@ -296,7 +294,7 @@ def test_music_that_begins_within_its_song_is_cut_with_its_beats(tmp_path, click
     soundfile.write(path, clicks, 24_000)
     motion = synthesize_dance("hip-hop", 96, 3.0, seed=0)
     record = SourceRecord("c", "s", "", "hip-hop", "x", "", path, path, bpm=120.0, aligned=True, start_seconds=1.25)
-    music = read_music(record, motion, starts_on_beat=False, features_version=2)
+    music = read_music(record, motion, starts_on_beat=False)
     assert len(music.features) == 90 and len(music.waveform) == 72_000
     phase = music.beat_clock.phase(np.array([0.0, 0.25]))
     assert (phase[0] % 1, (phase[1] + 0.5) % 1) == (pytest.approx(0.5, abs=0.06), pytest.approx(0.5, abs=0.06))
@@ -306,9 +304,9 @@ def test_music_that_begins_within_its_song_is_cut_with_its_beats(tmp_path, click
     np.testing.assert_allclose(spectral, expected, atol=5e-3)  # the song was kept with 16 bits
     onsets = music.features[:, MusicFeatureLayout.onset_strength].ravel()
     assert set(np.argsort(onsets)[-5:] % 15) <= {7, 8}
-    assert read_music(replace(record, aligned=False), motion, starts_on_beat=False, features_version=2) is None
+    assert read_music(replace(record, aligned=False), motion, starts_on_beat=False) is None
     with pytest.raises(ValueError):
-        read_music(replace(record, start_seconds=30.0), motion, starts_on_beat=False, features_version=2)
+        read_music(replace(record, start_seconds=30.0), motion, starts_on_beat=False)
 
 
 def random_records(draw: random.Random) -> list[SourceRecord]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from infinitedance.audio.beats import BeatClock
-from infinitedance.audio.features import VERSIONS, MusicFeatureLayout
+from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
@@ -171,11 +171,7 @@ def test_leaks_are_told_before_the_work(write_folder, tmp_path, values, message)
     assert not (tmp_path / "built").exists()
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_dance_without_music_has_the_clock_of_its_beats_in_the_version_of_the_data_set(
-    write_folder, tmp_path, version
-):
-    """Of a waltz, whose bars have three beats: version 1 counts halves and quarters of beats, version 2 of bars."""
+def test_a_dance_without_music_has_the_clock_of_its_beats(write_folder, tmp_path):
     rows = [
         ROW | {"beats": "beats.txt"},
         ROW | {"clip": "b", "start_seconds": "1", "end_seconds": "7", "beats": "beats.txt"},
@@ -184,16 +180,16 @@ def test_a_dance_without_music_has_the_clock_of_its_beats_in_the_version_of_the_
     folder = write_folder(rows)
     times = 0.2 + 0.625 * np.arange(19)
     (folder / "beats.txt").write_text("".join(f"{time}\n" for time in times))
-    data = build(folder, tmp_path / "built", mirror=False, music_features_version=version)
+    data = build(folder, tmp_path / "built", mirror=False)
     clips = clips_by_id(data)
     for name, shift, frames in (("a", 0.0, 360), ("b", 1.0, 180)):
-        expected = BeatClock(times - shift, beats_per_bar=3).to_features(frames, version=version)
+        expected = BeatClock(times - shift, beats_per_bar=3).to_features(frames)
         music = data.music_or_clock(clips[name])
         np.testing.assert_allclose(music[:, MusicFeatureLayout.beat_clock], expected, atol=1e-5)
         assert not music[:, : MusicFeatureLayout.beat_clock.start].any()
     tempo = data.music_or_clock(clips["c"])[:, MusicFeatureLayout.beat_clock.stop - 1]
     np.testing.assert_allclose(120 * 2**tempo, 96, rtol=0.005)
-    assert {clip.music_features_version for clip in data.clips} == {version} == {data.music_features_version}
+    assert {clip.music_features_version for clip in data.clips} == {2}
     assert all(clip.music_file is None and clip.clock_file for clip in data.clips)
 
 
@@ -203,8 +199,6 @@ def test_a_dance_without_a_pulse_has_neither_clock_nor_version(write_folder, tmp
     (clip,) = data.clips
     assert clip.clock_file is None and clip.music_features_version is None
     assert not data.music_or_clock(clip).any()
-    with pytest.raises(ValueError, match="from clips with music or a clear pulse"):
-        _ = data.music_features_version
 
 
 def test_a_file_of_beats_goes_before_the_tempo_of_the_song(tmp_path):

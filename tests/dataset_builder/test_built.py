@@ -47,17 +47,14 @@ def test_a_split_that_is_not_there_is_refused(folder, name, message):
         BuiltDataset(folder).split(name)
 
 
-def test_a_model_that_reads_other_music_features_is_refused(tmp_path, write_built):
-    features = {clip_id: np.zeros((6, 269), np.float32) for clip_id in "ab"}
-    music = {"music_file": "a_music.npy"}
-    data = BuiltDataset(write_built(tmp_path, features, {"a": music | {"music_features_version": 1}}))
-    assert data.music_features_version == 1
-    data.check_music_features(1, "The model")
-    with pytest.raises(ValueError, match=r"The model reads music features of version 2, but .* holds version 1\."):
-        data.check_music_features(2, "The model")
-    for fields in ({}, {"a": music, "b": music | {"music_features_version": 1}}):
-        with pytest.raises(ValueError, match="must be of one version, got"):
-            _ = BuiltDataset(write_built(tmp_path, features, fields)).music_features_version
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_data_set_with_music_features_of_another_version_is_refused(tmp_path, write_built, version):
+    features = {clip_id: np.zeros((6, 269), np.float32) for clip_id in "abc"}
+    fields = {clip_id: {"music_file": "music.npy", "music_features_version": 2} for clip_id in "ab"}
+    assert len(BuiltDataset(write_built(tmp_path, features, fields)).clips) == 3
+    fields["b"]["music_features_version"] = version
+    with pytest.raises(ValueError, match=f"{tmp_path} must be of version 2 .* got {version}.*build the data set"):
+        BuiltDataset(write_built(tmp_path, features, fields))
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path):

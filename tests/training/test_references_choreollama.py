@@ -33,13 +33,6 @@ def takes(data):
     return [DanceTake(clip.song_id, clip.genre, data.music_features(clip), codes) for clip in clips]
 
 
-def test_an_encoder_of_other_music_features_is_refused(data, make_encoder):
-    encoder = make_encoder(window_frames=32)
-    encoder.config.music_features_version = 1
-    with pytest.raises(ValueError, match="The encoder of the references reads music features of version 1"):
-        ReferenceFinder(data, encoder, 2, "retrieved")
-
-
 @pytest.mark.parametrize("choice", REFERENCE_CHOICES)
 def test_no_take_is_given_a_dance_to_its_own_song(data, encoder, takes, choice):
     found = ReferenceFinder(data, encoder, 2, choice)(takes)

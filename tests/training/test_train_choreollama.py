@@ -136,7 +136,7 @@ def test_accelerate_launch_trains_two_steps(built_music, codec_dir, tmp_path):
     options += ["--equalizer_spread", "0.2", "--moved_bar_share", "0.2"]
     completed = subprocess.run([*command, *folders, *options], capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
-    export_model(tmp_path / "run", tmp_path / "shipped")
+    export_model(tmp_path / "run", tmp_path / "shipped", BuiltDataset(built_music))
     assert MusicToDancePipeline.from_pretrained(tmp_path / "run").genres == ["rumba", "waltz"]
     shipped = MusicToDancePipeline.from_pretrained(tmp_path / "shipped")
     assert shipped.model.dtype == torch.float32 and shipped.model.codec.quantizer.codebooks.any()
@@ -167,13 +167,21 @@ def test_a_run_continues_from_a_trained_generator_with_another_codec(built_music
     assert processor.feature_extractor.version == 2
     processor.feature_extractor.version = 1
     processor.save_pretrained(tmp_path / "first")
-    with pytest.raises(ValueError, match="The generator in .*first reads music features of version 1"):
+    with pytest.raises(ValueError, match="must be of version 2 of the music features"):
         run(tmp_path / "third", tmp_path / "codec", *options)
     # Absent layers would be drawn at random by transformers, with no more than a table in the log.
     backbone = TINY_MODEL["backbone_config"]
     deeper = TINY_MODEL | {"backbone_config": backbone | {"num_hidden_layers": backbone["num_hidden_layers"] + 1}}
     with pytest.raises(ValueError, match="must have the sizes"):
         run(tmp_path / "third", tmp_path / "codec", *options, "--model", json.dumps(deeper))
+
+
+def test_dances_without_music_and_without_a_clock_are_refused(write_built, codec_dir, tmp_path):
+    dances = {name: np.zeros((90, 269), np.float32) for name in "ab"}
+    folder = write_built(tmp_path, dances, {"b": {"split": "validation"}})
+    line = ["--data_dir", str(folder), "--codec_dir", str(codec_dir), "--output_dir", str(tmp_path / "run")]
+    with pytest.raises(ValueError, match="None of the 1 training clips .* has music or a beat clock"):
+        train_choreollama.main([*line, "--model", json.dumps(TINY_MODEL)])
 
 
 def test_wrong_arguments_say_what_must_hold(built_music, codec_dir, tmp_path):

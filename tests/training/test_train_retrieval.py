@@ -263,9 +263,6 @@ def test_wrong_data_are_refused(paired_folder, tmp_path):
         (tmp_path / path.name).symlink_to(path)
     with pytest.raises(ValueError, match="`test` must have paired dances to at least two songs, got 1"):
         train_retrieval.main(command_line(tmp_path, tmp_path / "run"))
-    other = command_line(paired_folder, tmp_path / "run", "--model", '{"music_features_version": 1}')
-    with pytest.raises(ValueError, match="The encoder reads music features of version 1"):
-        train_retrieval.main(other)
     with pytest.raises(ValueError, match="at least two songs"):
         make_sampler(make_takes(num_songs=1))
     config = MusicDanceConfig(music_frame_rate=25.0)

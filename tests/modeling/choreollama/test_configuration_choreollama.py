@@ -4,6 +4,7 @@ import pytest
 from huggingface_hub.errors import StrictDataclassClassValidationError, StrictDataclassFieldValidationError
 
 from benchmarks.parameter_count import count_parameters
+from infinitedance.assets import MODELS
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 
 
@@ -52,8 +53,11 @@ def test_the_paper_size_builds_without_memory_and_has_a_llama_of_1b():
     assert 1.10e9 < counts["total"] < 1.16e9
 
 
-def test_the_tiny_size_stays_small():
-    assert count_parameters(ChoreoLlamaConfig.tiny())["total"] < 8e6
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_models_that_ship_are_small_and_write_in_depth_as_they_are_asked(name):
+    config = ChoreoLlamaConfig.from_pretrained(MODELS[name])
+    assert count_parameters(config)["total"] < 16e6
+    assert config.code_pattern == "depth" and config.controls_side and config.controls_energy
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,8 @@ def test_the_tiny_size_stays_small():
         ({"cutoff_hz": [4.0, 1.0]}, "rising frequencies"),
         ({"dropout": 1.0}, r"`dropout` must lie in \[0, 1\)"),
         ({"genre_dropout": -0.1}, r"`genre_dropout` must lie in"),
+        ({"music_dropout": 1.0}, r"`music_dropout` must lie in"),
+        ({"spectra_dropout": 1.1}, r"`spectra_dropout` must lie in"),
         ({"history_mask_prob": 0.6}, r"`history_mask_prob` must lie in \[0, 0.5\]"),
         ({"expert_num_heads": 3}, "multiple of `expert_num_heads`"),
         ({"lookahead_seconds": 0.3}, "whole number of tokens"),

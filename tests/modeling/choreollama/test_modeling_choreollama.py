@@ -95,6 +95,21 @@ def test_training_finds_codes_that_the_music_ahead_decides(make_model, generator
     assert model(**wrong_music).loss_per_level[0] > 1.0
 
 
+@pytest.mark.parametrize(("spectra_dropout", "hears"), [(1.0, False), (0.5, True)])
+def test_a_model_that_learned_without_spectra_does_not_hear_them(make_model, generator, spectra_dropout, hears):
+    model = make_model(spectra_dropout=spectra_dropout)
+    music = torch.randn(1, 24, 6, generator=generator)
+    other_spectra, other_clock = music.clone(), music.clone()
+    other_spectra[..., :4] += 1.0
+    other_clock[..., 4:] += 1.0
+    condition, by_spectra, by_clock = (
+        model.encode_condition(features, spectra_mask=torch.tensor([True])).condition
+        for features in (music, other_spectra, other_clock)
+    )
+    assert torch.equal(condition, by_spectra) is not hears
+    assert not torch.equal(condition, by_clock)
+
+
 def test_padding_does_not_change_a_clip(model, make_inputs):
     inputs = make_inputs()
     alone = {name: tensor[:1] for name, tensor in inputs.items()}

@@ -100,14 +100,16 @@ print(type(encoder).__name__, [round(value, 4) for value in encoder.feature_std.
     assert completed.stdout.strip() == "MusicDanceEncoder [0.5, 0.875, 1.25, 1.625, 2.0]"
 
 
-def test_an_encoder_keeps_the_version_of_its_music_and_one_saved_before_there_were_versions_has_1(tmp_path):
+@pytest.mark.parametrize(("stated", "got"), [(None, "no version"), (1, "1"), (3, "3")])
+def test_an_encoder_of_another_version_of_the_music_features_or_of_none_is_refused(tmp_path, stated, got):
     MusicDanceConfig(**TINY).save_pretrained(tmp_path)
     assert MusicDanceConfig.from_pretrained(tmp_path).music_features_version == 2
     path = tmp_path / "config.json"
     values = json.loads(path.read_text())
     del values["music_features_version"]
-    path.write_text(json.dumps(values))
-    assert MusicDanceConfig.from_pretrained(tmp_path).music_features_version == 1
+    path.write_text(json.dumps(values if stated is None else values | {"music_features_version": stated}))
+    with pytest.raises(ValueError, match=f"encoder must be of version 2 .*, got {got}. Take a model of"):
+        MusicDanceConfig.from_pretrained(tmp_path)
 
 
 def test_the_auto_class_builds_an_encoder():
@@ -187,7 +189,7 @@ def test_wrong_inputs_are_refused(encoder, call, message):
         ({"conv_kernel_size": 4}, "must be odd"),
         ({"dropout": 1.0}, "must lie in"),
         ({"music_frame_rate": 0.0}, "positive number of Hz"),
-        ({"music_features_version": 3}, "must be one of 1, 2, got 3"),
+        ({"music_features_version": 3}, "must be of version 2 of the music features"),
     ],
 )
 def test_sizes_that_build_no_encoder_are_refused(fields, message):
