@@ -15,7 +15,7 @@ from huggingface_hub import metadata_load
 from tqdm import tqdm
 from transformers.generation import BaseStreamer
 
-from .assets import DEFAULT_MODEL, DEFAULT_REFERENCES
+from .assets import DEFAULT_MODEL, MODELS
 from .audio.beats import BeatEstimate, track_beats
 from .audio.dance_cues import dance_cues, energy_of_song
 from .audio.loading import load_audio
@@ -40,6 +40,8 @@ from .utils.checkpoints import load_model
 
 logger = logging.getLogger(__name__)
 
+REFERENCES_FOLDER = "references"
+"""Where the folder of a model holds its reference dances."""
 # Real held-out dances have a jerk of 90 to 96 m/s^3, through the codec 110 to 180, and after this 62 to 96, for 1 % of
 # the speed.
 _JITTER_SECONDS = 0.02
@@ -115,7 +117,7 @@ class MusicToDancePipeline:
         from infinitedance import MusicToDancePipeline, write_bvh
 
         pipeline = MusicToDancePipeline.from_pretrained()
-        dance = pipeline("song.mp3", genre="waltz", seed=0)
+        dance = pipeline("song.mp3", genre="salsa", seed=0)
         write_bvh(dance.motion, "dance.bvh")
         ```
     """
@@ -132,13 +134,6 @@ class MusicToDancePipeline:
         if list(model.config.genres) != list(processor.genres):
             raise ValueError(
                 f"Model and processor must have the same genres, got {model.config.genres} and {processor.genres}."
-            )
-        version = processor.feature_extractor.version
-        if retriever is not None and retriever.music_features_version != version:
-            raise ValueError(
-                f"The model reads music features of version {version}, the encoder of the references of version "
-                f"{retriever.music_features_version}. Make the references with an encoder that was trained on the "
-                "model's version (`infinitedance index --encoder`)."
             )
         self.model = model.eval()
         self.processor = processor
@@ -157,10 +152,10 @@ class MusicToDancePipeline:
         """Load model and processor from one folder, or from the Hub.
 
         Args:
-            path: Folder or Hub name; the small model that ships with the package by default.
-            references: Folder of reference dances, see `ReferenceRetriever`; by default those that ship, if the model
-                dances with references by default (`default_num_references` of its generation configuration) and
-                hears the music features that they are found by, else none.
+            path: `"open"` (the default) or `"research"` for a model that ships with the package; a folder; or a Hub
+                name.
+            references: Folder of reference dances, see `ReferenceRetriever`; by default `references` in the folder of
+                the model, if there is one.
             restorer: Folder or Hub name of a [`FrdmModel`]; none by default.
 
         Raises:
@@ -168,13 +163,14 @@ class MusicToDancePipeline:
             ImportError: If references are asked for without the extra `data`.
             ValueError: If another kind of model lies there, or the parts of the references do not belong together.
         """
+        path = MODELS.get(str(path), path)
         model = load_model(path, ChoreoLlamaForConditionalGeneration)
         processor = ChoreoLlamaProcessor.from_pretrained(path)
         retriever = None
         if references is not None:
             retriever = ReferenceRetriever.from_pretrained(references)
-        elif getattr(model.generation_config, "default_num_references", 0):
-            retriever = _shipped_references(processor.feature_extractor.version)
+        elif (Path(path) / REFERENCES_FOLDER).is_dir():
+            retriever = _references_beside(Path(path))
         feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer)
         pipeline = cls(model, processor, retriever, feet)
         model.name_or_path = Path(path).name
@@ -538,16 +534,13 @@ class MusicToDancePipeline:
         return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated", **license})
 
 
-def _shipped_references(music_features_version: int) -> ReferenceRetriever | None:
-    """Return the reference dances that ship, for models that dance with references by default."""
-    if not DEFAULT_REFERENCES.is_dir():
-        return None
+def _references_beside(model: Path) -> ReferenceRetriever | None:
+    """Return the reference dances in the folder of a model; without the extra `data` none, with a warning."""
     try:
-        retriever = ReferenceRetriever.from_pretrained(DEFAULT_REFERENCES)
+        return ReferenceRetriever.from_pretrained(model / REFERENCES_FOLDER)
     except ImportError as error:
-        logger.warning("This model dances with reference dances by default, and now dances without: %s", error)
+        logger.warning("The reference dances of this model are left out: %s", error)
         return None
-    return retriever if retriever.music_features_version == music_features_version else None
 
 
 def _plain_request(

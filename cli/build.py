@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..assets import DEFAULT_MODEL
+from ..assets import MODELS
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -19,7 +19,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         help="kind and folder of a data set, as clip_folder=my_dances; may be given several times (docs/dataset.md)",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder to build in; the same command resumes it")
-    parser.add_argument("--codec", default=DEFAULT_MODEL, help="motion codec or generator (default: the shipped one)")
+    parser.add_argument(
+        "--codec", default="open", help="motion codec or generator; open or research: that ships (default: open)"
+    )
     parser.add_argument("--gates", type=Path, help="YAML or JSON with limits of the quality gates")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
     parser.add_argument(
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     output = build_dataset(
         [SourceFolder.parse(source) for source in arguments.source],
         arguments.output,
-        codec=arguments.codec,
+        codec=MODELS.get(arguments.codec, arguments.codec),
         mirror=not arguments.no_mirror,
         keep_audio=not arguments.no_audio,
         gates=None if arguments.gates is None else QualityGates.from_file(arguments.gates),

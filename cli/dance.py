@@ -7,12 +7,8 @@ import json
 import os
 from pathlib import Path
 
-from ..assets import DEFAULT_MODEL, DEFAULT_REFERENCES, DEFAULT_RESTORER, DEMO_SONG
+from ..assets import DEFAULT_RESTORER, DEMO_GENRE, DEMO_SONG, MODELS
 from .energy_file import energy_option
-
-DEFAULT_NUM_REFERENCES = 2
-NAMED_MODELS = {name: DEFAULT_MODEL.with_name(f"choreollama-{name}") for name in ("open", "research")}
-"""Models that may ship beside the default one: trained on dances of open licenses only, or on all of research."""
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -23,43 +19,28 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     dance.set_defaults(run=run)
     demo = commands.add_parser("demo", help="make a dance to the song that ships with the package")
     _add_options(demo)
-    demo.set_defaults(run=run, song=DEMO_SONG, genre="waltz")
+    demo.set_defaults(run=run, song=DEMO_SONG, genre=DEMO_GENRE)
 
 
-def default_genres() -> list[str]:
-    """Return the genres of the model that ships, from its configuration alone."""
-    return json.loads((DEFAULT_MODEL / "config.json").read_text(encoding="utf-8"))["genres"]
-
-
-def find_model(name: str | Path) -> str | Path:
-    """Return the folder of a named model; any other name, of a folder or on the Hub, as it is.
-
-    Raises:
-        FileNotFoundError: If the named model does not ship with this installation.
-    """
-    folder = NAMED_MODELS.get(str(name))
-    if folder is None:
-        return name
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"The model {name!r} does not ship with this installation: there is no folder {folder}. Leave `--model` "
-            f"out for {DEFAULT_MODEL.name}, which does."
-        )
-    return folder
+def genres_of(name: str) -> list[str]:
+    """Return the genres of a model that ships, from its configuration alone."""
+    return json.loads((MODELS[name] / "config.json").read_text(encoding="utf-8"))["genres"]
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--genre",
-        help=f"dance genre; the model that ships knows {', '.join(default_genres())} (default: the one that suits the "
-        "song's meter, tempo and liveliness)",
+        help="dance genre; "
+        + "; ".join(f"{name}: {', '.join(genres_of(name))}" for name in MODELS)
+        + " (default: the one that suits the song's meter, tempo and liveliness)",
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed gives another dance (default: 0)")
     parser.add_argument("--output", type=Path, default=Path("outputs"), help="folder to write to (default: outputs)")
     parser.add_argument(
         "--model",
-        default=DEFAULT_MODEL,
-        help="open or research, where they ship, a model folder, or a Hub name (default: the one that ships)",
+        default="open",
+        help="open: commercial use allowed; research: more genres, non-commercial; a model folder; or a Hub name "
+        "(default: open)",
     )
     parser.add_argument(
         "--side",
@@ -103,16 +84,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--references",
         type=Path,
-        nargs="?",
-        const=DEFAULT_REFERENCES,
         metavar="LIBRARY",
-        help="guide the dance with reference dances from this library, made by `infinitedance index`; without a "
-        "folder, the library that ships",
+        help="take reference dances from this library, made by `infinitedance index` (default: that of the model)",
     )
     parser.add_argument(
         "--num-references",
         type=int,
-        help="references at any moment (default: 2 with --references, else as the model is set)",
+        help="references at any moment; 0: none (default: the model's)",
     )
     parser.add_argument(
         "--pin", action="append", default=[], metavar="CLIP", help="a dance of the library to use from start to end"
@@ -141,7 +119,6 @@ def run(arguments: argparse.Namespace) -> None:
 
     if not arguments.song.is_file():
         raise FileNotFoundError(f"There is no audio file {arguments.song}.")
-    model = find_model(arguments.model)
     height = arguments.video_height
     video_size = (round(height * 16 / 9 / 2) * 2, height)
     check_picture_size(video_size)
@@ -154,13 +131,16 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.guidance_scale is not None and not 0 <= arguments.guidance_scale <= 3:
         raise ValueError(f"`--guidance-scale` must lie in 0 to 3, got {arguments.guidance_scale}.")
     restorer = DEFAULT_RESTORER if arguments.restore == "auto" else None
-    pipeline = MusicToDancePipeline.from_pretrained(model, arguments.references, restorer)
+    pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references, restorer)
     if pipeline.retriever is None and (arguments.pin or arguments.num_references):
-        raise ValueError("`--pin` and `--num-references` are about dances of a library: give `--references` too.")
+        raise ValueError(
+            "`--pin` and `--num-references` are about dances of a library, and this model has none: give "
+            "`--references` too."
+        )
     sampling = {} if arguments.guidance_scale is None else {"guidance_scale": arguments.guidance_scale}
     num_references = arguments.num_references
     if num_references is None and arguments.references is not None:
-        num_references = DEFAULT_NUM_REFERENCES
+        num_references = pipeline.default_num_references or 1
     dance = pipeline(
         arguments.song,
         genre=arguments.genre,

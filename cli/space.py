@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..assets import DEFAULT_MODEL
-
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = commands.add_parser("space", help="serve the page where visitors turn songs into dances")
-    parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="model folder or Hub name (default: the one that ships)"
-    )
+    parser.add_argument("--model", default="open", help="open, research, a model folder or a Hub name (default: open)")
     parser.add_argument(
         "--references",
         type=Path,
-        help="library of `infinitedance index` (default: the one that ships)",
+        help="library of `infinitedance index` (default: that of the model)",
     )
     parser.add_argument("--port", type=int, help="port to serve on (default: a free one from 7860 on)")
     parser.add_argument("--no-browser", action="store_true", help="print the address, open no browser")

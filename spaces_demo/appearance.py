@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from .limits import SpaceLimits
@@ -14,8 +15,8 @@ HEADER = """
 """
 _NOTES = """
 <footer class="notes">
-  <p>Songs and dances are deleted from here after {minutes:g} minutes. The model was trained on ballroom dances, for
-  research and non-commercial use. Left limbs are blue, right limbs orange; rings mark feet that stand.</p>
+  <p>Songs and dances are deleted from here after {minutes:g} minutes.{license} Left limbs are blue, right limbs
+  orange; rings mark feet that stand.</p>
 </footer>
 """
 CSS = """
@@ -82,9 +83,10 @@ CSS = """
 """
 
 
-def notes(limits: SpaceLimits) -> str:
-    """Return what stands at the foot of the page."""
-    return _NOTES.format(minutes=limits.keep_minutes)
+def notes(limits: SpaceLimits, license: str | None) -> str:
+    """Return what stands at the foot of the page; `license` is that of the model, if its card states one."""
+    told = "" if license is None else f" The dances are under the license of the model, {escape(license)}."
+    return _NOTES.format(minutes=limits.keep_minutes, license=told)
 
 
 def make_theme() -> Any:

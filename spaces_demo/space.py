@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..assets import DEFAULT_MODEL, DEMO_SONG
+from ..assets import DEFAULT_MODEL, DEMO_GENRE, DEMO_SONG
 from ..utils.extras import require_extra
 from .appearance import CSS, HEADER, make_theme, notes
 from .evaluation_card import card_html
@@ -46,7 +46,7 @@ def build_demo(studio: Studio) -> Any:
                     beside = gr.Radio([], label="Beside it", elem_id="beside")
                 downloads = make_downloads()
                 card = gr.HTML(elem_id="card")
-        gr.HTML(notes(limits))
+        gr.HTML(notes(limits, studio.pipeline.license))
 
         def make(*values: Any, progress: Any = gr.Progress()) -> list[Any]:  # noqa: B008
             made = _make(studio, dict(zip(inputs, values, strict=True)), progress)
@@ -94,7 +94,7 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
     song = gr.Audio(
         label="Song", sources=["upload", "microphone"], type="filepath", elem_id="song", buttons=[], editable=False
     )
-    example = gr.Button("Use the example song, a waltz", size="sm", elem_id="example")
+    example = gr.Button("Use the example song", size="sm", elem_id="example")
     genre = gr.Dropdown(
         [(each.capitalize(), each) for each in (ANY_GENRE, *studio.pipeline.genres)],
         value=ANY_GENRE,
@@ -112,7 +112,7 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
         guidance_scale = gr.Slider(
             0,
             limits.max_guidance_scale,
-            2,
+            studio.pipeline.model.generation_config.guidance_scale,
             step=0.1,
             label="Guidance",
             info="How closely the dance follows music and genre: 1 as learned, more is stricter.",
@@ -173,7 +173,7 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
     energy.input(lambda: False, None, follows_loudness, **quick)
     follows_loudness.input(lambda: USUAL_ENERGY, None, energy, **quick)
     example.click(
-        lambda: [str(DEMO_SONG), "waltz" if "waltz" in studio.pipeline.genres else ANY_GENRE],
+        lambda: [str(DEMO_SONG), DEMO_GENRE if DEMO_GENRE in studio.pipeline.genres else ANY_GENRE],
         None,
         [song, genre],
         **quick,
@@ -209,9 +209,9 @@ def _add_endpoint(studio: Studio, inputs: dict[str, Any]) -> None:
         seconds: float = 30,
         start_seconds: float = 0,
         seed: int = 0,
-        guidance_scale: float = 2,
+        guidance_scale: float | None = None,
         num_variants: int = 1,
-        num_references: int = 0,
+        num_references: int | None = None,
         pinned_references: list[str] | None = None,
         side: str | None = None,
         follows_loudness: bool = True,
@@ -293,8 +293,8 @@ def running_space(
     """Start a Space; yield its `gradio.Blocks` and its address; at its end nothing of a visitor is left.
 
     Args:
-        model: Folder or Hub name of a model.
-        references: Library of reference dances; by default the one that ships, if there is one.
+        model: As in `MusicToDancePipeline.from_pretrained`.
+        references: Library of reference dances; by default that of the model, if there is one.
         limits: What each visitor may cost; those of `SpaceLimits` if not given.
         server_port: A free one from 7860 on if not given.
         opens_browser: Open the page in the default browser.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..assets import DEFAULT_MODEL, DEFAULT_REFERENCES
+from ..assets import DEFAULT_MODEL
 from ..motion.drawing.rendering import render_video
 from ..motion.drawing.viewing import viewer_dance, viewer_page
 from ..motion.files import EXPORT_FORMATS, export_motion, load_motion, save_motion
@@ -48,9 +48,9 @@ class DanceRequest:
     Args:
         genre: One of the model's, `None` for any.
         seed: Of the first variant; each further one has the next.
-        guidance_scale: How closely the dance follows music and genre.
+        guidance_scale: How closely the dance follows music and genre, `None` as the model is set.
         num_variants: Dances to the same song.
-        num_references: Reference dances at any moment.
+        num_references: Reference dances at any moment, `None` as the model is set.
         pinned_references: Clip ids of references to use from start to end.
         side: `"right"` or `"left"`, `None` as the model dances.
         energy: From 0, rest, to 1, twice the usual speed, `None` as the song is loud.
@@ -61,9 +61,9 @@ class DanceRequest:
 
     genre: str | None = None
     seed: int = 0
-    guidance_scale: float = 2.0
+    guidance_scale: float | None = None
     num_variants: int = 1
-    num_references: int = 0
+    num_references: int | None = None
     pinned_references: Sequence[str] = ()
     side: str | None = None
     energy: float | None = None
@@ -75,13 +75,14 @@ class DanceRequest:
         """Raise `ValueError`, in words for the visitor, unless all numbers lie within the limits."""
         ranges = {
             "seed": (0, MAX_SEED),
-            "guidance_scale": (0, limits.max_guidance_scale),
             "num_variants": (1, limits.max_variants),
             "start_seconds": (0, 60 * limits.max_song_minutes),
             "seconds": (1, limits.max_dance_seconds),
         }
         if self.energy is not None:
             ranges["energy"] = (0, 1)
+        if self.guidance_scale is not None:
+            ranges["guidance_scale"] = (0, limits.max_guidance_scale)
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -183,6 +184,7 @@ class Studio:
         return DanceSet(excerpt.path, tuple(variants))
 
     def _dance(self, excerpt: Excerpt, request: DanceRequest, on_stage: Callable[[str, float], None]) -> list[Dance]:
+        sampling: dict[str, Any] = {} if request.guidance_scale is None else {"guidance_scale": request.guidance_scale}
         try:
             return self.pipeline.dances(
                 excerpt.path,
@@ -193,8 +195,8 @@ class Studio:
                 side=request.side,
                 energy=request.energy,
                 ending=request.ending,
-                guidance_scale=request.guidance_scale,
                 on_progress=lambda done, total: on_stage("Dancing", 0.15 + 0.75 * done / total),
+                **sampling,
             )
         except ValueError as error:
             raise ValueError(str(error).replace(str(excerpt.path), excerpt.path.stem)) from error
@@ -267,8 +269,8 @@ def load_pipeline(
     """Load a model with reference dances where it takes them and there are some.
 
     Args:
-        model: Folder or Hub name.
-        references: Library of reference dances; by default the one that ships, if there is one.
+        model: As in `MusicToDancePipeline.from_pretrained`.
+        references: Library of reference dances; by default that of the model, if there is one.
 
     Returns:
         The pipeline, and why it has no references; empty if it has.
@@ -277,13 +279,12 @@ def load_pipeline(
         FileNotFoundError: If there is no such model or library.
         ValueError: If they are not what they should be.
     """
-    if references is None and not DEFAULT_REFERENCES.is_dir():
-        pipeline = MusicToDancePipeline.from_pretrained(model)
-        return pipeline, "No library of reference dances ships with this model; `infinitedance index` makes one."
     try:
-        pipeline = MusicToDancePipeline.from_pretrained(model, references or DEFAULT_REFERENCES)
-    except ImportError as error:
+        pipeline = MusicToDancePipeline.from_pretrained(model, references)
+    except ImportError as error:  # only a library that was asked for raises it
         return MusicToDancePipeline.from_pretrained(model), str(error)
     if pipeline.model.config.max_references == 0:
         return pipeline, "This model does not take reference dances."
+    if pipeline.retriever is None:
+        return pipeline, "No library of reference dances comes with this model; `infinitedance index` makes one."
     return pipeline, ""

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import metadata_load
 
-from infinitedance import ChoreoLlamaProcessor, MusicFeatureExtractor, MusicToDancePipeline
-from infinitedance.assets import DEFAULT_MODEL, DEFAULT_REFERENCES, DEMO_SONG
+from infinitedance import MusicToDancePipeline
+from infinitedance.assets import DEFAULT_MODEL, DEMO_GENRE, DEMO_SONG, MODELS
 from infinitedance.audio.loading import load_audio
 from infinitedance.audio.sections import Section
 from infinitedance.audio.song_map import SongMap, analyze_song
@@ -126,9 +127,10 @@ def test_a_wrong_model_folder_is_told(tmp_path, tiny_pipeline_dir):
 
 
 @pytest.mark.slow
-def test_the_shipped_model_dances_to_the_shipped_song():
-    dance = MusicToDancePipeline.from_pretrained(DEFAULT_MODEL)(DEMO_SONG, genre="waltz", seed=0)
-    assert dance.motion.num_frames == 900
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_shipped_model_dances_to_the_shipped_song(name):
+    dance = MusicToDancePipeline.from_pretrained(name)(DEMO_SONG, genre=DEMO_GENRE, seed=0)
+    assert dance.motion.num_frames == 600
     positions = dance.motion.joint_positions()
     assert (positions[:, 15, 1] - positions[:, 0, 1]).mean() > 0.4  # head above pelvis: upright
     speed = np.linalg.norm(np.diff(positions, axis=0), axis=-1).mean() * 30
@@ -163,23 +165,18 @@ def test_references_reach_the_dance_and_are_recorded(pipeline, retriever, clicks
     assert recorded["copy_report"]["copied_share"] == 0
 
 
-def test_the_shipped_references_are_dances_of_the_model_and_lead(clicks):
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_references_of_a_shipped_model_are_of_all_its_genres_and_one_leads(name, clicks):
     pytest.importorskip("faiss", reason="the retrieval index needs the extra `data`")
-    pipeline = MusicToDancePipeline.from_pretrained(DEFAULT_MODEL, DEFAULT_REFERENCES)
+    pipeline = MusicToDancePipeline.from_pretrained(name)
     columns = pipeline.retriever.index.columns
-    assert columns["source"].values == [DEFAULT_MODEL.name]
-    assert pipeline.processor.feature_extractor.version == pipeline.retriever.music_features_version == 1
-    assert all(license.startswith("research, non-commercial") for license in columns["license"].values)
     assert set(columns["genre"].values) == set(pipeline.genres)
-    dance = pipeline(clicks, genre="rumba", bpm=120, num_references=2)
-    assert {hit.genre for window in dance.references for hit in window.hits} == {"rumba"}
-    assert dance.copy_report is not None and dance.copy_report.nearest_clip_id.startswith("rumba")
-
-
-def test_references_that_are_found_by_other_music_features_are_refused(pipeline, retriever):
-    processor = ChoreoLlamaProcessor(MusicFeatureExtractor(version=1), pipeline.genres)
-    with pytest.raises(ValueError, match="music features of version 1, the encoder of the references of version 2"):
-        MusicToDancePipeline(pipeline.model, processor, retriever)
+    assert all(columns["license"].values)
+    assert pipeline.default_num_references == 1
+    dance = pipeline(clicks, genre="salsa", bpm=120)
+    hits = [hit for window in dance.references for hit in window.hits]
+    assert {hit.genre for hit in hits} == {"salsa"} and len(hits) == len(dance.references)
+    assert dance.copy_report is not None and dance.copy_report.nearest_clip_id in {hit.clip_id for hit in hits}
 
 
 def test_references_without_a_library_or_beyond_the_model_are_told(pipeline, retriever, clicks):
@@ -285,9 +282,9 @@ def test_a_dance_ends_on_the_last_downbeat_as_asked(pipeline, clicks, ending, is
 
 def test_a_dancer_rests_in_silence_on_a_stage_and_alone_as_in_a_batch():
     pipeline = MusicToDancePipeline.from_pretrained()
-    song = load_audio(DEMO_SONG, 24_000)[: 20 * 24_000].copy()
+    song = load_audio(DEMO_SONG, 24_000).copy()
     song[8 * 24_000 : 13 * 24_000] = 0
-    options = {"genre": "waltz", "stage_radius": 0.8, "ending": "fade"}
+    options = {"genre": DEMO_GENRE, "stage_radius": 0.8, "ending": "fade"}
     dances = pipeline.dances(song, seeds=[0, 1], **options)
     ((start, end),) = dances[0].motion.provenance["song_map"]["silences"]
     assert abs(start - 8) < 0.6 and abs(end - 13) < 0.1
@@ -365,15 +362,13 @@ def test_a_genre_can_have_its_own_guidance_and_gaze(with_defaults, pipeline, cli
     np.testing.assert_array_equal(rumba.motion.joint_rotations, other.motion.joint_rotations)
 
 
-def test_a_model_can_dance_with_the_shipped_references_by_default(
-    with_defaults, pipeline, retriever, clicks, tmp_path, monkeypatch
+def test_a_model_takes_the_references_in_its_folder_unless_others_are_given(
+    with_defaults, pipeline, retriever, clicks, tmp_path
 ):
-    retriever.save_pretrained(tmp_path / "library")
-    assert MusicToDancePipeline.from_pretrained(DEFAULT_MODEL).retriever is None
     folder = with_defaults(default_num_references=1)
-    # The library that ships is found by version 1 of the features, this model hears version 2.
-    assert MusicToDancePipeline.from_pretrained(folder).retriever is None
-    monkeypatch.setattr("infinitedance.pipeline.DEFAULT_REFERENCES", tmp_path / "library")
+    alone = MusicToDancePipeline.from_pretrained(folder)
+    assert alone.retriever is None and alone.default_num_references == 0
+    retriever.save_pretrained(folder / "references")
     led = MusicToDancePipeline.from_pretrained(folder)
     assert led.default_num_references == 1
     dance = led(clicks, genre="waltz")
@@ -382,8 +377,39 @@ def test_a_model_can_dance_with_the_shipped_references_by_default(
         led(clicks, genre="waltz", num_references=0).motion_codes, pipeline(clicks, genre="waltz").motion_codes
     )
     assert led.processor.genres and led(clicks, num_references=1).references  # a genre that the library need not have
+    shutil.move(folder / "references", tmp_path / "others")
+    (folder / "references").mkdir()
+    with pytest.raises(FileNotFoundError, match="no folder of references"):
+        MusicToDancePipeline.from_pretrained(folder)
+    others = MusicToDancePipeline.from_pretrained(folder, tmp_path / "others")
+    assert torch.equal(others(clicks, genre="waltz").motion_codes, dance.motion_codes)
 
 
-def test_every_dance_of_the_shipped_model_names_its_license(clicks):
-    provenance = MusicToDancePipeline.from_pretrained()(clicks[:48_000], genre="waltz").motion.provenance
-    assert provenance["license"] == "research-non-commercial"
+@pytest.mark.parametrize("missing", ["datasets", "faiss"])
+def test_without_the_extra_data_the_references_of_a_model_are_left_out_with_a_warning(
+    with_defaults, retriever, clicks, monkeypatch, caplog, missing
+):
+    folder = with_defaults(default_num_references=1)
+    retriever.save_pretrained(folder / "references")
+    monkeypatch.setattr("infinitedance.utils.extras.is_installed", lambda package: package != missing)
+    pipeline = MusicToDancePipeline.from_pretrained(folder)
+    assert pipeline.retriever is None and pipeline(clicks[:24_000], bpm=120).references == ()
+    assert "reference dances of this model are left out" in caplog.text
+    assert f"`{missing}`" in caplog.text and "infinitedance[data]" in caplog.text
+    with pytest.raises(ImportError, match=missing):
+        MusicToDancePipeline.from_pretrained(folder, folder / "references")
+
+
+def test_the_names_of_the_shipped_models_stand_for_their_folders():
+    assert MODELS["open"] == DEFAULT_MODEL
+    for name in MODELS:
+        assert MusicToDancePipeline.from_pretrained(name).model.name_or_path == f"choreollama-{name}"
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_dance_of_a_shipped_model_names_its_license(name, clicks):
+    pipeline = MusicToDancePipeline.from_pretrained(name)
+    license = pipeline(clicks[:24_000], genre="pop", num_references=0).motion.provenance["license"]
+    card = metadata_load(MODELS[name] / "README.md")
+    assert license == card.get("license_name", card["license"])
+    assert ("non-commercial" in license) == (name == "research")

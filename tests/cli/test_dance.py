@@ -1,11 +1,10 @@
-import shutil
-
 import av
 import pytest
 import soundfile
 
-from infinitedance.cli import dance, main
-from infinitedance.cli.dance import default_genres
+from infinitedance.assets import DEFAULT_REFERENCES, DEMO_GENRE, DEMO_SONG, MODELS
+from infinitedance.cli import main
+from infinitedance.cli.dance import genres_of
 from infinitedance.cli.energy_file import COLUMNS, read_energy_file
 from infinitedance.motion.files import load_motion, read_bvh
 from infinitedance.pipeline import MusicToDancePipeline
@@ -55,12 +54,26 @@ def test_without_the_packages_of_the_video_the_dance_is_written_all_the_same(
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".bvh", ".npz"]
 
 
-def test_help_lists_the_genres_of_the_model_that_ships(capsys):
-    assert default_genres() == MusicToDancePipeline.from_pretrained().genres
+def test_help_lists_the_genres_of_the_models_that_ship(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["dance", "--help"])
     assert ended.value.code == 0
-    assert ", ".join(default_genres()) in " ".join(capsys.readouterr().out.split())
+    told = " ".join(capsys.readouterr().out.split())
+    for name in MODELS:
+        assert genres_of(name) == MusicToDancePipeline.from_pretrained(name).genres
+        assert f"{name}: {', '.join(genres_of(name))}" in told
+
+
+def test_the_demo_song_is_danced_in_a_genre_of_the_default_model(tmp_path, monkeypatch):
+    asked = {}
+
+    def remember(self, audio, **options):
+        asked.update(options, audio=audio)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(MusicToDancePipeline, "__call__", remember)
+    assert main(["demo", "--output", str(tmp_path), "--no-video"]) != 0
+    assert (asked["audio"], asked["genre"]) == (DEMO_SONG, DEMO_GENRE) and DEMO_GENRE in genres_of("open")
 
 
 def test_what_is_asked_reaches_the_dance_and_stands_in_its_file(controlled_pipeline_dir, song, tmp_path, capsys):
@@ -105,14 +118,16 @@ def test_unknown_values_are_told_with_the_usage(song, asked, told, capsys):
     ("asked", "told"),
     [
         (["--stage", "-1"], "`--stage` must be a positive number of metres, got -1.0"),
-        (["--side", "left"], "`side` cannot be asked of the model choreollama-tiny, which was trained without"),
-        (["--energy", "0.2"], "`energy` cannot be asked of the model choreollama-tiny"),
-        (["--model", "open"], "'open' does not ship with this installation"),
+        (["--side", "left"], "`side` cannot be asked of the model model, which was trained without"),
+        (["--energy", "0.2"], "`energy` cannot be asked of the model model"),
         (["--num-references", "1"], "give `--references` too"),
+        (["--model", "open", "--genre", "polka"], "must be one of contemporary, pop, salsa"),
+        (["--model", "open", "--num-references", "99"], "`num_references` must lie between"),
     ],
 )
-def test_what_cannot_be_done_is_told_before_the_work(song, tmp_path, asked, told, capsys):
-    assert main(["dance", str(song), "--output", str(tmp_path / "out"), *asked]) != 0
+def test_what_cannot_be_done_is_told_before_the_work(tiny_pipeline_dir, song, tmp_path, asked, told, capsys):
+    model = ["--model", str(tiny_pipeline_dir)]
+    assert main(["dance", str(song), "--output", str(tmp_path / "out"), *model, *asked]) != 0
     assert told in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*"))
 
@@ -147,11 +162,25 @@ def test_an_energy_file_of_a_spreadsheet_is_read(tmp_path):
     assert read_energy_file(path) == [(0.0, 0.0), (2.5, 0.5)] and COLUMNS == ["seconds", "energy"]
 
 
-def test_named_models_are_folders_beside_the_one_that_ships(tiny_pipeline_dir, song, tmp_path, monkeypatch):
-    folder = shutil.copytree(tiny_pipeline_dir, tmp_path / "choreollama-research")
-    (folder / "README.md").write_text("---\nlicense: other\nlicense_name: research-non-commercial\n---\n")
-    assert dance.NAMED_MODELS["research"] == dance.DEFAULT_MODEL.parent / "choreollama-research"
-    monkeypatch.setattr(dance, "NAMED_MODELS", {"research": folder})
-    assert main(["dance", str(song), "--model", "research", "--output", str(tmp_path), "--no-video"]) == 0
-    provenance = load_motion(tmp_path / "song_any_0.npz").provenance
-    assert (provenance["model"], provenance["license"]) == ("choreollama-research", "research-non-commercial")
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_shipped_model_is_called_by_its_name_and_dances_with_a_reference_of_its_own(name, song, tmp_path, capsys):
+    pytest.importorskip("faiss", reason="references need the extra `data`")
+    options = ["--model", name, "--genre", "salsa", "--output", str(tmp_path), "--no-video"]
+    assert main(["dance", str(song), *options]) == 0
+    assert "1 reference dances; the nearest piece, of " in capsys.readouterr().out
+    provenance = load_motion(tmp_path / "song_salsa_0.npz").provenance
+    assert provenance["model"] == f"choreollama-{name}" and provenance["license"]
+    assert {hit["genre"] for window in provenance["references"] for hit in window["hits"]} == {"salsa"}
+    assert main(["dance", str(song), *options, "--num-references", "0"]) == 0
+    assert "references" not in load_motion(tmp_path / "song_salsa_0.npz").provenance
+
+
+def test_another_library_is_danced_with_where_it_is_given(save_tiny_pipeline, song, tmp_path):
+    pytest.importorskip("faiss", reason="references need the extra `data`")
+    model = save_tiny_pipeline(tmp_path / "model", genres=["salsa"])
+    options = ["--model", str(model), "--output", str(tmp_path), "--no-video", "--references", str(DEFAULT_REFERENCES)]
+    assert main(["dance", str(song), *options]) == 0
+    references = load_motion(tmp_path / "song_any_0.npz").provenance["references"]
+    assert all(len(window["hits"]) == 1 for window in references)
+    with pytest.raises(SystemExit):
+        main(["dance", str(song), *options[:-1]])  # `--references` names a library

@@ -8,18 +8,8 @@ gradio_client = pytest.importorskip("gradio_client", reason="needs the extra `de
 yaml = pytest.importorskip("yaml", reason="needs the extra `data`")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_library(tmp_path_factory):
-    """No reference dances ship."""
-    from infinitedance.spaces_demo import studio
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studio, "DEFAULT_REFERENCES", tmp_path_factory.mktemp("none") / "library")
-        yield
-
-
 @pytest.fixture(scope="module")
-def space(tiny_pipeline_dir, no_library):
+def space(tiny_pipeline_dir):
     from infinitedance.spaces_demo.space import running_space
 
     with running_space(tiny_pipeline_dir, limits=SpaceLimits(max_file_megabytes=2)) as (demo, url):

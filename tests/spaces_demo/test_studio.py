@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,9 @@ import soundfile
 
 from infinitedance.motion.files import load_motion
 from infinitedance.spaces_demo import studio as studio_module
+from infinitedance.spaces_demo.appearance import notes
 from infinitedance.spaces_demo.evaluation_card import card_html
+from infinitedance.spaces_demo.limits import SpaceLimits
 from infinitedance.spaces_demo.studio import DOWNLOADS, DanceRequest, Studio, load_pipeline
 
 pytest.importorskip("mir_eval", reason="the evaluation card needs the extra `evaluation`")
@@ -146,9 +149,30 @@ def test_a_card_says_what_a_short_dance_cannot_tell(studio, song):
     assert "cannot be measured" in card_html(variant.card, "title")
 
 
-def test_without_a_library_the_reason_is_said(tiny_pipeline_dir, monkeypatch, tmp_path):
-    monkeypatch.setattr(studio_module, "DEFAULT_REFERENCES", tmp_path / "none")
+def test_without_a_library_the_reason_is_said(tiny_pipeline_dir, tmp_path):
     pipeline, reason = load_pipeline(tiny_pipeline_dir)
     assert pipeline.retriever is None and "infinitedance index" in reason
     with pytest.raises(FileNotFoundError, match="no folder of references"):
         load_pipeline(tiny_pipeline_dir, tmp_path)
+
+
+def test_a_model_has_the_library_in_its_folder_or_the_one_that_is_given(tiny_pipeline_dir, retriever, tmp_path):
+    folder = shutil.copytree(tiny_pipeline_dir, tmp_path / "model")
+    retriever.save_pretrained(folder / "references")
+    for asked in ((folder,), (tiny_pipeline_dir, folder / "references")):
+        pipeline, reason = load_pipeline(*asked)
+        assert sorted(pipeline.retriever.dances) == ["clip_0", "clip_1"] and reason == ""
+
+
+def test_a_library_that_cannot_be_searched_is_left_out_with_the_reason(
+    tiny_pipeline_dir, retriever, tmp_path, monkeypatch
+):
+    retriever.save_pretrained(tmp_path / "library")
+    monkeypatch.setattr("infinitedance.utils.extras.is_installed", lambda package: package != "faiss")
+    pipeline, reason = load_pipeline(tiny_pipeline_dir, tmp_path / "library")
+    assert pipeline.retriever is None and "needs the package `faiss`" in reason
+
+
+def test_the_page_says_the_license_of_the_model():
+    assert "under the license of the model, research &amp; no more" in notes(SpaceLimits(), "research & no more")
+    assert "license" not in notes(SpaceLimits(), None)

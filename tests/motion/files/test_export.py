@@ -18,7 +18,7 @@ from infinitedance.motion.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
 MILLIMETRE = 1e-3
 NOTES = {
-    "model": "choreollama-tiny",
+    "model": "choreollama-research",
     "seed": 7,
     "license": "research only",
     "beat_times_seconds": [0.5, 1.0, 1.5],
@@ -276,7 +276,7 @@ def test_scipy_poses_an_smplx_file_as_the_dance(dance, tmp_path):
 def test_a_csv_holds_places_times_and_beats(dance, tmp_path):
     export_motion(dance, tmp_path / "dance.csv", names="vrm")
     with (tmp_path / "dance.csv").open(newline="") as file:
-        assert json.loads(file.readline().removeprefix("# "))["provenance"]["model"] == "choreollama-tiny"
+        assert json.loads(file.readline().removeprefix("# "))["provenance"]["model"] == "choreollama-research"
         rows = list(csv.DictReader(file))
     columns = [f"{name}_{axis}" for name in BONE_NAMES["vrm"] for axis in "xyz"]
     positions = np.array([[float(row[column]) for column in columns] for row in rows]).reshape(60, 22, 3)

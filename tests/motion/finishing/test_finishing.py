@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from infinitedance import MusicToDancePipeline
-from infinitedance.audio.loading import load_audio
+from infinitedance.assets import MODELS
+from infinitedance.dataset_builder.procedural.music import synthesize_music
 from infinitedance.evaluation.metrics.foot_contact import foot_slide_mm
 from infinitedance.motion.feet.planting import plant_feet
 from infinitedance.motion.finishing.finishing import finish
@@ -15,11 +16,10 @@ from infinitedance.motion.skeleton import CONTACT_JOINTS
 
 
 @pytest.fixture(scope="module")
-def generated(repository_root):
-    """A dance of the shipped model whose feet are not planted yet."""
-    pipeline = MusicToDancePipeline.from_pretrained()
-    song = load_audio(repository_root / "assets" / "demo_waltz.ogg", 24_000)[: 15 * 24_000]
-    dance = pipeline(song, genre="waltz", seed=0)
+def generated():
+    """A dance of a shipped model whose feet are not planted yet."""
+    pipeline = MusicToDancePipeline.from_pretrained(MODELS["research"])
+    dance = pipeline(synthesize_music("waltz", 88, 15.0, seed=3), genre="waltz", seed=0, num_references=0)
     return pipeline.decode(dance.motion_codes, dance.motion.num_frames, plants_feet=False)
 
 
