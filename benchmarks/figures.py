@@ -1,8 +1,8 @@
 """Write measured figures into the texts: `python -m benchmarks.figures`, or `--check` to compare only.
 
-A text marks a figure by its name in `FIGURES`, `<!--= pulse_lock-->19.7<!--/-->`, and a table by the title that it
-has in a JSON file of docs/, `<!--table results.music: Pulse lock-->`, up to `<!--/table-->`. In Python a comment after
-a string names the figure: `"9.6",  # figure: pulse_lock_real`. Nobody types a measured number.
+A text marks a figure by its name in `FIGURES`, `<!--= followed-->0.91<!--/-->`, and a table by the title that it
+has in a JSON file of docs/, `<!--table dances.free: In short-->`, up to `<!--/table-->`. In Python a comment after a
+string names the figure: `"9.6",  # figure: lock_real`. Nobody types a measured number.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from typing import Any
 
 from infinitedance.evaluation.report.tables import Cell, table_markdown
 
-from . import references, retrieval
+from . import ablations, retrieval
 from .beats import __main__ as beats
+from .dances import __main__ as dances
 from .metrics import report as metrics
 from .restoration import report as restoration
-from .results import __main__ as results
 from .writer import render_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
-    "results": results.INTRODUCTION,
+    "dances": dances.INTRODUCTION.format(model="choreollama-research"),
+    "dances_open": dances.INTRODUCTION.format(model="choreollama-open"),
+    "ablations": ablations.INTRODUCTION,
     "metrics": metrics.INTRODUCTION,
     "frdm": restoration.INTRODUCTION,
-    "references": references.INTRODUCTION,
     "retrieval_results": retrieval.INTRODUCTION,
     "beats": beats.INTRODUCTION,
 }
@@ -78,91 +79,61 @@ class Figure:
 
 @cache
 def _read_sections(name: str) -> dict[str, dict[str, Any]]:
-    return json.loads((ROOT / "docs" / f"{name}.json").read_text(encoding="utf-8"))
+    path = ROOT / "docs" / f"{name}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"docs/{name}.json must be measured first; CONTRIBUTING.md has the command.")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def find_table(section: str, title: str) -> dict[str, Any]:
-    """Return the table of a section, `"results.music"`, that has a title.
+    """Return the table of a section, `"dances.free"`, that has a title.
 
     Raises:
-        ValueError: If there is not exactly one.
+        FileNotFoundError: If there is no such file.
+        ValueError: If there is not exactly one such table.
     """
     name, _, key = section.rpartition(".")
-    found = [table for table in _read_sections(name)[key]["tables"] if table["title"] == title]
+    tables = _read_sections(name).get(key, {"tables": []})["tables"]
+    found = [table for table in tables if table["title"] == title]
     if len(found) != 1:
         raise ValueError(f"docs/{name}.json must have one table {title!r} in section {key!r}, got {len(found)}.")
     return found[0]
 
 
-_ENCODER = ("results.codec", "Codec on held-out clips, codes of the encoder")
-_REFINED = ("results.codec", "Codec on held-out clips, codes refined by analysis by synthesis")
-_ERROR, _DRIFT, _SPEED = "MPJPE, mm", "drift after 2 s, cm", "speed, decoded/real"
-_TIME = ("results.speed", "Lengths and time")
-_WITH_VIDEO, _WITHOUT_VIDEO = "bvh, npz, mp4", "bvh, npz"
-_RATIO = ("results.quality", "Generated over real")
-_COPYING = ("results.quality", "Copying")
-_LOSS = ("results.music", "Loss with the right song, without music, with a wrong song")
-_LOCK = ("results.music", "Pulse lock")
-_PHASE = ("results.music", "Phase against the real dance", "mean")
-_CHANGE = ("results.music", "A song that changes from 90 to 120 bpm", "mean")
-_GENRE = ("results.conditions", "Genre: classified as the requested one")
-_MUSIC = ("metrics.systems", "Music: the model and baselines on 5 held-out songs")
-_FEET = ("metrics.systems", "Feet on the floor: the model and baselines on 5 held-out songs")
-_REFERENCES = ("references.arms", "Loss, trained and tested with the same references")
+_LEVELS = "Told as asked, whatever the level and the timbre"
+_TOLD = "dances told as asked"
+_OF_MODELS: dict[str, tuple[str, str, str | tuple[str, ...], str]] = {
+    "told": ("levels", _LEVELS, "as it is", _TOLD),
+    "told_quiet": ("levels", _LEVELS, "-26 dBFS", _TOLD),
+    "told_foreign": ("levels", _LEVELS, "spectra of another song", _TOLD),
+    "followed": ("response", "A jump of the tempo", ("all", "generated"), "followed"),
+    "rests": ("response", "Silence and the end", "generated", "come to rest"),
+    "chorus": ("response", "A chorus that returns", "generated", "chorus is nearer"),
+}
+_MODELS = {"open": "dances_open", "research": "dances"}
+_TIME = ("dances_open.command", "Time")
+_MUSIC = ("metrics.systems", "Music: real dances and obvious fakes")
+_FEET = ("metrics.systems", "Feet on the floor: real dances and obvious fakes")
 _FAULTS = ("frdm.test", "Synthetic faults")
 _RESTORED, _FAULTY, _FOOT_LOCK = "`default`", "as it came, put on the floor", "Savitzky-Golay, foot lock"
 _SLIDE, _PENETRATION, _FLOAT = "slide, mm/frame", "penetration, mm", "float, mm"
+_ERROR = "MPJPE, mm"
 _RESTORE_SPEED = ("frdm.speed", "")
-_CHECK = "notes/independent_check"
-_WILD = (f"{_CHECK}.songs", "22 songs in the wild")
-_UNSEEN = (f"{_CHECK}.codec", "The codec on dances it never saw")
-_OLDER = (f"{_CHECK}.speed", "An older server, two cores")
 _BEATS = ("beats.styles", "Mean over styles")
 _BARS = ("beats.ballroom", "Dance with Melody: songs with a known bar")
 _BARS_4_4 = ("beats.ballroom", "ChoreoNet: songs with a known bar")
-_BASELINES = (f"{_CHECK}.dances", "Held-out songs, against two simple baselines")
 
 FIGURES = {
-    "codec_ballroom": Figure(*_ENCODER, "DanceWithMelody", _ERROR),
-    "codec_everyday": Figure(*_ENCODER, "BandaiNamco-1", _ERROR),
-    "codec_krumping": Figure(*_ENCODER, "Motorica/LDA", _ERROR),
-    "codec_drift": Figure(*_ENCODER, "all", _DRIFT),
-    "codec_speed": Figure(*_ENCODER, "all", _SPEED, ".2f"),
-    "codec_krumping_speed": Figure(*_ENCODER, "Motorica/LDA", _SPEED, ".2f"),
-    "refined_ballroom": Figure(*_REFINED, "DanceWithMelody", _ERROR),
-    "refined_everyday": Figure(*_REFINED, "BandaiNamco-1", _ERROR),
-    "refined_krumping": Figure(*_REFINED, "Motorica/LDA", _ERROR),
-    "refined_drift": Figure(*_REFINED, "all", _DRIFT),
-    "refined_speed": Figure(*_REFINED, "all", _SPEED, ".2f"),
-    "time_61": Figure(*_TIME, ("61.0", _WITH_VIDEO), "elapsed, s", ".0f"),
-    "time_600": Figure(*_TIME, ("600.0", _WITH_VIDEO), "elapsed, s", ".0f"),
-    "time_61_no_video": Figure(*_TIME, ("61.0", _WITHOUT_VIDEO), "elapsed, s", ".0f"),
-    "speed_waltz": Figure(*_RATIO, "waltz", "speed (goal 0.6 to 1.5)", ".2f"),
-    "speed_rumba": Figure(*_RATIO, "rumba", "speed (goal 0.6 to 1.5)", ".2f"),
-    "speed_cha_cha": Figure(*_RATIO, "cha-cha", "speed (goal 0.6 to 1.5)", ".2f"),
-    "slide_waltz": Figure(*_RATIO, "waltz", "slide in contact (goal up to 1.5)", ".2f"),
-    "slide_rumba": Figure(*_RATIO, "rumba", "slide in contact (goal up to 1.5)", ".2f"),
-    "slide_cha_cha": Figure(*_RATIO, "cha-cha", "slide in contact (goal up to 1.5)", ".2f"),
-    "copied": Figure(*_COPYING, "generated", "8 tokens", ".1%"),
-    "copied_real": Figure(*_COPYING, "real", "8 tokens", ".1%"),
-    "loss": Figure(*_LOSS, "sum", "right song"),
-    "loss_no_music": Figure(*_LOSS, "sum", "no music: more by", ".2f"),
-    "loss_wrong_song": Figure(*_LOSS, "sum", "wrong song: more by"),
-    "lock": Figure(*_LOCK, "mean", "right song"),
-    "lock_wrong_song": Figure(*_LOCK, "mean", "wrong song"),
-    "lock_real": Figure(*_LOCK, "mean", "real dance"),
-    "phase": Figure(*_PHASE, "size", ".2f"),
-    "phase_chance": Figure(*_PHASE, "chance", ".2f"),
-    "lock_change": Figure(*_CHANGE, "lock to it", ".0f"),
-    "lock_change_other": Figure(*_CHANGE, "lock to the other"),
-    "genre": Figure(*_GENRE, "generated, genre of the song", "share of 10 s windows", ".2f"),
-    "genre_real": Figure(*_GENRE, "real dances", "share of 10 s windows", ".2f"),
+    f"{name}_{model}": Figure(f"{report}.{section}", table, row, column, ".2f")
+    for model, report in _MODELS.items()
+    for name, (section, table, row, column) in _OF_MODELS.items()
+} | {
+    "time_60": Figure(*_TIME, ("60", "yes"), "elapsed", ".0f"),
+    "time_60_no_video": Figure(*_TIME, ("60", "no"), "elapsed", ".0f"),
+    "time_300_no_video": Figure(*_TIME, ("300", "no"), "elapsed", ".0f"),
     "alignment_real": Figure(*_MUSIC, "beat alignment over music beats, beyond chance", "real", "+.2f"),
+    "lock_real": Figure(*_MUSIC, "pulse lock", "real"),
     "slide_real": Figure(*_FEET, "slide, mm/frame", "real"),
-    "loss_no_references": Figure(*_REFERENCES, "none", "sum", ".2f"),
-    "loss_random_references": Figure(*_REFERENCES, "random", "sum", ".2f"),
-    "loss_retrieved_references": Figure(*_REFERENCES, "retrieved", "sum", ".2f"),
-    "loss_pinned_references": Figure(*_REFERENCES, "pinned", "sum", ".2f"),
     "faults_slide": Figure(*_FAULTS, _FAULTY, _SLIDE),
     "faults_penetration": Figure(*_FAULTS, _FAULTY, _PENETRATION),
     "faults_float": Figure(*_FAULTS, _FAULTY, _FLOAT),
@@ -178,17 +149,6 @@ FIGURES = {
     "restore_600": Figure(*_RESTORE_SPEED, "600", "x real time", ".0f"),
     "restore_memory_10": Figure(*_RESTORE_SPEED, "10", "most memory, MB", ".0f"),
     "restore_memory_600": Figure(*_RESTORE_SPEED, "600", "most memory, MB", ".0f"),
-    "wild_lock": Figure(*_WILD, "no genre given", "median lock"),
-    "wild_share": Figure(*_WILD, "no genre given", "songs with lock above 2", ".2f"),
-    "wild_share_waltz": Figure(*_WILD, "waltz", "songs with lock above 2", ".2f"),
-    "wild_share_rumba": Figure(*_WILD, "rumba", "songs with lock above 2", ".2f"),
-    "wild_share_cha_cha": Figure(*_WILD, "cha-cha", "songs with lock above 2", ".2f"),
-    "wild_genre_waltz": Figure(*_WILD, "waltz", "classified as requested", ".2f"),
-    "wild_genre_rumba": Figure(*_WILD, "rumba", "classified as requested", ".2f"),
-    "wild_genre_cha_cha": Figure(*_WILD, "cha-cha", "classified as requested", ".2f"),
-    "unseen_error": Figure(*_UNSEEN, "salsa, optical capture", _ERROR),
-    "unseen_drift": Figure(*_UNSEEN, "salsa, optical capture", _DRIFT),
-    "unseen_speed": Figure(*_UNSEEN, "salsa, optical capture", _SPEED, ".2f"),
     "beats_f": Figure(*_BEATS, ("infinitedance", "nothing"), "beat F", ".2f"),
     "beats_f_librosa": Figure(*_BEATS, ("librosa", "nothing"), "beat F", ".2f"),
     "beats_f_beatnet": Figure(*_BEATS, ("BeatNet", "nothing"), "beat F", ".2f"),
@@ -201,15 +161,6 @@ FIGURES = {
     "bars_chance": Figure(*_BARS, ("infinitedance", "genre", "all"), "by chance", ".0f"),
     "passages_4_4": Figure(*_BARS_4_4, ("infinitedance", "genre", "all"), "songs", "d"),
     "passages_4_4_right": Figure(*_BARS_4_4, ("infinitedance", "genre", "all"), "downbeats right", "d"),
-    "older_time": Figure(*_OLDER, "`dance` of 61 s, with video", "elapsed, s", "d"),
-    "older_time_no_video": Figure(*_OLDER, "`dance` of 61 s, without video", "elapsed, s", "d"),
-    "check_lock": Figure(*_BASELINES, "pulse lock", "generated"),
-    "check_lock_retrieval": Figure(*_BASELINES, "pulse lock", "retrieval"),
-    "check_phase": Figure(*_BASELINES, "phase to the real dance, beats", "generated", ".2f"),
-    "jumps": Figure(f"{_CHECK}.songs", "A jump from 90 to 120 bpm", "6", "dances", "d"),
-    "jumps_not_followed": Figure(f"{_CHECK}.songs", "A jump from 90 to 120 bpm", "6", "that do not follow", "d"),
-    "check_fid": Figure(*_BASELINES, "FID of simple features (floor 0.60)", "generated", ".2f"),
-    "check_fid_retrieval": Figure(*_BASELINES, "FID of simple features (floor 0.60)", "retrieval", ".2f"),
 }
 
 

@@ -1,9 +1,10 @@
 """Measure how fast codes are written, in each pattern and by the loop of the first edition.
 
-`python benchmarks/generation.py` times the shipped weights, then models of the shipped sizes with random weights that
-differ in `code_pattern` only, all in one process and in turns, so that a busy machine slows all of them. Times are
-those of the processor, of the fastest of several runs, on one thread; the ratio is that of the first edition's time
-for the same song and the same sizes to each. The song is long enough that what is done once a song hardly counts.
+`python benchmarks/generation.py` times the weights of the default model, then models of the configuration's own sizes
+with random weights that differ in `code_pattern` only, all in one process and in turns, so that a busy machine slows
+all of them. Times are those of the processor, of the fastest of several runs, on one thread; the ratio is that of the
+first edition's time for the same song and the same sizes to each. The song is long enough that what is done once a
+song hardly counts.
 """
 
 import argparse
@@ -160,7 +161,7 @@ def write_as_in_first_edition(
 
 
 def random_model(code_pattern: str) -> ChoreoLlamaForConditionalGeneration:
-    """Make a model of the shipped sizes with random weights, rounded as those of a checkpoint that ships."""
+    """Make a model of the default sizes with random weights, rounded as those of a checkpoint that ships."""
     torch.manual_seed(0)
     config = ChoreoLlamaConfig(genres=["waltz"], code_pattern=code_pattern)
     model = ChoreoLlamaForConditionalGeneration(config).eval()

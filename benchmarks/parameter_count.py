@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from infinitedance.assets import MODELS
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 
@@ -31,8 +32,9 @@ def count_parameters(config: ChoreoLlamaConfig) -> dict[str, int]:
 
 def main() -> None:
     """Print the table."""
-    for name in ("tiny", "paper_1b"):
-        counts = count_parameters(getattr(ChoreoLlamaConfig, name)())
+    configs = {name: ChoreoLlamaConfig.from_pretrained(folder) for name, folder in MODELS.items()}
+    for name, config in {**configs, "paper_1b": ChoreoLlamaConfig.paper_1b()}.items():
+        counts = count_parameters(config)
         print(f"{name}: " + ", ".join(f"{part} {count / 1e6:,.2f} M" for part, count in counts.items()))
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from tqdm import tqdm
 
 from infinitedance.evaluation.report.tables import Table, table_markdown, without_nan
 from infinitedance.utils.atomic import atomic_path
-
-from .held_out import ReportData
 
 NOT_RUN = "<!-- not run: it needs data that is not in the repository, and minutes to hours -->"
 """Stands before each command; tests/docs/test_blocks.py reads it."""
@@ -118,48 +115,3 @@ def shown_options(arguments: Namespace, names: Iterable[str]) -> str:
     """Return options with paths as a command line has them; of absolute paths only the last part is shown."""
     paths: dict[str, Path] = {name: getattr(arguments, name) for name in names}
     return " ".join(f"--{name} {path.name if path.is_absolute() else path}" for name, path in paths.items())
-
-
-Sections = Mapping[str, tuple[str, Callable[[ReportData], list[Table]]]]
-"""Title of each section, and what measures it."""
-
-
-def report_parser(description: str | None, sections: Sequence[str]) -> ArgumentParser:
-    """Return the parser of the command line of a report on generated dances."""
-    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("--model_dir", type=Path, required=True, help="model folder with its codec")
-    parser.add_argument("--data_dir", type=Path, required=True, help="built data set; its test split is measured on")
-    parser.add_argument("--output", type=Path, required=True, help="Markdown file; numbers go to a .json beside it")
-    parser.add_argument("--num_seeds", type=int, default=3, help="dances for each song (default: 3)")
-    parser.add_argument("--max_seconds", type=float, default=60.0, help="songs are cut to this length (default: 60)")
-    add_sections_option(parser, sections)
-    return parser
-
-
-def run_report(
-    module: str, parser: ArgumentParser, sections: Sections, introduction: str, command_line: Sequence[str] | None
-) -> None:
-    """Run the command line of a report on generated dances.
-
-    Args:
-        module: Name of the calling module, below `benchmarks`.
-        parser: From `report_parser`.
-        sections: All sections, in order.
-        introduction: Text before them.
-        command_line: Without the program's name; `sys.argv[1:]` if `None`.
-    """
-    arguments = parser.parse_args(command_line)
-    chosen = chosen_sections(parser, arguments, sections)
-    data = ReportData(
-        arguments.model_dir,
-        arguments.data_dir,
-        num_seeds=arguments.num_seeds,
-        max_seconds=arguments.max_seconds,
-    )
-    command = f"python -m benchmarks.{module} {shown_options(arguments, ('model_dir', 'data_dir', 'output'))} "
-    command += f"--num_seeds {arguments.num_seeds} --max_seconds {arguments.max_seconds:g} --sections "
-    records = {
-        name: Section(title, command + name, arguments.model_dir, partial(measure, data))
-        for name, (title, measure) in sections.items()
-    }
-    write_report(arguments.output, introduction, records, chosen)

@@ -21,21 +21,21 @@ _ROWS = (
         "beat_score_beyond_chance",
         "Beat score beyond chance",
         "{:+.3f}",
-        "+0.03",  # figure: alignment_real
+        "+0.00",  # figure: alignment_real
         "How much closer than by chance the beats of song and dance are: 0 is chance. One dance scatters by 0.05.",
     ),
     (
         "pulse_lock",
         "Pulse lock",
         "{:.1f}",
-        "9.6",  # figure: lock_real
+        "7.4",  # figure: lock_real
         "How clearly the dance follows the beat: about 1 with any other song. It grows with the length.",
     ),
     (
         "slide_mm_per_frame",
         "Foot sliding, mm per frame",
         "{:.1f}",
-        "4.3",  # figure: slide_real
+        "3.0",  # figure: slide_real
         "How far feet slide while they touch the floor: 0 is none.",
     ),
 )

@@ -13,19 +13,20 @@ import numpy as np
 import torch
 
 from infinitedance.audio.beats import BeatClock, track_beats
-from infinitedance.audio.features import LATEST_VERSION, MusicFeatureLayout
+from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.audio.loading import AUDIO_SUFFIXES, load_audio
 from infinitedance.audio.loudness import ENERGY_RATE_HZ, energy_curve, hop_powers, integrated_loudness
 from infinitedance.audio.spectra import SAMPLING_RATE
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.clip_folder import MIRRORED
 from infinitedance.dataset_builder.manifest import BuiltClip
+from infinitedance.dataset_builder.splits import TEST, TRAIN
 from infinitedance.evaluation.metrics.genre_recognition import WINDOW_SECONDS
 from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.files.npz import load_motion, save_motion
 from infinitedance.motion.motion import FRAME_RATE, Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
-from infinitedance.pipeline import MusicToDancePipeline
+from infinitedance.pipeline import HeardSong, MusicToDancePipeline
 
 from .baselines import TrainingDance, graph, retrieve
 from .measures import MIN_FRAMES, Performance, References, meter_of
@@ -34,7 +35,7 @@ SYSTEMS = ("real", "codec", "retrieve", "graph", "generated")
 GENRES_PER_SONG = 3
 PLAIN = "plain"
 BEAT_WAVE, BAR_WAVE = 1, 2
-"""Which waves of the beat clock have one cycle a beat and a bar; of version 1, wave 2, 3 or 4 has that many beats."""
+"""Which waves of the beat clock have one cycle a beat and a bar."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +88,10 @@ class Bench:
 
     Args:
         model_dir: Model folder with its codec.
-        data_dir: Built data set; references and baselines come from its training split.
+        data_dir: Built data set; references and baselines come from its training split, unseen dances from the others.
         songs_dir: Folder of songs without a dance.
         work_dir: Generated dances are kept here, in a folder for each model.
+        held_out_dir: Built data set whose test split has dances with their songs; `None` for none.
         num_seeds: Dances for each song and genre, of seeds from 0 on.
         max_seconds: Songs and real dances are cut to this length.
         asked: What is asked of every dance: options of `MusicToDancePipeline.perform`.
@@ -104,6 +106,7 @@ class Bench:
         data_dir: Path,
         songs_dir: Path,
         work_dir: Path,
+        held_out_dir: Path | None = None,
         *,
         num_seeds: int = 3,
         max_seconds: float = 60.0,
@@ -112,11 +115,12 @@ class Bench:
         self.songs_dir, self.seeds = songs_dir, range(num_seeds)
         self.max_seconds = max_seconds
         self.pipeline = MusicToDancePipeline.from_pretrained(model_dir)
-        self.data = BuiltDataset(data_dir)
-        weights = hashlib.sha256((model_dir / "model.safetensors").read_bytes()).hexdigest()
+        self.model_dir, self.data = model_dir, BuiltDataset(data_dir)
+        self.held_out_data = None if held_out_dir is None else BuiltDataset(held_out_dir)
         self.asked = dict(asked or {})
-        self.dances_dir = work_dir / "_".join([weights[:12], *(f"{name}-{self.asked[name]}" for name in self.asked)])
-        usable = {clip.genre for clip in self.data.split("train", mirrored=False) if _is_usable(clip)}
+        names = [model_sha256(model_dir)[:12], *(f"{name}-{self.asked[name]}" for name in self.asked)]
+        self.dances_dir = work_dir / "_".join(names)
+        usable = {clip.genre for clip in self.data.split(TRAIN, mirrored=False) if _is_usable(clip)}
         self.genres = [genre for genre in self.pipeline.genres if genre in usable]
         if not self.genres:
             raise ValueError(
@@ -130,11 +134,23 @@ class Bench:
         return References(
             [
                 dance
-                for clip in self.data.split("train", mirrored=False)
+                for clip in self.data.split(TRAIN, mirrored=False)
                 if clip.genre in self.genres and clip.num_frames >= MIN_FRAMES
-                for dance in [self._real_dance(clip, clip.num_frames)]
+                for dance in [self._real_dance(self.data, clip, clip.num_frames)]
             ]
         )
+
+    @cached_property
+    def unseen(self) -> list[Performance]:
+        """Dances of the model's genres in the test and validation splits, on the natural side."""
+        return [
+            self._real_dance(self.data, clip, min(clip.num_frames, round(self.max_seconds * FRAME_RATE)))
+            for clip in self.data.clips
+            if clip.split != TRAIN
+            and not clip.is_mirrored
+            and clip.genre in self.genres
+            and clip.num_frames >= MIN_FRAMES
+        ]
 
     @cached_property
     def training_dances(self) -> list[TrainingDance]:
@@ -147,20 +163,22 @@ class Bench:
 
     @cached_property
     def held_out(self) -> list[HeldOutDance]:
-        """The test dances with a song, of the model's genres."""
+        """The dances with a song, of the model's genres, in the test split of `held_out_dir`."""
+        if self.held_out_data is None:
+            return []
         held_out = []
-        for clip in self.data.split("test", mirrored=False):
+        for clip in self.held_out_data.split(TEST, mirrored=False):
             if clip.audio_file is None or clip.genre not in self.genres or clip.num_frames < MIN_FRAMES:
                 continue
-            waveform = load_audio(self.data.folder / clip.audio_file, SAMPLING_RATE)
+            waveform = load_audio(self.held_out_data.folder / clip.audio_file, SAMPLING_RATE)
             num_seconds = min(len(waveform) / SAMPLING_RATE, clip.num_frames / FRAME_RATE, self.max_seconds)
             num_frames = int(num_seconds * FRAME_RATE)
             samples = num_frames * SAMPLING_RATE // round(FRAME_RATE)
             song = Song(clip.clip_id.replace("/", "_"), waveform[:samples])
-            held_out.append(HeldOutDance(song, self._real_dance(clip, num_frames, song)))
+            held_out.append(HeldOutDance(song, self._real_dance(self.held_out_data, clip, num_frames, song)))
         if not held_out:
             raise ValueError(
-                f"The test split of {self.data.folder} must hold a dance with its song of one of "
+                f"The test split of {self.held_out_data.folder} must hold a dance with its song of one of "
                 f"{', '.join(self.genres)}, got none."
             )
         return held_out
@@ -172,10 +190,9 @@ class Bench:
         num_samples = round(self.max_seconds * SAMPLING_RATE)
         return [Song(path.stem, load_audio(path, SAMPLING_RATE)[:num_samples]) for path in paths]
 
-    @cached_property
-    def free_requests(self) -> list[tuple[Song, str]]:
-        """Songs and genres to ask for: each song is asked for three genres, which take turns."""
-        num_genres = min(GENRES_PER_SONG, len(self.genres))
+    def free_requests(self, genres_per_song: int = GENRES_PER_SONG) -> list[tuple[Song, str]]:
+        """Return free songs and genres to ask for; the genres take turns."""
+        num_genres = min(genres_per_song, len(self.genres))
         return [
             (song, self.genres[(index + turn) % len(self.genres)])
             for index, song in enumerate(self.free_songs)
@@ -204,7 +221,14 @@ class Bench:
         clock = song.clock(genre) if clock is None else clock
         return [Performance(song.name, genre, motion, clock, song.energy) for motion in motions]
 
-    def generate(self, song: Song, genre: str, seeds: Sequence[int], timbre: Song | None = None) -> list[Motion]:
+    def generate(
+        self,
+        song: Song,
+        genre: str,
+        seeds: Sequence[int],
+        timbre: Song | None = None,
+        guidance_scale: float | None = None,
+    ) -> list[Motion]:
         """Return the dances of the model to a song; those that were made before, at this length, are read.
 
         Args:
@@ -212,53 +236,70 @@ class Bench:
             genre: Genre to ask for.
             seeds: One for each dance.
             timbre: A song whose spectra are heard in the place of its own, under its beat clock.
+            guidance_scale: The model's own if not given.
         """
-        folder = self.dances_dir / (song.variant if timbre is None else f"{song.variant}_foreign")
+        variant = song.variant if timbre is None else f"{song.variant}_foreign"
+        asked = self.asked
+        if guidance_scale is not None:
+            variant, asked = f"{variant}_guidance{guidance_scale:g}", {**asked, "guidance_scale": guidance_scale}
+        folder = self.dances_dir / variant
         paths = {seed: folder / f"{song.name}_{genre}_{seed}.npz" for seed in seeds}
         motions = {seed: load_motion(path) for seed, path in paths.items() if path.is_file()}
         missing = [seed for seed in seeds if seed not in motions or motions[seed].num_frames != song.num_frames]
         if missing:
-            if timbre is None:
-                dances = self.pipeline.dances(song.waveform, seeds=missing, genre=genre, **self.asked)
-                made = [dance.motion for dance in dances]
-            else:
-                made = self._generate_with_timbre(song, genre, missing, timbre)
+            pipeline = self.pipeline if timbre is None else ForeignSpectraPipeline(self.pipeline, timbre, genre)
+            dances = pipeline.dances(song.waveform, seeds=missing, genre=genre, **asked)
             folder.mkdir(parents=True, exist_ok=True)
-            for seed, motion in zip(missing, made, strict=True):
-                save_motion(motion, paths[seed])
-                motions[seed] = motion
+            for seed, dance in zip(missing, dances, strict=True):
+                save_motion(dance.motion, paths[seed])
+                motions[seed] = dance.motion
         return [motions[seed] for seed in seeds]
-
-    def _generate_with_timbre(self, song: Song, genre: str, seeds: Sequence[int], timbre: Song) -> list[Motion]:
-        own, other = (self.pipeline.listen(each.waveform, genre) for each in (song, timbre))
-        inputs, heard = self.pipeline.model_inputs(own), self.pipeline.model_inputs(other)["input_features"]
-        spectral = slice(0, MusicFeatureLayout.beat_clock.start)
-        frames = torch.arange(inputs["input_features"].shape[1]) % heard.shape[1]
-        inputs["input_features"][:, :, spectral] = heard[:, frames, spectral]
-        return [motion for _, motion in self.pipeline.perform(own, inputs, seeds=seeds, **self.asked)]
 
     def through_codec(self, dance: Performance) -> Performance:
         """Return a real dance encoded and decoded as generated codes are."""
         motion = self.pipeline.decode(self.pipeline.tokenizer.encode(dance.motion), dance.motion.num_frames)
         return Performance(dance.name, dance.genre, motion, dance.clock, dance.energy)
 
-    def _real_dance(self, clip: BuiltClip, num_frames: int, song: Song | None = None) -> Performance:
-        features = torch.from_numpy(np.array(self.data.motion_features(clip)[:num_frames]))
+    def _real_dance(
+        self, data: BuiltDataset, clip: BuiltClip, num_frames: int, song: Song | None = None
+    ) -> Performance:
+        features = torch.from_numpy(np.array(data.motion_features(clip)[:num_frames]))
         motion = put_on_floor(features_to_motion(features))
         if clip.side == MIRRORED:
             motion = motion.mirror()
         energy = None if song is None else song.energy
-        return Performance(clip.clip_id, clip.genre, motion, self._clock(clip), energy)
+        return Performance(clip.clip_id, clip.genre, motion, read_clock(data, clip), energy)
 
-    def _clock(self, clip: BuiltClip) -> BeatClock | None:
-        """Return the beats that the model was trained with, of the clip's music or of its own pulse."""
-        if clip.music_file is not None:
-            features = self.data.music_features(clip)[:, MusicFeatureLayout.beat_clock]
-        elif clip.clock_file is not None:
-            features = np.load(self.data.folder / clip.clock_file)
-        else:
-            return None
-        return clock_from_features(features, meter_of(clip.genre), clip.music_features_version or LATEST_VERSION)
+
+class ForeignSpectraPipeline(MusicToDancePipeline):
+    """Pipeline that hears the spectra of one song in the place of every other, under its beat clock.
+
+    Args:
+        pipeline: Whose parts it takes.
+        timbre: The song that is heard.
+        genre: Genre to count it as.
+    """
+
+    def __init__(self, pipeline: MusicToDancePipeline, timbre: Song, genre: str):
+        super().__init__(pipeline.model, pipeline.processor, pipeline.retriever, pipeline.restorer)
+        self.heard = pipeline.model_inputs(pipeline.listen(timbre.waveform, genre))["input_features"]
+
+    def model_inputs(self, song: HeardSong, **asked: Any) -> dict[str, torch.Tensor]:
+        """Return the inputs of a song with the foreign spectra, which begin again where they end."""
+        inputs = super().model_inputs(song, **asked)
+        spectral = slice(0, MusicFeatureLayout.beat_clock.start)
+        frames = torch.arange(inputs["input_features"].shape[1]) % self.heard.shape[1]
+        inputs["input_features"][:, :, spectral] = self.heard[:, frames, spectral]
+        return inputs
+
+
+def model_sha256(model_dir: Path) -> str:
+    """Return the hash of all that a model dances by: weights, settings and reference dances."""
+    digest = hashlib.sha256()
+    for path in sorted(model_dir.rglob("*")):
+        if path.is_file() and path.suffix != ".md":
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _is_usable(clip: BuiltClip) -> bool:
@@ -267,21 +308,30 @@ def _is_usable(clip: BuiltClip) -> bool:
     return has_beats and clip.num_frames >= WINDOW_SECONDS * FRAME_RATE
 
 
-def clock_from_features(features: np.ndarray, beats_per_bar: int, version: int = LATEST_VERSION) -> BeatClock | None:
+def read_clock(data: BuiltDataset, clip: BuiltClip) -> BeatClock | None:
+    """Return the beats of a clip that a model is trained with: of its music, or of its own pulse."""
+    if clip.music_file is not None:
+        features = data.music_features(clip)[:, MusicFeatureLayout.beat_clock]
+    elif clip.clock_file is not None:
+        features = np.load(data.folder / clip.clock_file)
+    else:
+        return None
+    return clock_from_features(features, meter_of(clip.genre))
+
+
+def clock_from_features(features: np.ndarray, beats_per_bar: int) -> BeatClock | None:
     """Read beats from features of the beat clock: the inverse of `BeatClock.to_features`.
 
     Args:
         features: `(frames, 11)`, 30 frames a second.
         beats_per_bar: 2, 3 or 4.
-        version: As of `MusicFeatureExtractor`.
 
     Returns:
         The beats within the features, of which at least one begins a bar; `None` if there is no such.
     """
     turns = np.arctan2(features[:, :-1:2], features[:, 1:-1:2]) / (2 * np.pi)
-    bar_wave = beats_per_bar if version == 1 else BAR_WAVE
     phase = np.unwrap(turns[:, BEAT_WAVE], period=1)
-    phase += np.round(beats_per_bar * (turns[0, bar_wave] % 1) - phase[0])
+    phase += np.round(beats_per_bar * (turns[0, BAR_WAVE] % 1) - phase[0])
     beats = np.arange(np.ceil(phase[0] - 1e-3), np.floor(phase[-1]) + 1)
     downbeats = np.flatnonzero(beats % beats_per_bar == 0)
     if len(beats) < 2 or len(downbeats) == 0:

@@ -24,6 +24,7 @@ from infinitedance.evaluation.metrics.memory import hip_aligned_poses
 from infinitedance.evaluation.metrics.motion_quality import stage_radius
 from infinitedance.evaluation.metrics.music_response import end_speed_share, energy_correlation
 from infinitedance.evaluation.metrics.passages import near_copy_share
+from infinitedance.evaluation.metrics.physics import mean_joint_speed
 from infinitedance.evaluation.metrics.pulse import phase_difference_beats, speed_curve
 from infinitedance.evaluation.metrics.range_of_motion import body_ranges
 from infinitedance.evaluation.metrics.sides import WINDOW_SECONDS, DanceSides, dance_sides
@@ -171,6 +172,14 @@ class References:
         return pulses
 
     @cached_property
+    def speeds(self) -> dict[str, float]:
+        """For each genre the mean speed of the joints of its dances, m/s."""
+        return {
+            genre: float(np.mean([mean_joint_speed(dance.positions, FRAME_RATE) for dance in self.of(genre)]))
+            for genre in self.genres
+        }
+
+    @cached_property
     def ranges(self) -> dict[str, dict[str, float]]:
         """For each genre the mean of `body_ranges`."""
         return {genre: mean_values([body_ranges(dance.motion) for dance in self.of(genre)]) for genre in self.genres}
@@ -216,14 +225,16 @@ def measure(dance: Performance, references: References, real: Performance | None
     Returns:
         Values by name, absent or NaN where a measure does not apply: `lock`, `locked`, `phase_to_genre` and
         `phase_to_real` in beats; `told_windows`, `told_dance`; `minor_share`, `mixed`; `nearest_mm`, `near_copies`;
-        `slide` in m/s; `radius` in metres, `outside`, `facing`, `turns`; `end_speed`, `energy`; those of
-        `body_ranges`, and `gaze_off`, the distance of the median gaze from the genre's in degrees.
+        `speed`, the mean over that of the genre; `slide` in m/s; `radius` in metres, `outside`, `facing`, `turns`;
+        `end_speed`, `energy`; those of `body_ranges`, and `gaze_off`, the distance of the median gaze from the genre's
+        in degrees.
     """
     feet = dance.positions[:, list(CONTACT_JOINTS)]
     values = _pulse_values(dance, references, real) | _genre_values(dance, references)
     heading = facing_heading(dance.positions, FRAME_RATE)
     values |= {
         "near_copies": near_copy_share(dance.poses, FRAME_RATE) if len(dance.poses) >= MIN_FRAMES else np.nan,
+        "speed": mean_joint_speed(dance.positions, FRAME_RATE) / references.speeds[dance.genre],
         "slide": low_foot_slide(feet, FRAME_RATE, fit_rest_heights(feet)),
         "radius": stage_radius(dance.positions[:, 0]),
         "outside": outside_share(dance.positions[:, 0]),

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import count, cycle, islice
 
 import numpy as np
 from tqdm import tqdm
 
 from infinitedance.audio.beats import BeatClock, track_beats
-from infinitedance.audio.sections import Section, find_sections
 from infinitedance.audio.spectra import SAMPLING_RATE
+from infinitedance.dataset_builder.procedural.music import synthesize_music
 from infinitedance.evaluation.metrics.genre_pulse import tempo_change_locks
 from infinitedance.evaluation.metrics.music_response import REST_SHARE, end_speed_share, silence_response
 from infinitedance.evaluation.metrics.passages import Passage, chorus_likeness
 from infinitedance.evaluation.report.tables import Cell, Table
 from infinitedance.motion.motion import FRAME_RATE
 
-from ..results.music import CHANGE_BEATS, CHANGE_TEMPOS_BPM, tempo_change_song
+from ..sections import make_song
 from .bench import Bench, Song
 from .measures import LOCKED, Performance, meter_of
-from .sections import GENERATING, mean_over_songs
+from .sections import ALL, GENERATING, mean_over_songs
 
 LEVELS_DBFS = (-6.0, -14.0, -26.0)
+LEVELS_GENRES_PER_SONG = 2
+CHANGE_TEMPOS_BPM = (90.0, 120.0)
+CHANGE_BEATS = (60, 80)
+"""Both parts of a song with a change of tempo last 40 s, and the first ends with a bar of 3 or of 4."""
 SILENCE_SECONDS = 10.0
 FADE_SECONDS = 8.0
-MIN_PASSAGE_SECONDS = 6.0
+MADE_FORM = "ABAB"
+NUM_MADE_SONGS = 10
 
 
 def at_level(song: Song, level_dbfs: float) -> Song:
@@ -56,28 +61,27 @@ def jumping(genre: str) -> tuple[Song, BeatClock, float]:
     """Return a song in the meter of a genre that jumps from 90 to 120 bpm, with its beats and the time of the jump."""
     intervals = [np.full(beats, 60 / bpm) for bpm, beats in zip(CHANGE_TEMPOS_BPM, CHANGE_BEATS, strict=True)]
     clock = BeatClock(np.cumsum([0.0, *np.concatenate(intervals)]), meter_of(genre))
-    return Song("jump", tempo_change_song(genre), "tempo"), clock, float(intervals[0].sum())
+    pattern = "waltz" if clock.beats_per_bar == 3 else "rumba"
+    parts = [
+        synthesize_music(pattern, bpm, float(beats.sum()), seed=0)
+        for bpm, beats in zip(CHANGE_TEMPOS_BPM, intervals, strict=True)
+    ]
+    return Song("jump", np.concatenate(parts), "tempo"), clock, float(intervals[0].sum())
 
 
-def repeated_passages(sections: Sequence[Section], clock: BeatClock) -> tuple[Passage, Passage, Passage] | None:
-    """Choose two passages of one label and one of another, the longest, of at least 6 s.
+def made_songs(num_songs: int) -> list[tuple[Song, BeatClock, tuple[Passage, Passage, Passage]]]:
+    """Return songs in 4/4 of two verses and two choruses, made by rule.
 
     Returns:
-        First chorus, second chorus and other passage; `None` if the song has none.
+        Of each song its beats, and first chorus, second chorus and first verse.
     """
-    long = [each for each in sections if each.end_seconds - each.start_seconds >= MIN_PASSAGE_SECONDS]
-    by_label: dict[str, list[Section]] = {}
-    for section in long:
-        by_label.setdefault(section.label, []).append(section)
-    repeats = [of_label for of_label in by_label.values() if len(of_label) > 1]
-    if not repeats or len(by_label) < 2:
-        return None
-    first, again = max(repeats, key=lambda pair: pair[1].end_seconds - pair[1].start_seconds)[:2]
-    other = max(
-        (section for section in long if section.label != first.label),
-        key=lambda section: section.end_seconds - section.start_seconds,
-    )
-    return _passage(first, clock), _passage(again, clock), _passage(other, clock)
+    made = ((seed, make_song(seed, MADE_FORM)) for seed in count())
+    songs = []
+    for seed, song in islice((each for each in made if each[1].clock.beats_per_bar == 4), num_songs):
+        starts = song.clock.phase(song.boundaries)
+        verse, chorus, _, again = map(Passage, starts, np.diff(starts))
+        songs.append((Song(f"made_{seed}", song.waveform, "made"), song.clock, (chorus, again, verse)))
+    return songs
 
 
 def versions(song: Song, other: Song) -> dict[str, tuple[Song, Song | None]]:
@@ -92,7 +96,7 @@ def levels_section(bench: Bench) -> list[Table]:
     """Ask for genres to free songs at three levels, and with the spectra of another song under the same beats."""
     songs, classifier = bench.free_songs, bench.references.classifier
     told: dict[str, list[tuple[str, str, float, float]]] = {}
-    for song, genre in tqdm(bench.free_requests, desc="levels", unit="request"):
+    for song, genre in tqdm(bench.free_requests(LEVELS_GENRES_PER_SONG), desc="levels", unit="request"):
         other = songs[(songs.index(song) + len(songs) // 2) % len(songs)]
         for name, (version, timbre) in versions(song, other).items():
             motion = bench.generate(version, genre, bench.seeds[:1], timbre)[0]
@@ -120,13 +124,13 @@ def levels_section(bench: Bench) -> list[Table]:
 
 
 def response_section(bench: Bench) -> list[Table]:
-    """Measure what dancers do in silence, at the end, when the tempo jumps, and when a passage of the song returns."""
+    """Measure what dancers do in silence, at the end, when the tempo jumps, and when a chorus returns."""
     return [_silence_table(bench), _jump_table(bench), _chorus_table(bench)]
 
 
 def _silence_table(bench: Bench) -> Table:
     values: dict[str, list[tuple[str, dict[str, float]]]] = {system: [] for system in GENERATING}
-    for song, genre in tqdm(_first_requests(bench), desc="silence", unit="song"):
+    for song, genre in tqdm(bench.free_requests(1), desc="silence", unit="song"):
         (muted, span), fade = silenced(song), faded(song)
         for system in GENERATING:
             for dance in bench.perform(system, muted, genre, bench.seeds):
@@ -154,6 +158,7 @@ def _silence_table(bench: Bench) -> Table:
 
 def _jump_table(bench: Bench) -> Table:
     rows: list[list[Cell]] = []
+    followed: dict[str, list[float]] = {system: [] for system in GENERATING}
     for genre in bench.genres:
         pulse = bench.references.pulses[genre]
         if pulse is None:
@@ -167,9 +172,11 @@ def _jump_table(bench: Bench) -> Table:
                 tempo_change_locks(dance.speed, dance.beats, round(seconds * FRAME_RATE), pulse.cycles_per_beat)
                 for dance in bench.perform(system, song, genre, bench.seeds, clock)
             ]
-            follows = float(np.mean([each["before"] > LOCKED and each["after"] > LOCKED for each in locks]))
+            follows = [float(each["before"] > LOCKED and each["after"] > LOCKED) for each in locks]
             means = [float(np.mean([each[key] for each in locks])) for key in ("before", "after", "after_other")]
-            rows.append([genre, system, *map(float, heard), *means, follows])
+            rows.append([genre, system, *map(float, heard), *means, float(np.mean(follows))])
+            followed[system] += follows
+    rows += [[ALL, system, *[None] * 5, float(np.mean(follows))] for system, follows in followed.items()]
     columns = ["genre", "dances", "bpm heard before", "bpm heard after", "lock before", "lock after"]
     note = (
         f"A song made by rule, 40 s at {CHANGE_TEMPOS_BPM[0]:g} and 40 s at {CHANGE_TEMPOS_BPM[1]:g} bpm; locks at "
@@ -179,62 +186,26 @@ def _jump_table(bench: Bench) -> Table:
 
 
 def _chorus_table(bench: Bench) -> Table:
-    values: dict[str, list[tuple[str, list[float]]]] = {}
-    for song, clock, performances in tqdm(_dances_by_song(bench), desc="repeats", unit="song"):
-        passages = repeated_passages(find_sections(song.waveform, SAMPLING_RATE, clock), clock)
-        if passages is None:
-            continue
-        for system, dance in performances:
-            if _are_danced(passages, dance):
+    values: dict[str, list[tuple[str, list[float]]]] = {system: [] for system in GENERATING}
+    genres = [genre for genre in bench.genres if meter_of(genre) == 4] or bench.genres
+    songs = zip(made_songs(NUM_MADE_SONGS), cycle(genres), strict=False)
+    for (song, clock, passages), genre in tqdm(songs, desc="repeats", total=NUM_MADE_SONGS, unit="song"):
+        for system in GENERATING:
+            for dance in bench.perform(system, song, genre, bench.seeds[:1], clock):
                 likeness = chorus_likeness(dance.poses, dance.beats, *passages)
                 numbers = [likeness.same_mm, likeness.other_mm, likeness.is_nearer, likeness.is_mirrored]
-                values.setdefault(system, []).append((song.name, [float(number) for number in numbers]))
+                values[system].append((song.name, [float(number) for number in numbers]))
     rows: list[list[Cell]] = [
         [
             system,
-            len({song for song, _ in dances}),
+            len(dances),
             *(mean_over_songs((song, numbers[column]) for song, numbers in dances) for column in range(4)),
         ]
         for system, dances in values.items()
     ]
-    columns = ["dances", "songs", "repeat to its first, mm", "to another passage, mm", "repeat is nearer", "mirrored"]
+    columns = ["dances", "songs", "chorus 2 to chorus 1, mm", "to the verse, mm", "chorus is nearer", "mirrored"]
     note = (
-        "Songs with a passage that returns. Distances of poses beat by beat, of the passage or its mirror image, "
-        "whichever is nearer. Nearer by chance: 0.5."
+        f"Songs made by rule ({MADE_FORM}), one seed. Distances of poses beat by beat, of the passage or its mirror "
+        "image, whichever is nearer. Nearer by chance: 0.5."
     )
-    return Table("A passage that returns", columns, rows, note)
-
-
-def _dances_by_song(bench: Bench) -> list[tuple[Song, BeatClock, list[tuple[str, Performance]]]]:
-    """Return songs with their beats and dances: held-out songs with the real one, and free songs."""
-    danced = []
-    asked = [(held_out.song, held_out.real.genre, held_out.real) for held_out in bench.held_out]
-    for song, genre, real in [*asked, *((song, genre, None) for song, genre in _first_requests(bench))]:
-        clock = song.clock(genre) if real is None or real.clock is None else real.clock
-        dances = [] if real is None else [("real", real)]
-        for system in GENERATING:
-            dances += [(system, dance) for dance in bench.perform(system, song, genre, bench.seeds, clock)]
-        danced.append((song, clock, dances))
-    return danced
-
-
-def _first_requests(bench: Bench) -> list[tuple[Song, str]]:
-    """Return each free song with the first genre that it is asked for."""
-    first: dict[str, tuple[Song, str]] = {}
-    for song, genre in bench.free_requests:
-        first.setdefault(song.name, (song, genre))
-    return list(first.values())
-
-
-def _passage(section: Section, clock: BeatClock) -> Passage:
-    start, end = clock.phase(np.array([section.start_seconds, section.end_seconds]))
-    return Passage(float(start), float(end - start))
-
-
-def _are_danced(passages: Sequence[Passage], dance: Performance) -> bool:
-    """Return whether passages, as far as the shortest lasts, lie in a dance."""
-    num_beats = min(passage.num_beats for passage in passages)
-    return all(
-        passage.start_beat >= dance.beats[0] and passage.start_beat + num_beats <= dance.beats[-1]
-        for passage in passages
-    )
+    return Table("A chorus that returns", columns, rows, note)

@@ -1,4 +1,4 @@
-"""Sections of the report on real dances, held-out songs and free songs."""
+"""Sections of the report on real dances, held-out songs, free songs, and guidance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infinitedance.evaluation.metrics.distribution import measure_frechet
 from infinitedance.evaluation.metrics.genre_recognition import Recognition, leave_one_out, recognize
 from infinitedance.evaluation.report.tables import Cell, Table, mean_with_interval
 
-from .bench import SYSTEMS, Bench
+from .bench import GENRES_PER_SONG, SYSTEMS, Bench
 from .measures import LOCKED, PHRASE_BARS, Performance, References, measure
 
 GENERATING = SYSTEMS[2:]
@@ -29,7 +29,8 @@ FAMILIES: dict[str, tuple[dict[str, str], str]] = {
             "energy": "energy",
             "speed at the end": "end_speed",
         },
-        "lock: power of the speed at the pulse of the genre (see 1.) over that around it; about 1 by chance. phase: "
+        "lock: power of the speed at the pulse of the genre (table of real dances) over that around it; about 1 by "
+        "chance. phase: "
         "distance of the fastest moment from that of the real dance to the song, and from the mean of the genre's "
         "real dances. energy: correlation of speed and loudness over 2 s. speed at the end: of the last bar over the "
         "mean.",
@@ -47,15 +48,17 @@ FAMILIES: dict[str, tuple[dict[str, str], str]] = {
         "median over 4 s windows, at the tempo of the genre, mirrored or not. near copies: share of 4 s windows with "
         "another within 20 mm in the same dance.",
     ),
-    "Feet and stage": (
+    "Speed, feet and stage": (
         {
+            "speed over real": "speed",
             "slide, m/s": "slide",
             "radius, m": "radius",
             "outside 2 m": "outside",
             "facing the audience": "facing",
             "net turns in 40 s": "turns",
         },
-        "slide: of all low feet, weighted by height. radius: farthest from the mean place. facing: share of phrases "
+        "speed: mean of the joints over that of the genre's real dances. slide: of all low feet, weighted by height. "
+        "radius: farthest from the mean place. facing: share of phrases "
         f"({PHRASE_BARS} bars) that begin within 45 degrees of +Z, to which the first frame looks.",
     ),
     RANGES: (
@@ -78,6 +81,25 @@ FAMILIES: dict[str, tuple[dict[str, str], str]] = {
     ),
 }
 """Tables of measures: a column for each, and a note."""
+SHORT = {
+    "told as asked": "told_dance",
+    f"lock over {LOCKED:g}": "locked",
+    "phase to genre, beats": "phase_to_genre",
+    "speed over real": "speed",
+    "slide, m/s": "slide",
+    "nearest training window, mm": "nearest_mm",
+    "near copies inside": "near_copies",
+    "mixed dances": "mixed",
+}
+SHORT_NOTE = (
+    "Means. told: by a classifier that knows the real dances. lock: over 2 where the speed pulses as in the genre's "
+    "real dances; phase: how far from theirs. slide: of all low feet. nearest: 0 for a copy. near copies: 4 s windows "
+    "that come twice. mixed: the left and the right side in one dance."
+)
+SHORT_TITLE, BY_GENRE_TITLE = "In short", "Generated dances in short, by genre"
+GUIDANCE_SCALES = (1.0, 2.0, 3.0)
+MIN_OTHER_WINDOWS = 3
+"""Windows beside those of the longest dance: with fewer there is no floor."""
 
 
 @dataclass
@@ -101,6 +123,12 @@ class Measured:
         """Return the mean of a measure over songs, with its interval; dances to one song are averaged first."""
         chosen = [(song, values.get(key, np.nan)) for song, of, values in self.values[system] if genre in (of, ALL)]
         return mean_over_songs(chosen)
+
+    def short_row(self, system: str, genre: str) -> list[Cell]:
+        """Return the number of dances, and the means of `SHORT`."""
+        cells = (self.cell(system, key, genre) for key in SHORT.values())
+        number = sum(genre in (of, ALL) for _, of, _ in self.values[system])
+        return [number, *(cell[0] if isinstance(cell, list) else None for cell in cells)]
 
 
 def mean_over_songs(values: Iterable[tuple[str, float]]) -> Cell:
@@ -166,7 +194,9 @@ def _real_table(references: References) -> Table:
 
 
 def held_out_section(bench: Bench) -> list[Table]:
-    """Measure real dances of the test split, the same through the codec, and those made to their songs."""
+    """Measure real dances to songs, the same through the codec, and those made to their songs."""
+    if not bench.held_out:
+        raise ValueError("`held_out_dir` must be given: a built data set whose test split holds songs with a dance.")
     measured = Measured()
     for held_out in tqdm(bench.held_out, desc="held-out songs", unit="song"):
         song, real = held_out.song, held_out.real
@@ -180,27 +210,57 @@ def held_out_section(bench: Bench) -> list[Table]:
 
 
 def free_section(bench: Bench) -> list[Table]:
-    """Measure dances to songs without a dance."""
+    """Measure dances to songs without a dance, beside real ones that training has not seen."""
     measured = Measured()
-    for song, genre in tqdm(bench.free_requests, desc="free songs", unit="request"):
+    for real in bench.unseen:
+        for system, dance in (("real", real), ("codec", bench.through_codec(real))):
+            measured.add(system, dance, measure(dance, bench.references))
+    for song, genre in tqdm(bench.free_requests(), desc="free songs", unit="request"):
         for system in GENERATING:
             for dance in bench.perform(system, song, genre, bench.seeds):
                 measured.add(system, dance, measure(dance, bench.references))
     return [
-        *measure_tables(measured),
+        *measure_tables(measured, "Real dances, and codec, are those of the validation and test splits, to no song."),
         frechet_table(bench, measured),
         *recognition_tables(
             "Generated dances told as asked",
             recognize(bench.references.classifier, measured.statistics["generated"]),
-            "Each song is asked for three genres.",
+            f"Each song is asked for {GENRES_PER_SONG} genres.",
         ),
     ]
 
 
-def measure_tables(measured: Measured) -> list[Table]:
-    """Show all measures of all systems, by genre."""
+def guidance_section(bench: Bench) -> list[Table]:
+    """Ask for one genre to each free song, at several scales of guidance."""
+    config = bench.pipeline.model.generation_config
+    measured = Measured()
+    for song, genre in tqdm(bench.free_requests(1), desc="guidance", unit="song"):
+        for scale in GUIDANCE_SCALES:
+            motion = bench.generate(song, genre, bench.seeds[:1], guidance_scale=scale)[0]
+            dance = Performance(song.name, genre, motion, song.clock(genre), song.energy)
+            measured.add(f"{scale:g}", dance, measure(dance, bench.references))
+    rows: list[list[Cell]] = [
+        [scale, *(measured.cell(scale, key) for key in SHORT.values())] for scale in measured.values
+    ]
+    note = f"One seed, one genre to each free song. 1: as trained. The model's own: {config.guidance_scale:g}."
+    return [Table("Guidance", ["guidance", *SHORT], rows, note)]
+
+
+def short_tables(measured: Measured, note: str) -> list[Table]:
+    """Show means of what tells most: of all systems, and of generated dances by genre."""
+    genres = [ALL, *sorted({genre for _, genre, _ in measured.values["generated"]})]
+    by_system: list[list[Cell]] = [[system, *measured.short_row(system, ALL)] for system in measured.values]
+    by_genre: list[list[Cell]] = [[genre, *measured.short_row("generated", genre)] for genre in genres]
+    return [
+        Table(SHORT_TITLE, ["dances", "number", *SHORT], by_system, f"{SHORT_NOTE} {note}".strip()),
+        Table(BY_GENRE_TITLE, ["genre", "number", *SHORT], by_genre),
+    ]
+
+
+def measure_tables(measured: Measured, note: str = "") -> list[Table]:
+    """Show all measures of all systems, first in short, then by genre."""
     genres = sorted({genre for values in measured.values.values() for _, genre, _ in values})
-    tables = []
+    tables = short_tables(measured, note)
     for title, (columns, note) in FAMILIES.items():
         rows: list[list[Cell]] = []
         for genre in [ALL, *(genres if len(genres) > 1 else [])]:
@@ -217,7 +277,8 @@ def frechet_table(bench: Bench, measured: Measured) -> Table:
     rows: list[list[Cell]] = []
     for genre in bench.references.genres:
         reference = bench.references.statistics[genre]
-        if len(reference) < 2 or sum(map(len, reference)) < 4:
+        sizes = [len(rows) for rows in reference]
+        if sum(sizes) - max(sizes, default=0) < MIN_OTHER_WINDOWS:
             continue
         for system, dances in measured.statistics.items():
             made = [statistics for of, statistics in dances if of == genre and len(statistics)]

@@ -1,4 +1,4 @@
-"""What a model is compared with in docs/metrics.md: real dances, and systems that hear nothing, stand or copy."""
+"""The dances of docs/metrics.md: real ones, and systems that hear nothing, stand or copy."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from scipy.ndimage import gaussian_filter1d
 
 from infinitedance.audio.beats import GENRE_METERS, BeatClock
 from infinitedance.audio.features import MusicFeatureLayout
+from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.manifest import BuiltClip
+from infinitedance.dataset_builder.splits import TEST, TRAIN
 from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE, MeasuredDance, Song
 from infinitedance.evaluation.metrics.physics import mean_joint_speed
 from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.motion import FRAME_RATE, Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
 
-from ..held_out import ReportData
+from ..dances.bench import read_clock
 
 NOISE_SMOOTHING_SECONDS = 1 / 6
 NOISE_RADIANS = 0.2
 NOISE_METRES = 0.2
 NUM_NOISE_TAKES = 3
+NUM_SHUFFLES = 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class System:
         return [dance for take in self.takes for dance in take]
 
 
-def known_song(name: str, bpm: float, genre: str, num_frames: int) -> Song:
+def steady_song(name: str, bpm: float, genre: str, num_frames: int) -> Song:
     """Return a song of one known tempo whose first beat is frame 0, as long as a dance at 30 Hz."""
     seconds = num_frames / FRAME_RATE
     clock = BeatClock.steady(bpm, seconds, meter=GENRE_METERS.get(genre, 4))
@@ -101,29 +104,30 @@ def frozen_pose(real: Motion) -> Motion:
 
 
 class Baselines:
-    """The systems of docs/metrics.md on the held-out songs.
+    """The systems of docs/metrics.md on held-out songs.
 
     Args:
-        data: Model, songs and generated dances.
+        dances: Built data set whose training split is copied from.
+        held_out: Built data set whose test split holds songs with a real dance.
+        max_seconds: Dances are cut to this length.
     """
 
-    def __init__(self, data: ReportData):
-        self.data = data
+    def __init__(self, dances: BuiltDataset, held_out: BuiltDataset, max_seconds: float):
+        self.dances, self.held_out = dances, held_out
+        self.max_frames = round(max_seconds * FRAME_RATE)
+        self.clips = with_clock(held_out, held_out.split(TEST, mirrored=False))
+        if not self.clips:
+            raise ValueError(f"The test split of {held_out.folder} must hold a dance to a song with beats, got none.")
 
     @cached_property
-    def bpm(self) -> dict[str, float]:
-        """True tempo of every clip that has one."""
-        return {clip.clip_id: clip.bpm for clip in self.data.clips.clips if clip.bpm is not None}
-
-    def positions(self, clip: BuiltClip) -> np.ndarray:
-        """Return the joints of a built dance on our body, `(frames, 22, 3)`, metres."""
-        features = torch.from_numpy(np.array(self.data.clips.motion_features(clip)))
-        return put_on_floor(features_to_motion(features)).joint_positions().astype(np.float64)
+    def training_clips(self) -> list[BuiltClip]:
+        """The training dances to songs with beats, without mirrored copies."""
+        return with_clock(self.dances, self.dances.split(TRAIN, mirrored=False))
 
     @cached_property
     def songs(self) -> list[Song]:
-        """The held-out songs."""
-        return [known_song(song.clip.clip_id, song.bpm, song.clip.genre, song.num_frames) for song in self.data.songs]
+        """The held-out songs, as long as their dances."""
+        return [own_song(self.held_out, clip, self.num_frames(clip)) for clip in self.clips]
 
     @cached_property
     def real(self) -> System:
@@ -132,47 +136,43 @@ class Baselines:
 
     @cached_property
     def systems(self) -> list[System]:
-        """Real dances, the model's, and all baselines."""
-        systems = {name: self.system(name, takes) for name, takes in self.motions.items()}
-        systems["shuffled"] = self._shuffled(self.motions["real"][0])
-        return [systems[name] for name in ("real", "model", "shuffled", "copy", "frozen", "noise")]
-
-    @cached_property
-    def motions(self) -> dict[str, list[list[Motion]]]:
-        """For each system but the shuffled one its takes: a dance for each held-out song."""
-        real = [song.real.motion for song in self.data.songs]
+        """Real dances and all baselines."""
+        real = [read_dance(self.held_out, clip).cut(0, self.num_frames(clip)) for clip in self.clips]
         noise = [
             [noise_dance(motion, 1000 * take + index) for index, motion in enumerate(real)]
             for take in range(NUM_NOISE_TAKES)
         ]
-        generated = [[dances[seed].motion for dances in self.data.dances] for seed in self.data.seeds]
-        return {
-            "real": [real],
-            "model": generated,
-            "copy": [self._nearest_by_music()],
-            "frozen": [[frozen_pose(motion) for motion in real]],
-            "noise": noise,
-        }
+        return [
+            self.system("real", [real]),
+            self._shuffled(real),
+            self.system("copy", [self._nearest_by_music()]),
+            self.system("frozen", [[frozen_pose(motion) for motion in real]]),
+            self.system("noise", noise),
+        ]
+
+    def num_frames(self, clip: BuiltClip) -> int:
+        """Return the length to which a clip is cut."""
+        return min(clip.num_frames, self.max_frames)
 
     def system(self, name: str, takes: Sequence[Sequence[Motion]]) -> System:
         """Return a system from its dances: for each take one for each held-out song."""
-        genres = [song.clip.genre for song in self.data.songs]
         return System(
             name,
             [
                 [
-                    MeasuredDance(song.name, motion.joint_positions().astype(np.float64), song, genre)
-                    for song, genre, motion in zip(self.songs, genres, take, strict=True)
+                    MeasuredDance(song.name, motion.joint_positions().astype(np.float64), song, clip.genre)
+                    for song, clip, motion in zip(self.songs, self.clips, take, strict=True)
                 ]
                 for take in takes
             ],
         )
 
     def _shuffled(self, real: Sequence[Motion]) -> System:
-        """Dance each song's dance to the other songs; where the tempo is nearly the same, without music."""
+        """Dance each song's dance to other songs; where the tempo is nearly the same, without music."""
         num_songs = len(real)
+        shifts = range(1, min(num_songs, NUM_SHUFFLES + 1))
         takes = self.system(
-            "", [[real[(index + shift) % num_songs] for index in range(num_songs)] for shift in range(1, num_songs)]
+            "", [[real[(index + shift) % num_songs] for index in range(num_songs)] for shift in shifts]
         ).takes
         return System(
             "shuffled",
@@ -181,25 +181,41 @@ class Baselines:
                     dance if _differ(song, self.songs[(index + shift) % num_songs]) else replace(dance, song=None)
                     for index, (song, dance) in enumerate(zip(self.songs, take, strict=True))
                 ]
-                for shift, take in enumerate(takes, start=1)
+                for shift, take in zip(shifts, takes, strict=True)
             ],
         )
 
     def _nearest_by_music(self) -> list[Motion]:
         """Copy, for each song, the training dance whose music is most like it, among those that are long enough."""
-        clips = [clip for clip in self.data.training_clips if not clip.is_mirrored]
-        described = np.array([describe_music(self.data.clips.music_features(clip)) for clip in clips])
+        clips = self.training_clips
+        described = np.array([describe_music(self.dances.music_features(clip)) for clip in clips])
         mean, deviation = described.mean(axis=0), described.std(axis=0) + 1e-9
         copies = []
-        for song in self.data.songs:
-            query = (describe_music(song.music) - mean) / deviation
+        for own in self.clips:
+            query = (describe_music(self.held_out.music_features(own)) - mean) / deviation
             distances = np.linalg.norm((described - mean) / deviation - query, axis=1)
-            distances[[clip.num_frames < song.num_frames for clip in clips]] = np.inf
+            distances[[clip.num_frames < self.num_frames(own) for clip in clips]] = np.inf
             if not np.isfinite(distances).any():
-                raise ValueError(f"No training dance is as long as {song.clip.clip_id}: lower `--max_seconds`.")
-            features = self.data.clips.motion_features(clips[int(distances.argmin())])[: song.num_frames]
-            copies.append(put_on_floor(features_to_motion(torch.from_numpy(np.array(features)))))
+                raise ValueError(f"No training dance is as long as {own.clip_id}: lower `--max_seconds`.")
+            copies.append(read_dance(self.dances, clips[int(distances.argmin())]).cut(0, self.num_frames(own)))
         return copies
+
+
+def with_clock(data: BuiltDataset, clips: Sequence[BuiltClip]) -> list[BuiltClip]:
+    """Return the clips with music of known beats."""
+    return [clip for clip in clips if clip.music_file is not None and read_clock(data, clip) is not None]
+
+
+def own_song(data: BuiltDataset, clip: BuiltClip, num_frames: int) -> Song:
+    """Return the song of a clip with its beats, as long as a dance at 30 Hz."""
+    clock = read_clock(data, clip)
+    assert clock is not None  # `with_clock` has left out the others
+    return Song(clip.clip_id, clock, num_frames / FRAME_RATE)
+
+
+def read_dance(data: BuiltDataset, clip: BuiltClip) -> Motion:
+    """Return a built dance on our body, on the floor."""
+    return put_on_floor(features_to_motion(torch.from_numpy(np.array(data.motion_features(clip)))))
 
 
 def describe_music(features: np.ndarray) -> np.ndarray:

@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
+from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.manifest import BuiltClip
-from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE, MeasuredDance
+from infinitedance.evaluation.measures import MIN_TEMPO_DIFFERENCE, MeasuredDance, Song
 from infinitedance.evaluation.metrics import beats, pulse
 from infinitedance.evaluation.metrics.distribution import frechet_floor, normalize_by_reference
 from infinitedance.evaluation.report.record import summarize
 from infinitedance.evaluation.report.tables import Cell, Table
 from infinitedance.evaluation.sets import FEATURE_KEYS, ClipSet, clip_set
-from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.motion import FRAME_RATE
 
-from .baselines import Baselines, known_song, noise_dance
+from .baselines import Baselines, noise_dance, own_song, read_dance, steady_song
 
 WINDOW_SECONDS = 10.0
 FLOOR_SIZES = (10, 20, 40)
 NUM_SPLITS = 100
+CHANCE_SECONDS = 25.0
+"""Eight cycles of the slowest pulse."""
 DIRECTIONS: tuple[beats.Direction, ...] = ("music", "motion")
 
 
 def floor_tables(baselines: Baselines) -> list[Table]:
     """Measure FID of real dances against real dances, at several numbers of clips."""
-    dances = with_music(baselines)
-    clips = clip_set([baselines.positions(clip) for clip in dances], [clip.song_id for clip in dances], WINDOW_SECONDS)
+    dances = with_music(baselines, WINDOW_SECONDS)
+    positions = [read_dance(data, clip).joint_positions().astype(np.float64) for data, clip in dances]
+    clips = clip_set(positions, [clip.song_id for _, clip in dances], WINDOW_SECONDS)
     columns = ["clips", *(f"FID_{kind}, {mode}" for kind, mode in FEATURE_KEYS)]
     seconds = f"{WINDOW_SECONDS:g} s"
     note = (
@@ -72,21 +74,19 @@ def floor_rows(clips: ClipSet, groups: np.ndarray | None) -> list[list[Cell]]:
     return rows
 
 
-def with_music(baselines: Baselines) -> list[BuiltClip]:
-    """Return all real dances of any split with aligned music of known tempo, without mirrored copies."""
-    return [
-        clip
-        for clip in baselines.data.clips.clips
-        if clip.music_file is not None and not clip.is_mirrored and clip.clip_id in baselines.bpm
-    ]
+def with_music(baselines: Baselines, min_seconds: float) -> list[tuple[BuiltDataset, BuiltClip]]:
+    """Return all real dances of some length to songs with beats, with the data sets that hold them."""
+    dances = [(baselines.dances, clip) for clip in baselines.training_clips]
+    dances += [(baselines.held_out, clip) for clip in baselines.clips]
+    return [(data, clip) for data, clip in dances if clip.num_frames >= min_seconds * FRAME_RATE]
 
 
 def chance_tables(baselines: Baselines) -> list[Table]:
     """Measure what real dances and smooth noise score with their own song, shifted, and with another song."""
-    clips = with_music(baselines)
-    bpm = {clip.clip_id: baselines.bpm[clip.clip_id] for clip in clips}
-    measured = [_chance_of(baselines, clip, bpm, index) for index, clip in enumerate(clips)]
-    genres = [clip.genre for clip in clips]
+    dances = with_music(baselines, CHANCE_SECONDS)
+    songs = {clip.song_id: own_song(data, clip, clip.num_frames) for data, clip in dances}
+    measured = [_chance_of(data, clip, songs, index) for index, (data, clip) in enumerate(dances)]
+    genres = [clip.genre for _, clip in dances]
     tables = []
     for over in DIRECTIONS:
         names = ["density", "own", "shifted", "other", "noise", "noise shifted"]
@@ -119,19 +119,19 @@ def chance_tables(baselines: Baselines) -> list[Table]:
 
 CHANCE_NOTE = (
     "Shifted: mean over 30 shifts of the song's beats. Another song: mean over all songs whose tempo differs by 10 % "
-    "or more. Smooth noise: a body that moves at random, as fast as the real dance. Songs have their true tempo, and "
-    "dances are whole; 95 % intervals over dances."
+    "or more, played evenly. Smooth noise: a body that moves at random, as fast as the real dance. Whole dances of "
+    f"{CHANCE_SECONDS:g} s or more; 95 % intervals over dances."
 )
 
 
-def _chance_of(baselines: Baselines, clip: BuiltClip, bpm: Mapping[str, float], seed: int) -> dict[str, float]:
+def _chance_of(data: BuiltDataset, clip: BuiltClip, songs: Mapping[str, Song], seed: int) -> dict[str, float]:
     """Measure one real dance, and noise of its length, against its song and others."""
-    motion = features_to_motion(torch.from_numpy(np.array(baselines.data.clips.motion_features(clip))))
-    song = known_song(clip.clip_id, bpm[clip.clip_id], clip.genre, motion.num_frames)
+    motion = read_dance(data, clip)
+    song = own_song(data, clip, motion.num_frames)
     others = [
-        known_song(name, other, clip.genre, motion.num_frames)
-        for name, other in bpm.items()
-        if abs(other / song.bpm - 1) >= MIN_TEMPO_DIFFERENCE
+        steady_song(name, other.bpm, clip.genre, motion.num_frames)
+        for name, other in songs.items()
+        if abs(other.bpm / song.bpm - 1) >= MIN_TEMPO_DIFFERENCE
     ]
     real = MeasuredDance(clip.clip_id, motion.joint_positions().astype(np.float64), song)
     noise = MeasuredDance(clip.clip_id, noise_dance(motion, seed).joint_positions().astype(np.float64), song)
@@ -143,22 +143,22 @@ def _chance_of(baselines: Baselines, clip: BuiltClip, bpm: Mapping[str, float], 
         "motion density": len(own) / real.duration_seconds,
     }
     for over in DIRECTIONS:
-        for name, dance, songs in (
+        for name, dance, heard in (
             ("own", real, [own]),
             ("shifted", real, shifted),
             ("other", real, other_beats),
             ("noise", noise, [own]),
             ("noise shifted", noise, shifted),
         ):
-            scores = [beats.alignment(dance.motion_beats, each, over=over) for each in songs]
+            scores = [beats.alignment(dance.motion_beats, each, over=over) for each in heard]
             values[f"{over} {name}"] = float(np.mean(scores))
-    for name, dance, songs in (
+    for name, dance, heard in (
         ("own", real, [own]),
         ("shifted", real, shifted),
         ("other", real, other_beats),
         ("noise", noise, [own]),
     ):
-        values[f"f1 {name}"] = float(np.mean([beats.beat_matches(dance.motion_beats, each)["f1"] for each in songs]))
+        values[f"f1 {name}"] = float(np.mean([beats.beat_matches(dance.motion_beats, each)["f1"] for each in heard]))
     for name, dance, songs_heard in (("own", real, [song]), ("other", real, others), ("noise", noise, [song])):
         phases = [each.clock.phase(np.arange(len(dance.speed)) / FRAME_RATE) for each in songs_heard]
         locks = [pulse.pulse_lock(dance.speed, phase, song.cycles_per_beat) for phase in phases]

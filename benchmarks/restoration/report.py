@@ -1,8 +1,8 @@
 """Measure foot restoration, its baselines and its parts, and write the numbers down.
 
 ```bash
-python -m benchmarks.restoration --model_dir assets/frdm-tiny --generator_dir assets/choreollama-tiny \
-    --data_dir built --output docs/frdm.md
+python -m benchmarks.restoration --model_dir assets/frdm-tiny --generator_dir assets/choreollama-research \
+    --data_dir built --held_out_dir built-songs --output docs/frdm.md
 ```
 """
 
@@ -14,23 +14,26 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
+from infinitedance.audio.loading import load_audio
+from infinitedance.audio.spectra import SAMPLING_RATE
 from infinitedance.dataset_builder.built import BuiltDataset
+from infinitedance.dataset_builder.splits import TEST
+from infinitedance.evaluation.measures import Song
+from infinitedance.evaluation.metrics.pulse import pulse_lock, speed_curve
 from infinitedance.evaluation.report.tables import Cell, Table, mean_with_interval
-from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.feet.planting import plant_feet
-from infinitedance.motion.motion import Motion
+from infinitedance.motion.motion import FRAME_RATE, Motion
 from infinitedance.motion.physics.imitation import imitate
-from infinitedance.motion.retargeting.retargeting import put_on_floor
+from infinitedance.pipeline import MusicToDancePipeline
 from infinitedance.restoration.pipeline_frdm import FrdmPipeline
 from infinitedance.restoration.restore import with_lower_body
 from infinitedance.training.arguments import LoopArguments, parse_arguments
 from infinitedance.training.data_frdm import select_clips
 from infinitedance.training.train_frdm import FrdmArguments
 
-from ..held_out import CodedDance, ReportData
+from ..metrics.baselines import own_song, read_dance, with_clock
 from ..writer import Section, add_sections_option, chosen_sections, shown_options, write_report
 from .ablation import guidance_table, loss_table, paper_table, steps_table
 from .baselines import lock_feet, smooth_savgol
@@ -48,8 +51,11 @@ Training used Motorica's d02 and Bandai Namco. The faults of training, validatio
 with different seeds; section 3 measures real faults. A range in parentheses is a 95 % bootstrap interval over pieces
 of 10 s; pieces of one clip are not independent, so it is too narrow.
 """
-PATHS = ("model_dir", "generator_dir", "data_dir", "output")
-PHONE_CLIP = "jesse_dance"
+PATHS = ("model_dir", "data_dir", "output")
+REAL, REAL_PATHS = "real", ("generator_dir", "held_out_dir")
+"""A section, and what is needed for it alone."""
+PHONE_SOURCE = "AnimatedDrawings/Rokoko"
+GENERATED_SECONDS, NUM_SEEDS = 30.0, 2
 OBSERVED, DECODED, TRUTH = "as it came, put on the floor", "decoded, smoothed", "truth"
 
 
@@ -58,13 +64,21 @@ class FrdmReport:
 
     Args:
         model_dir: Foot restoration model.
-        generator_dir: Generator of dances.
         data_dir: Built data set.
         recipe: Of the training: who danced in which split.
+        generator_dir: Generator of dances, for the section of real faults.
+        held_out_dir: Built data set whose test split holds songs with a dance, for the same.
     """
 
-    def __init__(self, model_dir: Path, generator_dir: Path, data_dir: Path, recipe: FrdmArguments):
-        self.model_dir, self.generator_dir = model_dir, generator_dir
+    def __init__(
+        self,
+        model_dir: Path,
+        data_dir: Path,
+        recipe: FrdmArguments,
+        generator_dir: Path | None = None,
+        held_out_dir: Path | None = None,
+    ):
+        self.model_dir, self.generator_dir, self.held_out_dir = model_dir, generator_dir, held_out_dir
         self.pipeline = FrdmPipeline.from_pretrained(model_dir)
         self.data = BuiltDataset(data_dir)
         self.recipe = recipe
@@ -126,38 +140,38 @@ def synthetic_section(report: FrdmReport, split: str) -> list[Table]:
 def real_section(report: FrdmReport) -> list[Table]:
     """Compare methods on captures with faults of their own, and on generated dances."""
     methods = {name: method for name, method in report.methods().items() if "paper" not in name}
-    melody = [
-        put_on_floor(features_to_motion(torch.from_numpy(np.array(report.data.motion_features(clip)))))
-        for clip in report.data.split("test", mirrored=False)
-        if clip.source == "DanceWithMelody"
-    ]
-    phone = put_on_floor(
-        features_to_motion(
-            torch.from_numpy(
-                np.array(report.data.motion_features(next(c for c in report.data.clips if c.clip_id == PHONE_CLIP)))
-            )
-        )
-    )
+    assert report.generator_dir is not None and report.held_out_dir is not None  # checked with the arguments
+    held_out = BuiltDataset(report.held_out_dir)
+    captured = [read_dance(held_out, clip) for clip in held_out.split(TEST, mirrored=False)]
+    phone = [read_dance(report.data, c) for c in report.data.clips if c.source == PHONE_SOURCE and not c.is_mirrored]
     note = (
         "No truth is known. A low foot is within 5 cm of its rest height, whatever its speed: a dancer may want to "
         "glide. FSR: the foot-skating ratio of LODGE and of the paper, corrected. GMD: over 0.5 m/s."
     )
     tables = [
-        compare(methods, [Case(dance) for dance in melody], "Dance with Melody, held-out songs", note),
-        compare(methods, [Case(phone)], "A dance captured by a phone (Rokoko Video)", note),
+        compare(methods, list(map(Case, captured)), "Dances to held-out songs, as captured", note),
+        compare(methods, list(map(Case, phone)), "A dance captured by a phone (Rokoko Video)", note),
     ]
-    return [*tables, *generated_tables(report, note)]
+    generator = MusicToDancePipeline.from_pretrained(report.generator_dir)
+    return [*tables, *generated_tables(report.pipeline, generator, held_out, note)]
 
 
-def generated_tables(report: FrdmReport, note: str) -> list[Table]:
+def generated_tables(
+    pipeline: FrdmPipeline, generator: MusicToDancePipeline, held_out: BuiltDataset, note: str
+) -> list[Table]:
     """Compare ways to finish generated dances."""
-    data = ReportData(report.generator_dir, report.data.folder, num_seeds=2, max_seconds=30.0)
-    dances = data.generate(data.requests())
-    loose = [
-        data.pipeline.decode(torch.from_numpy(dance.codes), dance.motion.num_frames, plants_feet=False)
-        for dance in dances
-    ]
-    default = restorer(report.pipeline)
+    loose: list[Motion] = []
+    songs: list[Song] = []
+    for clip in with_clock(held_out, held_out.split(TEST, mirrored=False)):
+        if clip.audio_file is None or clip.genre not in generator.genres:
+            continue
+        waveform = load_audio(held_out.folder / clip.audio_file, SAMPLING_RATE)
+        waveform = waveform[: round(min(GENERATED_SECONDS, clip.num_frames / FRAME_RATE) * SAMPLING_RATE)]
+        for dance in generator.dances(waveform, genre=clip.genre, seeds=range(NUM_SEEDS)):
+            num_frames = dance.motion.num_frames
+            loose.append(generator.decode(dance.motion_codes, num_frames, plants_feet=False))
+            songs.append(own_song(held_out, clip, num_frames))
+    default = restorer(pipeline)
     methods = {
         DECODED: lambda motion: motion,
         "`plant_feet`": plant_feet,
@@ -166,18 +180,19 @@ def generated_tables(report: FrdmReport, note: str) -> list[Table]:
         "Savitzky-Golay, foot lock": lambda motion: lock_feet(smooth_savgol(motion)),
     }
     table = compare(methods, [Case(dance) for dance in loose], "Generated dances to held-out songs", note)
-    songs = [song for song in data.songs for _ in data.seeds]
     rows: list[list[Cell]] = []
     for name, method in methods.items():
-        locks = [
-            CodedDance(method(dance), measured.codes).lock(song.bpm, song.clip.genre)
-            for dance, measured, song in zip(loose, dances, songs, strict=True)
-        ]
+        locks = [_lock(method(dance), song) for dance, song in zip(loose, songs, strict=True)]
         rows.append([name, mean_with_interval(locks)])
     return [
         table,
         Table("Pulse lock of these dances", ["method", "lock"], rows, "A repair must not take the beat away."),
     ]
+
+
+def _lock(motion: Motion, song: Song) -> float:
+    speed = speed_curve(motion.joint_positions().astype(np.float64), FRAME_RATE)
+    return pulse_lock(speed, song.clock.phase(np.arange(len(speed)) / FRAME_RATE), song.cycles_per_beat)
 
 
 SECTIONS: Mapping[str, tuple[str, Callable[[FrdmReport], list[Table]]]] = {
@@ -186,7 +201,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[FrdmReport], list[Table]]]] = {
         "2. Synthetic faults: the dancer that settings were chosen on",
         lambda r: synthetic_section(r, "validation"),
     ),
-    "real": ("3. Real faults", real_section),
+    REAL: ("3. Real faults", real_section),
     "sampling": (
         "4. Parts of the sampler (validation)",
         lambda report: [
@@ -208,25 +223,26 @@ def main(command_line: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in PATHS:
         parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in REAL_PATHS:
+        parser.add_argument(f"--{name}", type=Path, help=f"needed for the section {REAL}")
     parser.add_argument(
         "--config", type=Path, default=Path("training/configs/frdm_tiny_cpu.yaml"), help="recipe of the training"
     )
     add_sections_option(parser, SECTIONS)
     arguments = parser.parse_args(command_line)
     chosen = chosen_sections(parser, arguments, SECTIONS)
+    if REAL in chosen and None in (arguments.generator_dir, arguments.held_out_dir):
+        parser.error(f"the section {REAL} needs --generator_dir and --held_out_dir")
     options = ["--config", arguments.config, "--data_dir", arguments.data_dir, "--output_dir", arguments.model_dir]
     recipe = parse_arguments((LoopArguments, FrdmArguments), list(map(str, options)))[1]
     report = FrdmReport(
-        arguments.model_dir,
-        arguments.generator_dir,
-        arguments.data_dir,
-        recipe,
+        arguments.model_dir, arguments.data_dir, recipe, arguments.generator_dir, arguments.held_out_dir
     )
-    command = f"python -m benchmarks.restoration {shown_options(arguments, PATHS)} --sections "
-    sections = {
-        name: Section(title, command + name, arguments.model_dir, partial(measure, report))
-        for name, (title, measure) in SECTIONS.items()
-    }
+    sections = {}
+    for name, (title, measure) in SECTIONS.items():
+        paths = [*PATHS, *(REAL_PATHS if name == REAL and REAL in chosen else ())]
+        command = f"python -m benchmarks.restoration {shown_options(arguments, paths)} --sections {name}"
+        sections[name] = Section(title, command, arguments.model_dir, partial(measure, report))
     write_report(arguments.output, INTRODUCTION, sections, chosen)
 
 

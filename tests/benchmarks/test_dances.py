@@ -1,24 +1,24 @@
 import json
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from benchmarks.dances import __main__ as report
-from benchmarks.dances import response, sections
+from benchmarks.dances import bench as bench_module
+from benchmarks.dances import codec, command, response, sections
 from benchmarks.dances.baselines import TrainingDance, graph, retrieve
 from benchmarks.dances.bench import Bench, Song, clock_from_features
 from benchmarks.dances.measures import Performance, References, measure
-from benchmarks.results import music as report_music
 from infinitedance.audio.beats import GENRE_METERS, BeatClock
-from infinitedance.audio.sections import Section
 from infinitedance.dataset_builder import built
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.dataset_builder.procedural.music import SAMPLING_RATE, synthesize_music
 from infinitedance.evaluation.metrics.genre_pulse import pulse_spectrum
-from infinitedance.evaluation.metrics.passages import Passage
 from infinitedance.evaluation.metrics.pulse import speed_curve
 from infinitedance.evaluation.report.tables import Table
 from infinitedance.motion.motion import FRAME_RATE
@@ -124,11 +124,10 @@ def test_a_genre_without_a_dance_that_is_long_enough_is_refused(dances, dancer):
         dancer(short, song(120.0), NUM_FRAMES, "rumba")
 
 
-@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(("bpm", "meter", "first_downbeat"), [(87.0, 3, 0.0), (124.0, 4, 0.9), (100.0, 2, 2.2)])
-def test_a_clock_is_read_from_its_features(version, bpm, meter, first_downbeat):
+def test_a_clock_is_read_from_its_features(bpm, meter, first_downbeat):
     clock = BeatClock.steady(bpm, 30.0, first_downbeat, meter)
-    read = clock_from_features(clock.to_features(900, version=version), meter, version)
+    read = clock_from_features(clock.to_features(900), meter)
     seconds = np.arange(900) / FRAME_RATE
     bars = (read.phase(seconds) - clock.phase(seconds)) / meter
     np.testing.assert_allclose(bars, np.round(bars[0]), atol=1e-4)
@@ -151,15 +150,15 @@ def songs_dir(tmp_path_factory):
 class Copyist(Bench):
     """Its model dances what the first baseline dances."""
 
-    def generate(self, song, genre, seeds, timbre=None):
+    def generate(self, song, genre, seeds, timbre=None, guidance_scale=None):
         clock = song.clock(genre)
         return [retrieve(self.training_dances, clock, song.num_frames, genre, seed) for seed in seeds]
 
 
 @pytest.fixture(scope="module")
 def load(model_dir, data_dir, songs_dir, tmp_path_factory):
-    def build(kind, num_seeds=2):
-        return kind(model_dir, data_dir, songs_dir, tmp_path_factory.mktemp("work"), num_seeds=num_seeds)
+    def build(kind, num_seeds=2, held_out_dir=data_dir):
+        return kind(model_dir, data_dir, songs_dir, tmp_path_factory.mktemp("work"), held_out_dir, num_seeds=num_seeds)
 
     return build
 
@@ -203,6 +202,26 @@ def test_generated_dances_are_kept_and_made_once(load, monkeypatch):
             bench.generate(other_song, genre, [0])
 
 
+def test_a_model_is_known_by_all_that_it_dances_by(load, model_dir, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model_dir, folder)
+    assert bench_module.model_sha256(folder) == bench_module.model_sha256(model_dir)
+    (folder / "README.md").write_text("another card")
+    assert bench_module.model_sha256(folder) == bench_module.model_sha256(model_dir)
+    (folder / "references").mkdir()
+    (folder / "references" / "dances.safetensors").write_text("a dance")
+    assert bench_module.model_sha256(folder) != bench_module.model_sha256(model_dir)
+
+
+def test_dances_of_another_guidance_are_kept_apart(load):
+    bench = load(Bench)
+    song = Song("short", synthesize_music("waltz", 90.0, 2.0, seed=0))
+    plain, strong, again = (bench.generate(song, "waltz", [0], guidance_scale=scale)[0] for scale in (None, 3.0, 3.0))
+    np.testing.assert_array_equal(strong.joint_rotations, again.joint_rotations)
+    assert np.abs(plain.joint_rotations - strong.joint_rotations).max() > 1e-3
+    assert sorted(path.name for path in bench.dances_dir.iterdir()) == ["plain", "plain_guidance3"]
+
+
 def test_the_timbre_of_another_song_leaves_the_beats_as_they_are(load, monkeypatch):
     bench = load(Bench)
     own, other = (Song(name, synthesize_music(name, 90.0, 2.0, seed=0)) for name in ("waltz", "rumba"))
@@ -243,14 +262,97 @@ def test_real_dances_are_told_and_measured(copyist):
     assert told["hip-hop"]["dances"] == 2 and told["waltz"]["dances"] == 0
 
 
+@pytest.mark.parametrize(("sizes", "rows"), [([], 0), ([9], 0), ([3, 1, 1], 0), ([3, 2, 1], 1)])
+def test_a_genre_with_too_few_real_windows_has_no_fid(sizes, rows):
+    random = np.random.default_rng(0)
+    references = SimpleNamespace(genres=["waltz"], statistics={"waltz": [random.normal(size=(n, 4)) for n in sizes]})
+    measured = sections.Measured(statistics={"generated": [("waltz", random.normal(size=(4, 4)))]})
+    assert len(sections.frechet_table(SimpleNamespace(references=references), measured).rows) == rows
+
+
+def test_held_out_songs_need_a_data_set_of_them(load):
+    with pytest.raises(ValueError, match="`held_out_dir` must be given"):
+        sections.held_out_section(load(Copyist, held_out_dir=None))
+
+
+def test_tables_in_short_hold_the_means_of_the_long_ones(copyist):
+    tables = sections.held_out_section(copyist)
+    (short, by_genre), memory = tables[:2], rows_of(tables, "Genre, sides and memory")
+    assert [row[0] for row in short.rows] == ["real", "codec", "retrieve", "graph", "generated"]
+    column = short.columns.index("nearest training window, mm")
+    for row in short.rows:
+        assert row[column] == memory[row[0]]["nearest training window, mm"][0]
+    assert [row[:2] for row in by_genre.rows] == [["all", 4], ["cha-cha", 2], ["waltz", 2]]
+
+
+def test_unseen_dances_stand_beside_those_to_free_songs(copyist):
+    assert [dance.genre for dance in copyist.unseen] == ["cha-cha", "waltz"]
+    short = sections.free_section(copyist)[0]
+    assert [row[:2] for row in short.rows][:2] == [["real", 2], ["codec", 2]]
+
+
+def test_guidance_does_not_matter_to_whoever_does_not_hear_it(copyist):
+    (table,) = sections.guidance_section(copyist)
+    assert [row[0] for row in table.rows] == ["1", "2", "3"]
+    assert table.rows[0][1:] == table.rows[2][1:]
+
+
+def test_the_codec_is_measured_on_motion_that_is_not_trained_on(load):
+    errors, use = codec.codec_section(load(Bench))
+    assert [row[:2] for row in errors.rows] == [["procedural, cha-cha", 1], ["procedural, waltz", 1]]
+    for row in errors.rows:
+        values = dict(zip(errors.columns, row, strict=True))
+        assert values["seconds"] == pytest.approx(18) and values["joint error, mm"] > 0
+        assert values["jitter, finished/real"] < values["jitter, decoded/real"]
+    assert use.columns[1:3] == ["used, 0", "used, 1"] and all(0 < share <= 1 for row in use.rows for share in row[1:4])
+
+
+def test_units_of_all_genres_are_pooled_and_mirrored_copies_left_out(load):
+    clips = [replace(clip, units=(("a", 1.0),)) for clip in load(Bench).data.clips]
+    groups = codec.unseen_groups(clips)
+    assert {name: len(found) for name, found in groups.items()} == {
+        "procedural, cha-cha": 1, "procedural, waltz": 1, "ballroom units": 2,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def interpreter(tmp_path, monkeypatch):
+    """Put a shell script in the place of Python, whose start with all imports takes seconds."""
+
+    def replace(script: str):
+        path = tmp_path / "interpreter"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o700)
+        monkeypatch.setattr(command.sys, "executable", str(path))
+
+    return replace
+
+
+def test_the_command_is_timed_on_each_song(load, interpreter, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "RUNS", ((1, ()), (2, ("--no-video",))))
+    interpreter(f'echo "$@" >> {tmp_path}/calls; sleep 0.1')
+    (table,) = command.command_section(load(Bench))
+    assert [row[:2] for row in table.rows] == [[1, "yes"], [2, "no"]]
+    assert all(0.1 <= row[2] < 5 and row[3] == pytest.approx(row[0] / row[2]) for row in table.rows)
+    first, second = (tmp_path / "calls").read_text().splitlines()
+    assert first.startswith("-m infinitedance dance ") and "--genre cha-cha --output" in first
+    assert "--no-video" in second
+
+
+def test_a_failure_of_the_command_is_told(interpreter, tmp_path):
+    interpreter("echo no audio file >&2; exit 2")
+    with pytest.raises(RuntimeError, match="dance .* failed:\nno audio file"):
+        command.run_dance(tmp_path, tmp_path / "none.wav", "waltz", tmp_path)
+
+
 def test_free_songs_are_asked_for_three_genres_in_turn(copyist):
-    asked = [(song.name, genre) for song, genre in copyist.free_requests]
+    asked = [(song.name, genre) for song, genre in copyist.free_requests()]
     assert asked == [
         ("fast", "cha-cha"), ("fast", "hip-hop"), ("fast", "rumba"),
         ("slow", "hip-hop"), ("slow", "rumba"), ("slow", "waltz"),
     ]  # fmt: skip
     tables = sections.free_section(copyist)
-    assert list(rows_of(tables, "Pulse")) == ["retrieve", "graph", "generated"]
+    assert list(rows_of(tables, "Pulse", "rumba")) == ["retrieve", "graph", "generated"]
     told = rows_of(tables, "Generated dances told as asked")
     assert told["mean of genres"]["dances"] == 12 and told["mean of genres"]["dances told as asked"] == 1
 
@@ -264,16 +366,17 @@ def test_level_and_timbre_do_not_matter_to_whoever_does_not_hear_them(copyist):
 
 
 def test_a_dancer_who_keeps_on_does_not_rest_and_follows_the_beats(copyist, monkeypatch):
-    for module in (response, report_music):
-        monkeypatch.setattr(module, "CHANGE_BEATS", (36, 36))
+    monkeypatch.setattr(response, "CHANGE_BEATS", (36, 36))
+    monkeypatch.setattr(response, "NUM_MADE_SONGS", 1)
     tables = response.response_section(copyist)
     silence = rows_of(tables, "Silence and the end")
     assert silence["generated"]["come to rest"][0] == 0 and silence["generated"]["after, s"] is None
     assert silence["generated"]["speed in silence"][0] > 0.5
     jump = next(table for table in tables if table.title == "A jump of the tempo")
     assert {row[1] for row in jump.rows} == {"retrieve", "graph", "generated"}
-    passages = next(table for table in tables if table.title == "A passage that returns")
-    assert all(0 <= row[4][0] <= 1 for row in passages.rows)
+    assert [row[0] for row in jump.rows[-3:]] == ["all"] * 3 and 0 <= jump.rows[-1][-1] <= 1
+    chorus = rows_of(tables, "A chorus that returns")
+    assert chorus["generated"]["songs"] == 1 and chorus["generated"]["chorus is nearer"][0] in (0, 1)
 
 
 def test_songs_are_changed_as_their_names_say():
@@ -294,12 +397,12 @@ def test_songs_are_changed_as_their_names_say():
     np.testing.assert_allclose(clock.bpm(np.array([20.0, 60.0])), [90.0, 120.0])
 
 
-def test_the_longest_repeat_and_the_longest_other_passage_are_compared():
-    spans = [(0, 4, "A", 1), (4, 20, "B", 1), (20, 40, "C", 1), (40, 50, "B", 2), (50, 54, "A", 2)]
-    clock = BeatClock.steady(60.0, 54.0)
-    passages = response.repeated_passages([Section(*span) for span in spans], clock)
-    assert passages == (Passage(4, 16), Passage(40, 10), Passage(20, 20))
-    assert response.repeated_passages([Section(*span) for span in spans[:3]], clock) is None
+def test_passages_of_a_made_song_are_those_that_were_played():
+    ((song, clock, (chorus, again, verse)),) = response.made_songs(1)
+    assert clock.beats_per_bar == 4 and chorus.num_beats == pytest.approx(again.num_beats)
+    assert verse.start_beat == pytest.approx(0, abs=1e-6) and chorus.start_beat == pytest.approx(verse.num_beats)
+    assert again.start_beat == pytest.approx(2 * verse.num_beats + chorus.num_beats)
+    assert len(song.waveform) / SAMPLING_RATE > 20
 
 
 def test_a_dance_is_played_at_the_tempo_of_its_genre_or_an_octave_from_it():
@@ -344,12 +447,24 @@ def performance(genre: str, bpm: float, seconds: float, seed: int = 0) -> Perfor
 
 def test_the_report_is_written_section_by_section(model_dir, data_dir, songs_dir, tmp_path):
     output = tmp_path / "dances.md"
-    command = ["--model", str(model_dir), "--data_dir", str(data_dir), "--songs_dir", str(songs_dir)]
-    report.main([*command, "--work_dir", str(tmp_path / "work"), "--output", str(output), "--sections", "real"])
+    options = ["--model", str(model_dir), "--data_dir", str(data_dir), "--songs_dir", str(songs_dir)]
+    options += ["--work_dir", str(tmp_path / "work"), "--output", str(output)]
+    report.main([*options, "--sections", "real"])
     assert list(json.loads(output.with_suffix(".json").read_text())) == ["real"]
     text = output.read_text()
-    assert "--model model --data_dir built" in text and "## 1. Real dances" in text
+    assert "--model model --data_dir built" in text and "## Real dances" in text and "# Dances of model," in text
     assert str(tmp_path) not in text
+    with pytest.raises(SystemExit):  # without songs that have a dance
+        report.main([*options, "--sections", "held_out"])
+
+
+def test_without_held_out_songs_all_other_sections_are_measured(model_dir, data_dir, tmp_path, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(report, "write_report", lambda *arguments: chosen.append(arguments[-1]))
+    options = ["--model", str(model_dir), "--data_dir", str(data_dir), "--work_dir", str(tmp_path)]
+    report.main([*options, "--output", str(tmp_path / "a.md")])
+    report.main([*options, "--output", str(tmp_path / "a.md"), "--held_out_dir", str(data_dir)])
+    assert chosen == [[name for name in report.SECTIONS if name != "held_out"], list(report.SECTIONS)]
 
 
 def test_a_data_set_without_usable_training_dances_is_refused(model_dir, data_dir, songs_dir, tmp_path, monkeypatch):

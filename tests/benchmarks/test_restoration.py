@@ -1,7 +1,6 @@
 """The report on foot restoration: its measures, its baselines, and what the command writes."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.motion.features import motion_to_features
 from infinitedance.motion.skeleton import CONTACT_JOINTS
+from infinitedance.pipeline import MusicToDancePipeline
 from infinitedance.restoration.foot_placer import SamplerSettings
 from infinitedance.restoration.pipeline_frdm import FrdmPipeline
 
@@ -149,8 +149,8 @@ def test_a_model_is_trained_without_each_loss(data, cases, monkeypatch):
 
 
 def test_generated_dances_are_finished_in_each_way(model_dir, data_dir, pipeline):
-    part = SimpleNamespace(generator_dir=model_dir, data=BuiltDataset(data_dir), pipeline=pipeline)
-    feet, lock = report.generated_tables(part, "note")
+    generator = MusicToDancePipeline.from_pretrained(model_dir)
+    feet, lock = report.generated_tables(pipeline, generator, BuiltDataset(data_dir), "note")
     methods = [
         "decoded, smoothed",
         "`plant_feet`",
@@ -182,7 +182,7 @@ def test_the_speed_table_has_a_row_for_each_length(tmp_path, monkeypatch):
 def command(data, frdm_dir, tmp_path) -> list[str]:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("sources: [CMU]\nvalidation_clips: cmu_05_\ntest_clips: cmu_06_\nmax_steps: 1\n")
-    folders = {"model_dir": frdm_dir, "generator_dir": "none", "data_dir": data.folder, "output": tmp_path / "frdm.md"}
+    folders = {"model_dir": frdm_dir, "data_dir": data.folder, "output": tmp_path / "frdm.md"}
     return ["--config", str(recipe), *(str(word) for name, path in folders.items() for word in (f"--{name}", path))]
 
 
@@ -205,10 +205,16 @@ def test_the_command_writes_its_section_and_keeps_the_others(command, tmp_path):
     assert errors["truth"] == 0 < errors["as it came, put on the floor"]
     text = (tmp_path / "frdm.md").read_text()
     assert text.startswith(report.INTRODUCTION) and "## Kept" in text and "### Synthetic faults" in text
-    assert "--model_dir model --generator_dir none --data_dir" in text and str(tmp_path) not in text
+    assert "--model_dir model --data_dir" in text and str(tmp_path) not in text
 
 
 def test_an_unknown_section_is_refused(command, capsys):
     with pytest.raises(SystemExit):
         report.main([*command, "--sections", "validation,toes"])
     assert "must be some of test,validation,real,sampling,losses,speed, got toes" in capsys.readouterr().err
+
+
+def test_real_faults_need_a_generator_and_songs(command, capsys):
+    with pytest.raises(SystemExit):
+        report.main([*command, "--sections", "real"])
+    assert "needs --generator_dir and --held_out_dir" in capsys.readouterr().err

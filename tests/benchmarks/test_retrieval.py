@@ -42,12 +42,13 @@ def scale_file(tmp_path):
     return tmp_path / "scale.json"
 
 
-def test_the_page_holds_every_section_and_the_commands_that_made_it(folders, scale_file, tmp_path):
+def test_the_page_holds_every_section_that_is_given_and_keeps_the_others(folders, scale_file, tmp_path):
     data_dir, run = (str(folder) for folder in folders)
-    options = ["--data_dir", data_dir, "--runs", run, run, "--procedural_data_dir", data_dir, "--procedural_run", run]
     output = tmp_path / "retrieval.md"
-    report_retrieval.main([*options, "--scale", str(scale_file), "--output", str(output)])
-    assert list(json.loads(output.with_suffix(".json").read_text())) == ["real", "procedural", "scale"]
+    options = ["--encoder", run, "--data_dir", data_dir, "--held_out_dir", data_dir, "--output", str(output)]
+    procedural = ["--procedural_data_dir", data_dir, "--procedural_run", run]
+    report_retrieval.main([*options, *procedural, "--scale", str(scale_file)])
+    report_retrieval.main(options)
     assert list(json.loads(output.with_suffix(".json").read_text())) == ["real", "procedural", "scale"]
     text = output.read_text()
     for heading in (
@@ -58,8 +59,25 @@ def test_the_page_holds_every_section_and_the_commands_that_made_it(folders, sca
         "## 3. Scale",
     ):
         assert heading in text
-    assert "4 held-out dances (2 r, 2 w), 12 windows" in text
-    assert text.count("| 5 songs, 0 min |") == 2 * 4
+    assert "Held-out dances: 2 w." in text
+    assert text.count("| 2 dances, 6 windows |") == 3
     assert text.count("| 2 songs, 6 windows |") == text.count("| 4 songs, 12 windows |") == 2
     assert "| 1234 | IndexFlatIP | 0.250 |" in text
-    assert "train_retrieval" in text and str(data_dir) not in text  # no absolute path
+    assert "--encoder run --data_dir built" in text and str(data_dir) not in text  # no absolute path
+
+
+def test_a_procedural_run_needs_its_data(folders, tmp_path, capsys):
+    data_dir, run = (str(folder) for folder in folders)
+    options = [
+        "--encoder",
+        run,
+        "--data_dir",
+        data_dir,
+        "--held_out_dir",
+        data_dir,
+        "--output",
+        str(tmp_path / "a.md"),
+    ]
+    with pytest.raises(SystemExit):
+        report_retrieval.main([*options, "--procedural_run", run])
+    assert "are given together" in capsys.readouterr().err

@@ -1,1 +1,0 @@
-"""The shipped models on held-out songs: writes docs/results.md."""
