@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,17 @@ sys.modules.setdefault(REPOSITORY_ROOT.name, infinitedance)
 
 
 RATE = 24_000
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> Iterator[None]:
+    """Let every test choose its precision: accelerate keeps that of the first run of a process."""
+    yield
+    if state := sys.modules.get("accelerate.state"):
+        state.AcceleratorState._reset_state(reset_partial_state=True)
+        state.GradientState._reset_state()
+
+
 TINY_FIELDS = {
     "backbone_config": {
         "hidden_size": 32,

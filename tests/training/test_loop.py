@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState
 
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecOutput
 from infinitedance.training.arguments import LoopArguments
@@ -68,19 +67,6 @@ def run_noisy_model(arguments: LoopArguments, *, stop_at: float = 2.0, frozen_sh
         evaluate=lambda trained: {"mean": float(trained.second.weight.mean())},
     )
     return model
-
-
-@pytest.fixture
-def fresh_accelerator():
-    """Let a test choose its precision: accelerate keeps that of the first run of a process."""
-
-    def reset():
-        AcceleratorState._reset_state(reset_partial_state=True)
-        GradientState._reset_state()
-
-    reset()
-    yield
-    reset()
 
 
 ARGUMENTS = LoopArguments("run", max_steps=1000, warmup_steps=10, learning_rate=1.0, final_learning_rate_share=0.1)
@@ -147,7 +133,7 @@ def test_a_launcher_that_starts_one_process_of_several_is_refused(tmp_path, monk
 
 
 @pytest.mark.parametrize("data_workers", [0, 2])
-def test_a_resumed_run_equals_a_straight_one_bit_for_bit(tmp_path, fresh_accelerator, data_workers):
+def test_a_resumed_run_equals_a_straight_one_bit_for_bit(tmp_path, data_workers):
     settings = {
         "max_steps": 8,
         "mixed_precision": "bf16",
@@ -185,7 +171,7 @@ def test_metrics_after_the_checkpoint_and_a_torn_line_are_dropped(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 2}\n{"step": 3}\n{"step": 3, "a": 1}\n'
 
 
-def test_what_is_frozen_does_not_decay(tmp_path, fresh_accelerator):
+def test_what_is_frozen_does_not_decay(tmp_path):
     torch.manual_seed(0)
     arguments = LoopArguments(str(tmp_path), max_steps=4, weight_decay=0.5, checkpoint_minutes=0)
     build_accelerator(arguments)
