@@ -137,6 +137,12 @@ def run(arguments: argparse.Namespace) -> None:
             "`--pin` and `--num-references` are about dances of a library, and this model has none: give "
             "`--references` too."
         )
+    if arguments.genre is not None and arguments.genre not in pipeline.genres:
+        knowing = " or ".join(f"`--model {name}`" for name in MODELS if arguments.genre in genres_of(name))
+        raise ValueError(
+            f"This model dances {', '.join(pipeline.genres)}, not {arguments.genre!r}"
+            + (f"; {knowing} does." if knowing else ".")
+        )
     sampling = {} if arguments.guidance_scale is None else {"guidance_scale": arguments.guidance_scale}
     num_references = arguments.num_references
     if num_references is None and arguments.references is not None:
@@ -172,9 +178,9 @@ def run(arguments: argparse.Namespace) -> None:
         num_clips = len({hit.clip_id for window in dance.references for hit in window.hits})
         report = dance.copy_report
         print(
-            f"{num_clips} reference dances; the nearest piece, of {report.nearest_clip_id}, is "
-            f"{report.nearest_millimetres:.0f} mm away; copied: {100 * report.copied_share:.0f} %; longest run of "
-            f"shared codes: {report.longest_run_tokens} tokens"
+            f"{num_clips} reference dance{'' if num_clips == 1 else 's'}; the nearest piece, of "
+            f"{report.nearest_clip_id}, is {report.nearest_millimetres:.0f} mm away; copied: "
+            f"{100 * report.copied_share:.0f} %; longest run of shared codes: {report.longest_run_tokens} tokens"
         )
     print(f"{motion.num_frames} frames, {motion.duration_seconds:.2f} s of dance:")
     for path in paths:

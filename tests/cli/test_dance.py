@@ -121,7 +121,8 @@ def test_unknown_values_are_told_with_the_usage(song, asked, told, capsys):
         (["--side", "left"], "`side` cannot be asked of the model model, which was trained without"),
         (["--energy", "0.2"], "`energy` cannot be asked of the model model"),
         (["--num-references", "1"], "give `--references` too"),
-        (["--model", "open", "--genre", "polka"], "must be one of contemporary, pop, salsa"),
+        (["--model", "open", "--genre", "polka"], "This model dances contemporary, pop, salsa, not 'polka'.\n"),
+        (["--model", "open", "--genre", "waltz"], "not 'waltz'; `--model research` does."),
         (["--model", "open", "--num-references", "99"], "`num_references` must lie between"),
     ],
 )
@@ -167,7 +168,7 @@ def test_a_shipped_model_is_called_by_its_name_and_dances_with_a_reference_of_it
     pytest.importorskip("faiss", reason="references need the extra `data`")
     options = ["--model", name, "--genre", "salsa", "--output", str(tmp_path), "--no-video"]
     assert main(["dance", str(song), *options]) == 0
-    assert "1 reference dances; the nearest piece, of " in capsys.readouterr().out
+    assert "1 reference dance; the nearest piece, of " in capsys.readouterr().out
     provenance = load_motion(tmp_path / "song_salsa_0.npz").provenance
     assert provenance["model"] == f"choreollama-{name}" and provenance["license"]
     assert {hit["genre"] for window in provenance["references"] for hit in window["hits"]} == {"salsa"}

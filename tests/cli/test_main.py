@@ -102,7 +102,7 @@ def test_wrong_input_is_told_in_one_line_and_leaves_nothing_behind(tiny_pipeline
     output = ["--output", str(tmp_path / "out")]
     cases = [
         (["dance", str(tmp_path / "missing.mp3"), *model, *output], "missing.mp3"),
-        (["dance", str(song), "--genre", "polka", *model, *output], "must be one of rumba, waltz"),
+        (["dance", str(song), "--genre", "polka", *model, *output], "This model dances rumba, waltz, not 'polka'."),
         (["dance", str(text), *model, *output], "text.mp3"),
         (["dance", str(silence), *model, *output], "silen"),
         (["dance", str(empty), *model, *output], "empty.wav"),
