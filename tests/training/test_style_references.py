@@ -151,6 +151,20 @@ def test_a_clip_that_is_alone_in_its_genre_has_other_passages_of_itself(write_st
                 assert set(np.abs(np.diff(frames))) <= {0.0, 1.0}
 
 
+def test_own_references_are_other_passages_of_the_dance_and_its_style_where_it_is_short(write_stage):
+    fields = {name: {"genre": "waltz", "song_id": name, "performer_id": "anna"} for name in ("long", "short", "other")}
+    data = write_stage(fields, {"long": MIN_FRAMES_FOR_ITSELF})
+    takes = [take_of(clip) for clip in data.clips]
+    of_clip = {clip.clip_id: index for index, clip in enumerate(data.clips)}
+    own, style = (StyleReferences(data, data.clips, takes, 1, choice) for choice in ("own", "style"))
+    assert given_clips(data, own, of_clip["long"]) == {"long"}
+    assert given_clips(data, own, of_clip["long_mirror"]) == {"long_mirror"}
+    assert given_clips(data, style, of_clip["long"]) == {"short", "other"}
+    assert given_clips(data, own, of_clip["short"]) == {"long", "other"}
+    frames = own.cut(of_clip["long"], 300, 100, np.random.default_rng(0))[0, :, 1]
+    assert not ((frames >= 300) & (frames < 400)).any()
+
+
 def test_a_window_of_the_whole_clip_still_has_a_reference(write_stage):
     data = write_stage({"a": {}}, {"a": MIN_FRAMES_FOR_ITSELF})
     references = StyleReferences(data, data.clips, [take_of(data.clips[0])], 1)
@@ -201,6 +215,7 @@ def test_a_window_has_references_drawn_by_the_batch_and_else_by_the_window(write
     [
         ({"reference_choice": "none"}, type(None)),
         ({"reference_choice": "style"}, StyleReferences),
+        ({"reference_choice": "own"}, StyleReferences),
         ({"reference_choice": "random"}, StyleReferences),
         ({"reference_choice": "retrieved", "retrieval_dir": "encoder"}, TakeReferences),
         ({"reference_choice": "pinned", "retrieval_dir": "encoder"}, TakeReferences),
