@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,16 @@ from typing import TYPE_CHECKING
 
 from ..assets import DEFAULT_RESTORER, DEMO_GENRE, DEMO_SONG, MODELS
 from .energy_file import energy_option
-from .song_batch import PlannedSong, Report, SongResult, find_songs, plan_songs, without_finished
+from .song_batch import (
+    PlannedSong,
+    Report,
+    SongResult,
+    bars_on_terminals_only,
+    find_songs,
+    plan_songs,
+    quieted,
+    without_finished,
+)
 from .song_options import add_beat_options, check_beat_options, check_range
 
 if TYPE_CHECKING:
@@ -154,9 +162,12 @@ def run(arguments: argparse.Namespace) -> None:
         ValueError: If an option is out of range, the only song cannot be danced to, or of several songs some cannot.
         FileExistsError: If files would be overwritten.
     """
+    with quieted(arguments.quiet):
+        _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> None:
     report = Report(arguments)
-    if arguments.quiet:
-        logging.getLogger("infinitedance").setLevel(logging.ERROR)
     _check_numbers(arguments)
     video_size = _video_size(arguments, report)
     suffixes = (".bvh", ".npz") if video_size is None else (".bvh", ".npz", ".mp4")
@@ -214,7 +225,7 @@ class _Dancer:
         waveform = load_audio(planned.song, SAMPLING_RATE)
         if self.pipeline is None:
             self.is_hopeless = True
-            self.pipeline = _load_pipeline(self.arguments)
+            self.pipeline = _load_pipeline(self.arguments, self.report)
             self.is_hopeless = False
         dance = self._dance(self.pipeline, waveform, planned.song)
         self._write(dance.motion, planned)
@@ -320,12 +331,13 @@ def _check_folder(folder: Path) -> None:
         raise PermissionError(f"Cannot write to {folder}: no permission. Give another `--output`.")
 
 
-def _load_pipeline(arguments: argparse.Namespace) -> MusicToDancePipeline:
+def _load_pipeline(arguments: argparse.Namespace, report: Report) -> MusicToDancePipeline:
     """Load the model, and refuse what it cannot do."""
     from ..pipeline import MusicToDancePipeline
 
     restorer = DEFAULT_RESTORER if arguments.restore == "auto" else None
-    pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references, restorer)
+    with bars_on_terminals_only(report):
+        pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references, restorer)
     if pipeline.retriever is None and (arguments.pin or arguments.num_references):
         raise ValueError(
             "`--pin` and `--num-references` are about dances of a library, and this model has none: give "

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,9 +93,40 @@ class Report:
         print(f"infinitedance: failed: {error}", file=sys.stderr, flush=True)
 
 
+@contextmanager
+def quieted(is_quiet: bool) -> Iterator[None]:
+    """Let no warning of the package and of Python through, if only errors are wanted."""
+    logger = logging.getLogger("infinitedance")
+    level = logger.level
+    with warnings.catch_warnings():
+        if is_quiet:
+            warnings.simplefilter("ignore")
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+@contextmanager
+def bars_on_terminals_only(report: Report) -> Iterator[None]:
+    """Keep the progress bars of transformers out of what is captured or to be quiet."""
+    from transformers.utils import logging as transformers_logging
+
+    if (report.shows_progress and sys.stderr.isatty()) or not transformers_logging.is_progress_bar_enabled():
+        yield
+        return
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.enable_progress_bar()
+
+
 def _print(text: str) -> None:
-    """Print what the terminal may not be able to show: names of files have any bytes."""
+    """Print a line, which names of files do not break, whatever their bytes are and the terminal can show."""
     encoding = sys.stdout.encoding or "utf-8"
+    text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
