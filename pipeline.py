@@ -37,6 +37,7 @@ from .retrieval.windows import RetrievedWindow
 from .tokenization.processing_choreollama import SIDES, ChoreoLlamaProcessor, Energy
 from .tokenization.tokenization_motion import MotionTokenizer
 from .utils.checkpoints import load_model
+from .utils.errors import reading
 
 logger = logging.getLogger(__name__)
 
@@ -164,6 +165,11 @@ class MusicToDancePipeline:
             ValueError: If another kind of model lies there, or the parts of the references do not belong together.
         """
         path = MODELS.get(str(path), path)
+        if not Path(path).exists() and Path(path).name == str(path):
+            raise FileNotFoundError(
+                f"There is no model {str(path)!r}. Models that ship: {', '.join(MODELS)}. Others are given as a "
+                "folder, or by a name on the Hub: owner/model."
+            )
         model = load_model(path, ChoreoLlamaForConditionalGeneration)
         processor = ChoreoLlamaProcessor.from_pretrained(path)
         retriever = None
@@ -558,5 +564,6 @@ def _plain_request(
 
 def _license_of(card: Path) -> str | None:
     """Return the license that a model's card states; `None` if there is no card or it states none."""
-    metadata = (metadata_load(card) if card.is_file() else None) or {}
+    with reading(card):
+        metadata = (metadata_load(card) if card.is_file() else None) or {}
     return metadata.get("license_name") or metadata.get("license")

@@ -37,7 +37,7 @@ from ..utils.checkpoints import find_model_type, load_model
 from ..utils.extras import require_extra
 from .clip_folder import MIRROR_SUFFIX, opposite_side
 from .genres import OTHER, coarse_genre
-from .manifest import BuiltClip, file_sha256, json_line
+from .manifest import BuiltClip, clip_from_json, file_sha256, json_line
 from .pulse_clock import fit_pulse_clock, read_beats
 from .quality_gates import QualityGates, measure_motion, measure_music_fit
 from .sources import SOURCES, open_source
@@ -49,6 +49,8 @@ BUILT, REJECTED, FAILED = "built", "rejected", "failed"
 ENTRY_FOLDER = "entries"
 OUTPUT_FOLDERS = ("motion", "music", "clock", "codes", "audio", ENTRY_FOLDER)
 MEASURE_DECIMALS = 6
+MAX_STEM_LETTERS = 180
+"""Of a clip id as a name of files, of which most systems take 255 letters; a longer one ends in its hash."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,11 @@ class ClipJob:
 
     def file(self, folder: str, suffix: str) -> str:
         """Return the path of one of the clip's files, relative to the built folder."""
-        return f"{folder}/{self.source.name}/{quote(self.record.clip_id, safe=' ')}{suffix}"
+        stem = quote(self.record.clip_id, safe=" ")
+        if len(stem) > MAX_STEM_LETTERS:
+            digest = hashlib.blake2b(stem.encode(), digest_size=8).hexdigest()
+            stem = f"{stem[:MAX_STEM_LETTERS]}~{digest}"
+        return f"{folder}/{self.source.name}/{stem}{suffix}"
 
     def fingerprint(self) -> str:
         """Return a hash of the record, its files and the source's options: another one is built again.
@@ -416,8 +422,12 @@ def flac_bytes(waveform: np.ndarray) -> bytes:
 
 
 def read_entry(path: Path) -> dict[str, Any] | None:
-    """Read the entry of a clip, `None` if there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """Read the entry of a clip, `None` if there is none, or a damaged one: the clip is built again."""
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        return {**entry, "clips": [asdict(clip_from_json(values)) for values in entry["clips"]]}
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _write(path: Path, content: bytes) -> None:
