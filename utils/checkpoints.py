@@ -101,7 +101,8 @@ class CheckedWeightsMixin:
                 if keys:
                     raise ValueError(
                         f"{name} is not a checkpoint of {cls.__name__} with this configuration: it {problem} "
-                        f"{_some(keys)}. Copy or download the whole folder again."
+                        f"{_some(keys)}. Copy or download the whole folder again, or give the configuration that it "
+                        "was trained with."
                     )
         check_finite(model.state_dict(), name)
         return (model, loading) if output_loading_info else model
