@@ -178,7 +178,8 @@ class MusicToDancePipeline:
         elif (Path(path) / REFERENCES_FOLDER).is_dir():
             retriever = _references_beside(Path(path))
         feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer)
-        pipeline = cls(model, processor, retriever, feet)
+        with reading(path):
+            pipeline = cls(model, processor, retriever, feet)
         model.name_or_path = Path(path).name
         pipeline.license = _license_of(Path(path) / "README.md")
         return pipeline

@@ -227,7 +227,7 @@ def _entry_path(job: ClipJob, output: Path) -> Path:
 def _is_done(job: ClipJob, output: Path) -> bool:
     """Return whether a clip needs no work: a failed one is tried again, its file may have been repaired."""
     entry = read_entry(_entry_path(job, output))
-    if entry is None or entry.get("status") in (None, FAILED) or entry.get("fingerprint") != job.fingerprint():
+    if entry is None or entry["status"] == FAILED or entry["fingerprint"] != job.fingerprint():
         return False
     return all(clip_from_json(values).is_intact(output) for values in entry["clips"])
 

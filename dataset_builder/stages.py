@@ -37,7 +37,7 @@ from ..utils.checkpoints import find_model_type, load_model
 from ..utils.extras import require_extra
 from .clip_folder import MIRROR_SUFFIX, opposite_side
 from .genres import OTHER, coarse_genre
-from .manifest import BuiltClip, clip_from_json, file_sha256, json_line
+from .manifest import BuiltClip, file_sha256, json_line
 from .pulse_clock import fit_pulse_clock, read_beats
 from .quality_gates import QualityGates, measure_motion, measure_music_fit
 from .sources import SOURCES, open_source
@@ -196,6 +196,7 @@ def build_clip(job: ClipJob, settings: StageSettings, output_dir: str) -> str:
     for file, content in files.items():
         _write(Path(output_dir) / file, content)
     entry |= {"clip_id": job.clip_id, "fingerprint": job.fingerprint()}
+    entry["sha256"] = _entry_sha256(entry)
     _write(Path(output_dir) / job.file(ENTRY_FOLDER, ".json"), json_line(entry).encode())
     return entry["status"]
 
@@ -425,9 +426,14 @@ def read_entry(path: Path) -> dict[str, Any] | None:
     """Read the entry of a clip, `None` if there is none, or a damaged one: the clip is built again."""
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
-        return {**entry, "clips": [asdict(clip_from_json(values)) for values in entry["clips"]]}
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return entry if entry["sha256"] == _entry_sha256(entry) else None
+    except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def _entry_sha256(entry: dict[str, Any]) -> str:
+    values = {name: value for name, value in entry.items() if name != "sha256"}
+    return hashlib.sha256(json_line(values).encode()).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:

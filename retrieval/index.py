@@ -372,15 +372,16 @@ class DanceRetrievalIndex:
             hits=hits,
         )
 
-    def open_library(self, clips: Mapping[str, np.ndarray]) -> ReferenceLibrary:
+    def open_library(self, clips: Mapping[str, np.ndarray], name: str = "the library") -> ReferenceLibrary:
         """Return what turns hits into `reference_features`.
 
         Args:
             clips: Motion features `(frames, 269)` by clip id, of the dances that the index was built from.
+            name: Of the library in messages.
         """
         rows = self._first_rows()
         digests = {self.columns["clip_id"][row]: self.columns["clip_digest"][row] for row in rows}
-        return ReferenceLibrary(clips, digests)
+        return ReferenceLibrary(clips, digests, name)
 
 
 def _file_digest(path: Path) -> str:

@@ -30,6 +30,7 @@ class SavedDances(Mapping):
     def __init__(self, path: Path):
         from safetensors import safe_open
 
+        self.path = path
         with reading(path):
             self.file = safe_open(path, framework="numpy")
             self.names = list(self.file.keys())
@@ -68,7 +69,8 @@ class ReferenceRetriever:
 
     def __init__(self, index: DanceRetrievalIndex, dances: Mapping[str, np.ndarray]):
         self.index, self.dances = index, dances
-        self.library = index.open_library(dances)
+        name = str(dances.path) if isinstance(dances, SavedDances) else "the library"
+        self.library = index.open_library(dances, name)
 
     @classmethod
     def build(cls, encoder: MusicDanceEncoder, clips: Iterable[LibraryClip]) -> ReferenceRetriever:
