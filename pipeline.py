@@ -23,6 +23,7 @@ from .audio.repeated_passages import repeated_passages
 from .audio.song_map import SongMap, analyze_song
 from .audio.spectra import check_waveform
 from .audio.suiting_genre import liveliness, suiting_genre
+from .modeling.choreollama.logits_processors import MAX_SCALE, Guidance
 from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from .motion.feet.planting import plant_feet
 from .motion.finishing.ending import END_STYLES
@@ -180,6 +181,7 @@ class MusicToDancePipeline:
         feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer)
         with reading(path):
             pipeline = cls(model, processor, retriever, feet)
+            _check_sampling(model.generation_config)
         model.name_or_path = Path(path).name
         pipeline.license = _license_of(Path(path) / "README.md")
         return pipeline
@@ -539,6 +541,23 @@ class MusicToDancePipeline:
             motion = plant_feet(motion) if self.restorer is None else self.restorer(motion).motion
         license = {} if self.license is None else {"license": self.license}
         return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated", **license})
+
+
+def _check_sampling(defaults: Any) -> None:
+    """Raise `ValueError` unless the numbers of a generation configuration can be sampled with."""
+    Guidance.of(defaults.guidance_scale, getattr(defaults, "reference_guidance_scale", None))
+    ranges = {"temperature": (1e-3, 100), "top_p": (1e-3, 1), "top_k": (0, 10**6), "max_code_repeats": (1, 10**9)}
+    ranges["default_num_references"] = (0, 100)
+    for name, (low, high) in ranges.items():
+        value = getattr(defaults, name, None)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and low <= value <= high):
+            raise ValueError(f"`{name}` must be a number from {low:g} to {high:g}, got {value!r}")
+    for name, (low, high) in {"genre_gaze_degrees": (-90, 90), "genre_guidance_scales": (0, MAX_SCALE)}.items():
+        values = getattr(defaults, name, {})
+        are_numbers = isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())
+        if not are_numbers or not all(low <= value <= high for value in values.values()):
+            raise ValueError(f"`{name}` must hold a number from {low:g} to {high:g} for each genre, got {values!r}")
 
 
 def _references_beside(model: Path) -> ReferenceRetriever | None:

@@ -221,6 +221,8 @@ def _models(folder: Path) -> list[Target]:
     )
     model = ChoreoLlamaForConditionalGeneration(config)
     codec.codebooks.normal_()
+    model.generation_config.default_num_references = 0
+    model.generation_config.genre_gaze_degrees = {"rumba": 3.0, "waltz": -5.0}
     model.set_codec(codec)
     generator = folder / "generator"
     processor = ChoreoLlamaProcessor(MusicFeatureExtractor(), genres=config.genres)
