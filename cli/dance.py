@@ -322,6 +322,8 @@ def _video_size(arguments: argparse.Namespace, report: Report) -> tuple[int, int
 
 def _check_folder(folder: Path) -> None:
     """Raise an error unless a folder can be written to, or made; it is made when there is something to write."""
+    from ..utils.atomic import remove_partials
+
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"`--output` {folder} is a file. Give a folder.")
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
@@ -329,6 +331,8 @@ def _check_folder(folder: Path) -> None:
         raise NotADirectoryError(f"`--output` {folder} cannot be made: {there} is a file.")
     if not os.access(there, os.W_OK):
         raise PermissionError(f"Cannot write to {folder}: no permission. Give another `--output`.")
+    if folder.is_dir():
+        remove_partials(folder)  # of a run that was killed
 
 
 def _load_pipeline(arguments: argparse.Namespace, report: Report) -> MusicToDancePipeline:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,7 @@ def write_built(built_clip) -> Callable[..., Path]:
             built_clip(clip_id, num_frames=len(values), **fields.get(clip_id, {}))
             for clip_id, values in features.items()
         ]
-        write_manifest(clips, folder)
+        write_manifest([replace(clip, sha256=clip.contents_sha256(folder) or "") for clip in clips], folder)
         return folder
 
     return write

@@ -123,7 +123,7 @@ def test_a_build_that_stopped_anywhere_goes_on_to_the_same_bytes(built, sources,
                 path.unlink()
             (motions[0].parent / f".{entry.stem}.123.npy").write_bytes(b"half")
         (output / "manifest.jsonl").unlink()
-        (output / ".manifest.77.jsonl").write_text("{")
+        (output / ".partial-0123-77.jsonl").write_text("{")
         build_dataset(sources, output, codec=tiny_pipeline_dir)
         assert contents(output) == contents(built)
 
