@@ -254,9 +254,7 @@ class SoundReader:
 
         timeline: Timeline | None = None
         try:
-            with av.open(
-                data, format=self.kind.demuxer, options=_OPTIONS, metadata_errors="replace"
-            ) as container:
+            with av.open(data, format=self.kind.demuxer, options=_OPTIONS, metadata_errors="replace") as container:
                 stream = self._audio_stream(container)
                 timeline = Timeline(self.kind, _others_start_seconds(container))
                 promised = self._stated_seconds(stream)
