@@ -14,8 +14,8 @@ import numpy as np
 
 from . import ebml_blocks, mpeg_frames, ogg_pages
 from .byte_ranges import ByteRanges
-from .kinds import AAC, MATROSKA, MOV, MP3, MPEGTS, OGG, W64, WAV, end_of_tags, kind_of
-from .promises import UnfinishedError, lost_sync, missing_bytes
+from .kinds import AAC, MATROSKA, MOV, MP3, OGG, W64, WAV, end_of_tags, kind_of
+from .promises import UnfinishedError, lost_step, missing_bytes
 from .timeline import Timeline
 
 logger = logging.getLogger(__name__)
@@ -132,13 +132,12 @@ class SoundReader:
             return self._ogg_parts()
         if self.kind == MATROSKA:
             self._check_blocks()
-        elif self.kind == MPEGTS and (place := lost_sync(self._file, self._start)) is not None:
+        try:
+            self._refuse_cut(missing_bytes(self._file, self.kind, self._start))
+        except UnfinishedError as error:
+            raise ValueError(f"{self.name} is broken: {error}. {_AGAIN}") from error
+        if (place := lost_step(self._file, self.kind, self._start)) is not None:
             raise ValueError(f"{self.name} is broken: no packet begins at byte {place:,}, as one should. {_AGAIN}")
-        else:
-            try:
-                self._refuse_cut(missing_bytes(self._file, self.kind, self._start))
-            except UnfinishedError as error:
-                raise ValueError(f"{self.name} is broken: {error}. {_AGAIN}") from error
         return [_Part(ByteRanges(self._file, [(self._start, self._file.seek(0, os.SEEK_END))]))]
 
     def _refuse_cut(self, missing: tuple[str, int, int] | None) -> None:
@@ -254,7 +253,8 @@ class SoundReader:
 
         timeline: Timeline | None = None
         try:
-            with av.open(data, format=self.kind.demuxer, options=_OPTIONS, metadata_errors="replace") as container:
+            opened: Any = av.open(data, format=self.kind.demuxer, options=_OPTIONS, metadata_errors="replace")
+            with opened as container:
                 stream = self._audio_stream(container)
                 timeline = Timeline(self.kind, _others_start_seconds(container))
                 promised = self._stated_seconds(stream)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from .kinds import ASF, AVI, MOV, W64, WAV, Kind
+from .kinds import ASF, AVI, MOV, MPEGTS, W64, WAV, Kind
 
 _NO_LENGTH = 0x7FFF0000
 """A program that streams does not know the length, and writes 0, this or more."""
@@ -124,15 +125,30 @@ def _asf_parts(file: BinaryIO, start: int, size: int) -> Iterator[tuple[str, int
         yield "the recording", start + length
 
 
-TS_PACKET_BYTES = 188
-_TS_SYNC = 0x47
+_TS_PACKET_BYTES, _TS_SYNC = 188, 0x47
+_AVI_CHUNK = re.compile(rb"LIST|RIFF|JUNK|idx1|ix\d\d|[\da-fA-F]{2}[a-z]{2}")
 
 
-def lost_sync(file: BinaryIO, start: int) -> int | None:
-    """Return the byte at which the packets of an MPEG transport stream lose their step; `None` if they never do."""
+def lost_step(file: BinaryIO, kind: Kind, start: int) -> int | None:
+    """Walk the packets of MPEG transport streams and AVI, where FFmpeg looks for the next one after damage.
+
+    Args:
+        file: Open for reading.
+        kind: What it is.
+        start: Its first byte.
+
+    Returns:
+        The first byte where a packet should begin and does not; `None` if there is none, or for another kind.
+    """
+    if kind == MPEGTS:
+        return _lost_sync(file, start)
+    return _lost_chunk(file, start) if kind == AVI else None
+
+
+def _lost_sync(file: BinaryIO, start: int) -> int | None:
     file.seek(start)
     prefix = 0 if file.read(1) == bytes([_TS_SYNC]) else 4  # of Blu-ray: a time before each packet
-    length = TS_PACKET_BYTES + prefix
+    length = _TS_PACKET_BYTES + prefix
     position = start
     file.seek(start)
     while len(chunk := file.read(length * 4096)) > prefix:
@@ -140,4 +156,20 @@ def lost_sync(file: BinaryIO, start: int) -> int | None:
         if marks.count(_TS_SYNC) < len(marks):
             return position + next(index for index, mark in enumerate(marks) if mark != _TS_SYNC) * length
         position += len(chunk)
+    return None
+
+
+def _lost_chunk(file: BinaryIO, start: int) -> int | None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(start + 4)
+    position, end = start + 12, start + 8 + int.from_bytes(file.read(4), "little")
+    while position + 12 <= min(end, size):
+        file.seek(position)
+        name, length, kind = file.read(4), int.from_bytes(file.read(4), "little"), file.read(4)
+        if name == b"LIST" and kind in (b"movi", b"rec "):
+            position += 12
+            continue
+        if not _AVI_CHUNK.fullmatch(name):
+            return position
+        position += 8 + length + length % 2
     return None
