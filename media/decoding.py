@@ -15,7 +15,7 @@ import numpy as np
 from . import ebml_blocks, mpeg_frames, ogg_pages
 from .byte_ranges import ByteRanges
 from .kinds import AAC, MATROSKA, MOV, MP3, OGG, W64, WAV, end_of_tags, kind_of
-from .promises import UnfinishedError, lost_step, missing_bytes
+from .promises import UnfinishedError, joined_riffs, lost_step, missing_bytes
 from .timeline import Timeline
 
 logger = logging.getLogger(__name__)
@@ -132,13 +132,17 @@ class SoundReader:
             return self._ogg_parts()
         if self.kind == MATROSKA:
             self._check_blocks()
+        ranges = [(self._start, self._file.seek(0, os.SEEK_END))]
+        if self.kind == WAV:
+            ranges = joined_riffs(self._file, self._start)
         try:
-            self._refuse_cut(missing_bytes(self._file, self.kind, self._start))
+            for start, _ in ranges:
+                self._refuse_cut(missing_bytes(self._file, self.kind, start))
         except UnfinishedError as error:
             raise ValueError(f"{self.name} is broken: {error}. {_AGAIN}") from error
         if (place := lost_step(self._file, self.kind, self._start)) is not None:
             raise ValueError(f"{self.name} is broken: no packet begins at byte {place:,}, as one should. {_AGAIN}")
-        return [_Part(ByteRanges(self._file, [(self._start, self._file.seek(0, os.SEEK_END))]))]
+        return [_Part(ByteRanges(self._file, [each])) for each in ranges]
 
     def _refuse_cut(self, missing: tuple[str, int, int] | None) -> None:
         if missing is not None:

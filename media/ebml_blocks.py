@@ -47,6 +47,10 @@ def walk(file: BinaryIO, start: int) -> EbmlFile:
         body = position + width + length_width
         known = {_HEADER, _SEGMENT} | _IN_SEGMENT | (_IN_CLUSTER if in_cluster else set())
         if identifier not in known:
+            behind = None if length is None else body + length
+            if behind is not None and _begins_known(file, behind, segment_end, known):
+                position = behind  # an element of a later version
+                continue
             return EbmlFile(damage=(seconds, "bytes that are no block"))
         if identifier == _SEGMENT and length is not None and body + length > size:
             return EbmlFile(cut=("its segment", body + length, size))
@@ -69,6 +73,12 @@ def walk(file: BinaryIO, start: int) -> EbmlFile:
             return EbmlFile(ends_in_block=True)
         position = body + length
     return EbmlFile()
+
+
+def _begins_known(file: BinaryIO, position: int, end: int, known: set[int]) -> bool:
+    """Tell whether an element that is known begins here, or nothing follows."""
+    file.seek(position)
+    return position == end or (position < end and _identifier(file.read(8))[0] in known)
 
 
 def _identifier(head: bytes) -> tuple[int, int]:

@@ -11,8 +11,8 @@ from .kinds import ASF, AVI, MOV, MPEGTS, W64, WAV, Kind
 
 _NO_LENGTH = 0x7FFF0000
 """A program that streams does not know the length, and writes 0, this or more."""
-_SLACK_BYTES = 2
-"""Padding that some programs count and do not write."""
+_SLACK_BYTES = 64
+"""Some programs count padding that they do not write, or the header as samples."""
 
 
 class UnfinishedError(ValueError):
@@ -69,6 +69,26 @@ def _riff_parts(file: BinaryIO, start: int, size: int) -> Iterator[tuple[str, in
             yield "the samples", position + 8 + length
             return
         position += 8 + length + length % 2
+
+
+def joined_riffs(file: BinaryIO, start: int) -> list[tuple[int, int]]:
+    """Return first byte and end of the wav files that were joined to one; mostly one.
+
+    Args:
+        file: Open for reading.
+        start: Of the first.
+    """
+    size = file.seek(0, os.SEEK_END)
+    starts = [start]
+    while True:
+        file.seek(starts[-1] + 4)
+        length = int.from_bytes(file.read(4), "little")
+        behind = starts[-1] + 8 + length + length % 2
+        file.seek(behind)
+        head = file.read(12)
+        if length < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return list(zip(starts, [*starts[1:], size], strict=True))
+        starts.append(behind)
 
 
 def _avi_parts(file: BinaryIO, start: int, size: int) -> Iterator[tuple[str, int]]:

@@ -272,6 +272,26 @@ def test_a_streamed_wav_of_unknown_length_is_read_whole(tmp_path, samples_16, he
     assert seconds == 4.0
 
 
+def test_joined_wav_files_are_read_one_after_the_other(tmp_path, samples_16, heard):
+    (tmp_path / "song.wav").write_bytes(2 * riff(samples_16))
+    clicks, seconds = heard(tmp_path / "song.wav")
+    np.testing.assert_allclose(clicks, [*CLICKS, *(4 + CLICKS)], atol=0.001)
+    assert seconds == 8.0
+
+
+def test_a_wav_header_that_counts_itself_is_forgiven(tmp_path, samples_16, heard):
+    (tmp_path / "song.wav").write_bytes(riff(samples_16, stated=len(samples_16) + 44))
+    assert heard(tmp_path / "song.wav")[1] == 4.0
+
+
+def test_an_unknown_element_of_matroska_is_passed_over(tmp_path, write_sound, click_song, heard):
+    path = write_sound(tmp_path / "song.webm", "webm", "libopus", click_song(48_000), 48_000, options={"live": "1"})
+    content = path.read_bytes()
+    place = content.index(b"\x1f\x43\xb6\x75")  # the first cluster
+    path.write_bytes(content[:place] + b"\x4a\xbc\x83new" + content[place:])
+    np.testing.assert_allclose(heard(path)[0], CLICKS, atol=0.001)
+
+
 def long_riff(samples):
     sizes = b"ds64" + struct.pack("<IQQQI", 28, len(samples) + 72, len(samples), 0, 0)
     return riff(samples, stated=0xFFFFFFFF, name=b"RF64", before=sizes)
