@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,8 +61,8 @@ def open_sound(path: str | os.PathLike, name: str | None = None) -> Iterator[Sou
         file = path.open("rb")
     except OSError as error:
         raise PermissionError(f"{name} cannot be read: {error.strerror}.") from error
-    with file:
-        yield SoundReader(file, name)
+    with file, closing(SoundReader(file, name)) as sound:
+        yield sound
 
 
 def check_file(path: Path, name: str) -> None:
@@ -123,6 +123,10 @@ class SoundReader:
         """
         yield self._first
         yield from self._blocks
+
+    def close(self) -> None:
+        """Let go of the file, which stays open; no further block can be read."""
+        self._blocks.close()
 
     def _find_parts(self) -> list[_Part]:
         """Return what is decoded one after the other; refuse what is cut or damaged where the bytes show it."""
@@ -200,7 +204,7 @@ class SoundReader:
             for link in found.links
         ]
 
-    def _converted(self) -> Iterator[np.ndarray]:
+    def _converted(self) -> Generator[np.ndarray, None, None]:
         """Yield blocks of one rate and number of channels: those of the first."""
         channels = 0
         pending: list[np.ndarray] = []
@@ -333,7 +337,7 @@ class SoundReader:
                     continue
                 block = self._samples(frame)
                 num_samples += len(block)
-                if lost_seconds:
+                if lost_seconds and self.kind.stamps == "none":
                     num_lost, lost_seconds = round(lost_seconds * frame.sample_rate), 0.0
                     block = np.pad(block, ((num_lost, 0), (0, 0)))
                 stamp = None if frame.pts is None else float(frame.pts * frame.time_base)
