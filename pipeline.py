@@ -206,6 +206,7 @@ class MusicToDancePipeline:
         self,
         audio: str | os.PathLike | np.ndarray,
         *,
+        song_name: str | None = None,
         genre: str | None = None,
         seed: int = 0,
         side: str | None = None,
@@ -227,6 +228,7 @@ class MusicToDancePipeline:
 
         Args:
             audio: An audio file, or a mono waveform `(samples,)` at the feature extractor's rate (24,000 Hz).
+            song_name: What the provenance of the dance calls the song; the name of the file by default.
             genre: One of `genres`; `None` for the one that suits the song (`audio.suiting_genre`).
             seed: Another seed gives another dance; the same one the same dance.
             side: `"right"`, the natural side, or `"left"`, its mirror image, throughout; for models that control it,
@@ -258,6 +260,7 @@ class MusicToDancePipeline:
         """
         return self.dances(
             audio,
+            song_name=song_name,
             genre=genre,
             seeds=[seed],
             side=side,
@@ -279,6 +282,7 @@ class MusicToDancePipeline:
         audio: str | os.PathLike | np.ndarray,
         *,
         seeds: Sequence[int],
+        song_name: str | None = None,
         genre: str | None = None,
         side: str | None = None,
         energy: Energy | None = None,
@@ -299,6 +303,7 @@ class MusicToDancePipeline:
         Args:
             audio: As in `__call__`, like all that follows.
             seeds: One for each dance.
+            song_name: See `__call__`.
             genre: See `__call__`.
             side: See `__call__`.
             energy: See `__call__`.
@@ -321,6 +326,8 @@ class MusicToDancePipeline:
             raise ValueError("`seeds` must hold at least one number, got none.")
         self.processor.genre_to_id(genre)
         self._check_asked(side, energy, ending, stage_radius)
+        if song_name is None and not isinstance(audio, np.ndarray):
+            song_name = Path(audio).name
         hints = {"bpm": bpm, "meter": meter, "first_downbeat_seconds": first_downbeat_seconds}
         song = self.listen(audio, genre, **hints)
         inputs = self.model_inputs(song, side=side, energy=energy)
@@ -332,7 +339,8 @@ class MusicToDancePipeline:
         streamer = None
         if show_progress or on_progress is not None:
             num_tokens = self.processor.num_tokens(num_frames)
-            bar = tqdm(total=num_tokens, desc="dancing", unit="token", disable=not show_progress)
+            is_hidden = None if show_progress else True  # None: unless there is a terminal
+            bar = tqdm(total=num_tokens, desc="dancing", unit="token", disable=is_hidden)
             streamer = _Progress(bar, self.model.config.num_quantizers, on_progress)
         performed = self.perform(
             song,
@@ -348,7 +356,7 @@ class MusicToDancePipeline:
             "genre": song.genre,
             **({} if song.genre_reason is None else {"genre_reason": song.genre_reason}),
             "asked": _plain_request(side, energy, ending, stage_radius, repeats),
-            "song": None if isinstance(audio, np.ndarray) else Path(audio).name,
+            "song": _readable(song_name),
             "song_map": song.song_map.to_dict(),
             **song.beats.clock.times_within(song.song_map.duration_seconds),
         }
@@ -567,6 +575,11 @@ def _references_beside(model: Path) -> ReferenceRetriever | None:
     except ImportError as error:
         logger.warning("The reference dances of this model are left out: %s", error)
         return None
+
+
+def _readable(name: str | None) -> str | None:
+    """Return a name of a file as text that any program reads: bytes that are no UTF-8 are replaced."""
+    return None if name is None else os.fsencode(name).decode("utf-8", errors="replace")
 
 
 def _plain_request(

@@ -93,7 +93,7 @@ def test_wrong_requests_are_told_in_words(connect, song, tmp_path):
     client = connect("a")
     (tmp_path / "notes.wav").write_text("not a song")
     cases = [
-        ({"song": gradio_client.handle_file(tmp_path / "notes.wav")}, "notes.wav is no sound"),
+        ({"song": gradio_client.handle_file(tmp_path / "notes.wav")}, "notes.wav cannot be read as audio: it is a text"),
         ({"song": gradio_client.handle_file(song), "seconds": 600}, "120"),
         ({"song": gradio_client.handle_file(song), "seed": -4}, "seed|minimum|Value"),
         ({"song": gradio_client.handle_file(song), "genre": "polka"}, "polka|choices"),
@@ -112,7 +112,7 @@ def test_no_file_of_the_server_can_be_asked_for(space, song):
         request = {"data": [file, "any", 2, 0, 0, 2, 1, 0, [], None, True, 0.5, "pose", [".npz"]]}
         event = httpx.post(f"{space[1]}gradio_api/call/dance", json=request).json()
         answer = httpx.get(f"{space[1]}gradio_api/call/dance/{event['event_id']}", timeout=60).text
-        assert "event: error" in answer and "no sound" not in answer
+        assert "event: error" in answer and "as audio" not in answer
         assert httpx.get(f"{space[1]}gradio_api/file={path}").status_code in (403, 404)
 
 
