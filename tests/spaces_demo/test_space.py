@@ -93,7 +93,10 @@ def test_wrong_requests_are_told_in_words(connect, song, tmp_path):
     client = connect("a")
     (tmp_path / "notes.wav").write_text("not a song")
     cases = [
-        ({"song": gradio_client.handle_file(tmp_path / "notes.wav")}, "notes.wav cannot be read as audio: it is a text"),
+        (
+            {"song": gradio_client.handle_file(tmp_path / "notes.wav")},
+            "notes.wav cannot be read as audio: it is a",
+        ),
         ({"song": gradio_client.handle_file(song), "seconds": 600}, "120"),
         ({"song": gradio_client.handle_file(song), "seed": -4}, "seed|minimum|Value"),
         ({"song": gradio_client.handle_file(song), "genre": "polka"}, "polka|choices"),
