@@ -129,11 +129,16 @@ class Motion:
         )
 
     def resample(self, frame_rate: float) -> Motion:
-        """Return the motion at another frame rate: slerp for rotations, linear for the root, nearest for contacts."""
+        """Return the motion at another frame rate: slerp for rotations, linear for the root, nearest for contacts.
+
+        The first key and the last one stay, and so does the time between them, to half a frame: no frame is held.
+        """
         if frame_rate == self.frame_rate:
             return self
-        num_frames = max(1, round(self.duration_seconds * frame_rate))
-        source_frames = np.minimum(np.arange(num_frames) * (self.frame_rate / frame_rate), self.num_frames - 1)
+        last = self.num_frames - 1
+        num_frames = round(last * frame_rate / self.frame_rate) + 1
+        source_frames = np.minimum(np.arange(num_frames) * (self.frame_rate / frame_rate), last)
+        source_frames[-1] = last if num_frames > 1 else 0
         before = np.floor(source_frames).astype(int)
         after = np.minimum(before + 1, self.num_frames - 1)
         weight = (source_frames - before).astype(np.float32)
