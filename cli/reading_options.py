@@ -68,9 +68,9 @@ def read_joint_map(path: Path) -> Mapping[str, str]:
             raise ValueError("it is too large")
         joint_map = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be a JSON object in UTF-8, such as {{\"pelvis\": \"Hips\"}}: {error}.") from error
+        raise ValueError(f'{path} must be a JSON object in UTF-8, such as {{"pelvis": "Hips"}}: {error}.') from error
     if not isinstance(joint_map, dict) or not all(isinstance(name, str) for name in joint_map.values()):
-        raise ValueError(f"{path} must be a JSON object from our joints to the file's, such as {{\"pelvis\": \"Hips\"}}.")
+        raise ValueError(f'{path} must be a JSON object from our joints to the file\'s, such as {{"pelvis": "Hips"}}.')
     from ..motion.skeleton import JOINT_NAMES
 
     unknown = [name for name in joint_map if name not in JOINT_NAMES]

@@ -175,7 +175,7 @@ def resample_positions(joint_positions: np.ndarray, frame_rate: float, new_frame
     if frame_rate == new_frame_rate or len(joint_positions) < 2:
         return joint_positions
     last = (len(joint_positions) - 1) / frame_rate
-    times = np.minimum(np.arange(round(last * new_frame_rate) + 1) / new_frame_rate, last)
+    times = np.minimum(np.arange(int(last * new_frame_rate + 1e-6) + 1) / new_frame_rate, last)
     return CubicSpline(np.arange(len(joint_positions)) / frame_rate, joint_positions)(times)
 
 

@@ -127,7 +127,7 @@ def read_bvh_rig(
         posed = some.pose()[0]
         axis = options.up_axis or _find_up_axis(some, posed, mapping, path)
         unit_name, metres = ("unit as given", unit_scale) if unit_scale else _guess_unit(posed, mapping, path)
-        mirrored = bool(mapping) and _is_mirror_image(_scaled(some, metres), options)
+        mirrored = bool(mapping) and _is_mirror_image(_scaled(some, metres), mapping, options)
         source = _scaled(_turned(source, axis), metres)
         if mirrored:
             warn_of_mirror(path)
@@ -144,9 +144,9 @@ def _joints_of_body(source: SourceAnimation, options: ReadOptions) -> dict[str, 
     return {ours: source.joint_names.index(theirs) for ours, theirs in mapping.items()}
 
 
-def _is_mirror_image(source: SourceAnimation, options: ReadOptions) -> bool:
+def _is_mirror_image(source: SourceAnimation, joints: dict[str, int], options: ReadOptions) -> bool:
     """Tell whether left and right of a rig in metres contradict its feet and knees."""
-    positions, _, joints = source.to_body(options.overrides)
+    positions = source.to_body(options.overrides)[0]
     has_toes = all(f"{side}_foot" in joints or joints[f"{side}_ankle"] in source.end_sites for side in _SIDES)
     return is_mirrored(positions, has_toes=has_toes)
 

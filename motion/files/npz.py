@@ -182,7 +182,7 @@ class ArchivedArrays(Mapping[str, np.ndarray]):
         try:
             with zipfile.ZipFile(self._path) as archive:
                 members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
+        except Exception as error:  # zipfile raises all kinds on broken archives
             raise ValueError(f"{path} is not a readable .npz archive: {error}") from error
         self._members = {member.filename.removesuffix(".npy"): member for member in members}
 
@@ -200,7 +200,9 @@ class ArchivedArrays(Mapping[str, np.ndarray]):
         with naming(self._path), zipfile.ZipFile(self._path) as archive, archive.open(member) as file:
             array = read_npy(file, member.file_size)  # type: ignore[arg-type]
             if array is None:
-                raise ValueError(f"`{name}` is a Python object, a pickle, which is not read: archives are read without.")
+                raise ValueError(
+                    f"`{name}` is a Python object, a pickle, which is not read: archives are read without."
+                )
         self._arrays[name] = array
         return array
 

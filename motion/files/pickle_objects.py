@@ -29,6 +29,7 @@ NDARRAY = "numpy.ndarray"
 _MAX_TORCH_BYTES = 1 << 26
 """Of a torch file that is one pickle, whose instructions are counted by nobody."""
 _MAX_DIMENSIONS = 16
+_MAX_KEY_BITS = 128
 _KEY_TYPES = (str, int, float, bytes, type(None), np.generic)
 
 
@@ -123,16 +124,20 @@ def size_of(value: Any) -> int:
         return value.nbytes
     if isinstance(value, torch.TypedStorage):
         return value._untyped_storage.nbytes()
-    if isinstance(value, (bytes, bytearray)):
+    if isinstance(value, (str, bytes, bytearray)):
         return len(value)
-    return 64 * len(value) if isinstance(value, (set, frozenset, dict, list)) else 64
+    return 64 * len(value) if isinstance(value, (set, frozenset, dict, list, tuple)) else 64
 
 
 def check_key(key: Any) -> Any:
-    """Return a key of a dictionary or a member of a set: to hash nested ones can take for ever."""
+    """Return a key of a dictionary or a member of a set: to hash nested and long ones can take for ever."""
     parts = key if type(key) is tuple else (key,)
-    if not all(isinstance(part, _KEY_TYPES) for part in parts):
-        raise UnpicklingError(f"it has a key of type {type(key).__name__}: only texts and numbers are read.")
+    is_short = len(parts) <= _MAX_DIMENSIONS and all(
+        isinstance(part, _KEY_TYPES) and (not isinstance(part, int) or part.bit_length() <= _MAX_KEY_BITS)
+        for part in parts
+    )
+    if not is_short:
+        raise UnpicklingError(f"it has a key of type {type(key).__name__}: only short texts and numbers are read.")
     return key
 
 

@@ -117,7 +117,7 @@ class _RestrictedUnpickler(_PythonUnpickler):
         self._file = file
         self._built: dict[int, tuple[Unbuilt, Any]] = {}
         self.dispatch = _Counted(self.instructions)
-        self._made_bytes = 0
+        self._used_bytes = 0
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a class or function of the list."""
@@ -141,16 +141,18 @@ class _RestrictedUnpickler(_PythonUnpickler):
         arguments, function = self.stack.pop(), self.stack.pop()
         if not callable(function) or type(arguments) is not tuple:
             raise pickle.UnpicklingError(f"it calls an object of type {type(function).__name__}.")
-        self.append(self._counted(function(*arguments)))
+        self._count(*arguments)
+        value = function(*arguments)
+        self._count(value)
+        self.append(value)
 
     instructions[pickle.REDUCE[0]] = load_reduce
 
-    def _counted(self, value: Any) -> Any:
-        """Return what was made, unless that is too much: few bytes of a file can ask for the same array again."""
-        self._made_bytes += size_of(value)
-        if self._made_bytes > MAX_FILE_BYTES:
+    def _count(self, *values: Any) -> None:
+        """Count what is read and made: a few bytes of a file can ask for work on the same values again and again."""
+        self._used_bytes += sum(map(size_of, values))
+        if self._used_bytes > 2 * MAX_FILE_BYTES:
             raise pickle.UnpicklingError(f"it unpacks to more than {MAX_FILE_BYTES >> 20} MiB, which is too much.")
-        return value
 
     def load_other_object(self) -> None:
         """Refuse ways of making objects that no pickle of data takes."""
@@ -165,7 +167,9 @@ class _RestrictedUnpickler(_PythonUnpickler):
         unbuilt = self.stack[-1]
         if not isinstance(unbuilt, Unbuilt):
             raise pickle.UnpicklingError(f"it sets the attributes of an object of type {type(unbuilt).__name__}.")
-        self.stack[-1] = self._counted(unbuilt.build(state, self._file))
+        self._count(*(state if type(state) is tuple else ()))
+        self.stack[-1] = unbuilt.build(state, self._file)
+        self._count(self.stack[-1])
         self._built[id(unbuilt)] = unbuilt, self.stack[-1]
 
     instructions[pickle.BUILD[0]] = load_build

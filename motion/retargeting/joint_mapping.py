@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from ..skeleton import JOINT_INDEX, JOINT_NAMES
-from .joint_words import SIDES, english_part, english_words
+from .joint_words import SIDES, english_words
 
 OPTIONAL_JOINTS = ("spine1", "spine2", "left_foot", "right_foot", "left_collar", "right_collar")
 """Joints that a rig may lack. Of neck and head it may lack one."""
@@ -119,7 +119,7 @@ def _words_of_joints(joint_names: Sequence[str]) -> list[tuple[str, str] | None]
     for words in split:
         side = next((SIDES[word] for word in words if word in SIDES), "")
         rest = [word for word in words if word not in SIDES and word not in _MEANINGLESS and not word.isdigit()]
-        name = english_part("".join(rest))
+        name = "".join(rest)
         if not side:  # written without a separator, as "leftupleg" or "lhip", and so on the other side
             for left, right in (("left", "right"), ("l", "r")):
                 for prefix, other, meaning in ((left, right, "left"), (right, left, "right")):

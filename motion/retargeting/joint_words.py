@@ -69,7 +69,7 @@ _OTHER = {
 }
 _TRANSLATED_LATIN = {word: english for english, words in _LATIN.items() for word in words.split()}
 _TRANSLATED = {word: english for english, words in _OTHER.items() for word in words.split()}
-_ANY_OTHER = re.compile("|".join(sorted(map(re.escape, _TRANSLATED), key=len, reverse=True)))
+_ANY_OTHER = re.compile("|".join(sorted(map(re.escape, _TRANSLATED), key=len, reverse=True)), re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _MAX_NAME = 200
 """Letters of a name that are read."""
@@ -82,14 +82,13 @@ def english_words(name: str) -> list[str]:
     """
     name = unicodedata.normalize("NFKC", name[:_MAX_NAME])
     if not name.isascii():
-        name = _ANY_OTHER.sub(lambda match: f"_{_TRANSLATED[match[0]]}_", name)
-        if not name.isascii() and name.lower() != name:
-            name = _ANY_OTHER.sub(lambda match: f"_{_TRANSLATED[match[0]]}_", name.lower())
+        name = _ANY_OTHER.sub(lambda match: f"_{_TRANSLATED[match[0].lower()]}_", name)
         decomposed = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
         name = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return [word if word in SIDES else _TRANSLATED_LATIN.get(word, word) for word in map(str.lower, _WORD.findall(name))]
-
-
-def english_part(name: str) -> str:
-    """Translate the words of a part that were written apart and are joined now, such as `ober` and `schenkel`."""
-    return _TRANSLATED_LATIN.get(name, name)
+    words: list[str] = []
+    for word in map(str.lower, _WORD.findall(name)):
+        # "AvantBras" is one word, as "Unterarm" is.
+        if words and words[-1] + word in _TRANSLATED_LATIN:
+            word = words.pop() + word
+        words.append(word)
+    return [word if word in SIDES else _TRANSLATED_LATIN.get(word, word) for word in words]

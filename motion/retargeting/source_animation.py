@@ -15,6 +15,7 @@ from .joint_mapping import OPTIONAL_JOINTS, guess_joint_mapping, path_to_root
 ON_NEIGHBOR_METRES = 0.005
 """A joint nearer to the next one lies on it: no bone of a body is so short."""
 
+
 @dataclass(frozen=True)
 class SourceAnimation:
     """Animation on any rig.

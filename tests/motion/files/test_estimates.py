@@ -144,12 +144,13 @@ def test_tools_of_a_fixed_rate_need_none(write, dance, tmp_path):
 
 
 @pytest.mark.parametrize("write", [wham, phalp, tram])
-def test_pickles_need_trust_and_videos_a_frame_rate(write, dance, tmp_path):
+def test_pickles_need_trust_and_an_unknown_rate_of_a_video_is_told(write, dance, tmp_path):
     path = write(dance, tmp_path)
     with pytest.raises(ValueError, match="can run code when it is opened"):
         read_estimates(path)
-    with pytest.raises(ValueError, match="does not say the frame rate of its video"):
-        read_estimates(path, trust_pickle=True)
+    with pytest.warns(UserWarning, match="taken for 30 Hz. Pass `--input-frame-rate`"):
+        (motion,) = read_estimates(path, trust_pickle=True)
+    assert motion.frame_rate == 30
 
 
 def test_several_people_are_dances_of_their_own(dance, make_moving, tmp_path):

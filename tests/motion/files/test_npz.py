@@ -88,7 +88,7 @@ def broken(name, moving, tmp_path):
         ("text", ValueError, "broken.npz is not a readable .npz"),
         ("empty", ValueError, "broken.npz is not a readable .npz"),
         ("truncated", ValueError, "broken.npz is not a readable .npz"),
-        ("pickle", ValueError, "without pickles"),
+        ("pickle", ValueError, "it lacks frame_rate"),
         ("key", ValueError, "it lacks offsets"),
         ("version", ValueError, "version 99, expected 1"),
         ("joints", ValueError, "broken.npz holds the joints"),
