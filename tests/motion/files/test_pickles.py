@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from infinitedance.motion.files import read_pickle
-from infinitedance.motion.files import limits, pickles
+from infinitedance.motion.files import limits, pickles, read_pickle
 from infinitedance.motion.files.estimates import read_estimates
 from infinitedance.motion.files.joint_arrays import read_number_file
 
