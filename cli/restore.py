@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .reading_options import add_reading_options, read_options
+
 # As in `restoration`, which is not imported to parse a command line; a test compares them.
 SAMPLERS = ("default", "paper", "paper_corrected")
 FOOT_LOCKS = ("auto", "always", "never", "grounding")
@@ -35,10 +37,8 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--contacts", type=Path, help="CSV of foot contacts to use, as written with every result")
     parser.add_argument("--physics", action="store_true", help="let a simulated body imitate the dance first")
     parser.add_argument("--side-by-side", action="store_true", help="write an mp4 of the dance before and after")
-    parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
-    parser.add_argument("--frame-rate", type=float, help="frames per second, for files that do not state it")
-    parser.add_argument("--up-axis", choices=("y", "z"), help="axis that points up in the file, if the guess is wrong")
     parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+    add_reading_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -47,9 +47,9 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation.report.tables import format_cell
     from ..restoration.restore import RestoreOptions, restore_with_model
 
-    options = RestoreOptions(
-        **{name: getattr(arguments, name) for name in RestoreOptions.__dataclass_fields__},
-    )
+    reading = vars(read_options(arguments))
+    names = RestoreOptions.__dataclass_fields__.keys() - reading.keys()
+    options = RestoreOptions(**{name: getattr(arguments, name) for name in names}, **reading)
     record = restore_with_model(arguments.files, arguments.output, options, arguments.model)
     for clip in record["clips"]:
         before, after = clip["feet"]["before"], clip["feet"]["after"]

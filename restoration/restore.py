@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -51,7 +51,10 @@ class RestoreOptions:
         side_by_side: Write an mp4 of both dances.
         trust_pickle: Read files that are pickles.
         frame_rate: Hz, of files that do not say theirs.
-        up_axis: `"y"` or `"z"`, where the guess is wrong.
+        up_axis: One of `UP_AXES`, where the guess is wrong.
+        unit: One of `UNITS`, likewise.
+        overrides: Our joint name to the file's, likewise.
+        person: Of a result of an estimator; `None`: all.
         seed: Of the sampler.
     """
 
@@ -64,6 +67,9 @@ class RestoreOptions:
     trust_pickle: bool = False
     frame_rate: float | None = None
     up_axis: str | None = None
+    unit: str | None = None
+    overrides: Mapping[str, str] | None = None
+    person: str | None = None
     seed: int = 0
 
 
@@ -133,6 +139,9 @@ def _open_all(files: Sequence[str | os.PathLike], options: RestoreOptions) -> tu
                 trust_pickle=options.trust_pickle,
                 frame_rate=options.frame_rate,
                 up_axis=options.up_axis,
+                unit=options.unit,
+                overrides=options.overrides,
+                person=options.person,
             )
             for clip in opened:
                 _check_length(clip, file)
