@@ -45,6 +45,8 @@ CLEAR_BEAT = 0.1
 UNKNOWN_BPM = 100.0
 HEARD_ACTIVITY = 0.05
 """Beats before the first and after the last that is likelier than this were not heard."""
+LIKELIER_HALF = 1.15
+"""Of every other beat those that do not begin the bar are counted if they are this much more active."""
 COMPOUND_RATIO = 1.3
 """A beat is in three parts if the thirds are this much more active than the half."""
 
@@ -300,7 +302,7 @@ def _find_beats(song: _Heard, genre: str | None, meters: Sequence[int]) -> tuple
     bpm = 60 / float(np.median(np.diff(times)))
     octave = counted_octave(bpm, path.meter, genre)
     if octave < 1 and len(times) > 4:
-        return times[counts % 2 == 0], max(2, path.meter // 2)
+        return times[_likelier_half(activity, times, counts)], max(2, path.meter // 2)
     if octave > 1 and not _is_compound(song.onsets, times):
         return np.interp(np.arange(2 * len(times) - 1) / 2, np.arange(len(times)), times), 4
     return times, max(meters, key=lambda each: (_bar_score(song, times, each), each == path.meter))
@@ -323,6 +325,17 @@ def _exact_times(activity: np.ndarray, frames: np.ndarray) -> np.ndarray:
     inside = (around >= 0) & (around < len(activity))
     weights = np.where(inside, activity[np.clip(around, 0, len(activity) - 1)], 0) + 1e-6
     return (weights * around).sum(axis=1) / weights.sum(axis=1) / ACTIVATION_RATE
+
+
+def _likelier_half(activity: np.ndarray, times: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return which beats are counted, `(beats,)` bool, where every other one is: those with the first of the bar.
+
+    The others are counted where they are much more active: the bar of a bossa nova is easily heard from the eighth
+    that comes before its first beat.
+    """
+    strengths = np.interp(times * ACTIVATION_RATE, np.arange(len(activity)), activity)
+    is_even = counts % 2 == 0
+    return ~is_even if strengths[~is_even].mean() > LIKELIER_HALF * strengths[is_even].mean() else is_even
 
 
 def _likelihood(activations: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -234,7 +234,7 @@ class _Dancer:
         details = {
             "seconds": round(dance.motion.duration_seconds, 3),
             "genre": provenance["genre"],
-            "bpm": provenance["song_map"]["beats"]["bpm"],
+            "bpm": provenance["song_map"]["beats"]["bpm"] if self.arguments.bpm is None else self.arguments.bpm,
         }
         return SongResult(planned.song, "made", planned.paths, details)
 

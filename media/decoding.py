@@ -30,6 +30,8 @@ MAX_PROMISED_SECONDS = 24 * 3600
 """A header that promises more does not know the length."""
 FILLED_SAMPLES = 4096
 """Up to so many are left out at the end, where the container says that the encoder only filled its last frame."""
+MANY_PACKETS, FEW_SAMPLES = 20_000, 16
+"""No encoder makes so many packets of so few samples; a damaged header does, and they take for ever."""
 FORGIVEN_SECONDS = 0.1
 """So far into a piece of a longer stream, frames may need others that were cut off."""
 # The bytes come from an open file. FFmpeg may open nothing else, by whatever name or protocol a file asks for it.
@@ -252,7 +254,7 @@ class SoundReader:
 
         timeline: Timeline | None = None
         try:
-            with av.open(data, format=self.kind.demuxer, options=_OPTIONS) as container:
+            with av.open(data, format=self.kind.demuxer, options=_OPTIONS, metadata_errors="replace") as container:
                 stream = self._audio_stream(container)
                 timeline = Timeline(self.kind, _others_start_seconds(container))
                 promised = self._stated_seconds(stream)
@@ -265,7 +267,7 @@ class SoundReader:
                 found = timeline.seconds - timeline.lead_seconds
                 if promised is not None and found < promised - LENGTH_TOLERANCE_SECONDS:
                     raise self._too_short(promised, found)
-        except av.FFmpegError as error:
+        except (av.FFmpegError, UnicodeDecodeError) as error:
             if timeline is None:
                 raise ValueError(
                     f"{self.name} cannot be read as audio: it begins like {self.kind.name}, but is broken "
@@ -303,8 +305,11 @@ class SoundReader:
 
         failure: tuple[float, str] | None = None
         lost_seconds = 0.0
-        for packet in container.demux(stream):
+        num_samples = 0
+        for num_packets, packet in enumerate(container.demux(stream)):
             here = seconds_before + timeline.seconds
+            if num_packets > MANY_PACKETS and num_samples < FEW_SAMPLES * num_packets:
+                raise self._damaged(here, f"{num_packets} packets hold {num_samples} samples")
             is_forgiven = self.kind.may_be_cut_out and timeline.seconds + lost_seconds < FORGIVEN_SECONDS
             # A last packet that is not full is no damage in WAV, whose bytes were counted.
             if packet.size and packet.is_corrupt and failure is None and not (is_forgiven or self.kind in (WAV, W64)):
@@ -323,6 +328,7 @@ class SoundReader:
                 if not frame.samples:
                     continue
                 block = self._samples(frame)
+                num_samples += len(block)
                 if lost_seconds:
                     num_lost, lost_seconds = round(lost_seconds * frame.sample_rate), 0.0
                     block = np.pad(block, ((num_lost, 0), (0, 0)))

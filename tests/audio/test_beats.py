@@ -120,6 +120,84 @@ def test_a_given_tempo_is_kept_exactly_through_silence():
     np.testing.assert_allclose(np.diff(clock.beat_times_seconds), 0.5, rtol=1e-9)
 
 
+AGE = np.arange(RATE // 4) / RATE
+NOISE = np.random.default_rng(5).normal(size=(2, len(AGE)))
+KICK = np.sin(2 * np.pi * np.cumsum(45 + 90 * np.exp(-AGE / 0.03)) / RATE) * np.exp(-AGE / 0.08)
+SNARE = 0.5 * (NOISE[0] * np.exp(-AGE / 0.05) + 0.5 * np.sin(2 * np.pi * 190 * AGE) * np.exp(-AGE / 0.06))
+HAT = np.diff(NOISE[1], prepend=0) * np.exp(-AGE / 0.03)
+HAT /= np.abs(HAT).max()
+RIM = 0.5 * np.sin(2 * np.pi * 900 * AGE) * np.exp(-AGE / 0.01)
+CHORD = 0.15 * sum(np.sin(2 * np.pi * pitch * AGE) for pitch in (220, 277, 330)) * np.exp(-AGE / 0.1)
+BASS = 0.5 * np.sin(2 * np.pi * 55 * AGE) * np.exp(-AGE / 0.2)
+EIGHTHS = [(0.2 * HAT, k / 2) for k in range(8)]
+RHYTHMS = {
+    "one-drop": [(KICK, 2), (RIM, 2), (CHORD, 1), (CHORD, 3), (BASS, 0), (BASS, 1.5), (BASS, 2.5), *EIGHTHS],
+    "ska": [(KICK, 0), (KICK, 2), (SNARE, 1), (SNARE, 3), *((CHORD + 0.2 * HAT, k + 0.5) for k in range(4))]
+    + [(BASS, k) for k in range(4)],
+    "bossa": [(KICK, at) for at in (0, 1.5, 2, 3.5)] + [(RIM, at) for at in (0, 1.5, 3)]
+    + [(CHORD, at) for at in (0, 1.5, 2.5)] + [(BASS, 0), (BASS, 2), *EIGHTHS],
+    "reggaeton": [(KICK, k) for k in range(4)] + [(SNARE, at) for at in (0.75, 1.5, 2.75, 3.5)]
+    + [(BASS, 0), (CHORD, 0)],
+    "12/8": [(KICK, 0), (KICK, 2), (SNARE, 1), (SNARE, 3), (CHORD, 0), (BASS, 0), (BASS, 2)]
+    + [(0.2 * HAT, k / 3) for k in range(12)],
+    "6/8": [(KICK, 0), (SNARE, 1), (KICK, 2), (SNARE, 3), (CHORD, 0), (CHORD, 2), (BASS, 0), (BASS, 2)]
+    + [(0.2 * HAT, k / 3) for k in range(12)],
+}  # fmt: skip
+"""What sounds at which beat of a bar of four."""
+
+
+def played(rhythm, bpm: float, seconds: float = 20.0) -> np.ndarray:
+    """Play a bar again and again; the first begins at 0.2 s."""
+    song = np.random.default_rng(0).normal(size=round((seconds + 1) * RATE)) * 1e-3
+    for bar in range(int((seconds - 0.2) * bpm / 60 / 4)):
+        for sound, beat in rhythm:
+            start = round((0.2 + (4 * bar + beat) * 60 / bpm) * RATE)
+            song[start : start + len(sound)] += sound[: len(song) - start]
+    return (0.5 * song / np.abs(song).max()).astype(np.float32)
+
+
+def beats_off(clock: BeatClock, bpm: float) -> np.ndarray:
+    """Return how far the beats lie from those played, in beats."""
+    beats = clock.beat_times_seconds
+    return np.abs((beats[(beats > 1) & (beats < 17)] - 0.2) * bpm / 60 % 1 - 0.5)
+
+
+@pytest.mark.parametrize("hat_decibels", [-22.0, -12.0, -3.0])
+@pytest.mark.parametrize("options", [{}, {"bpm": 124.0}, {"genre": "locking"}], ids=str)
+def test_a_hat_off_the_beat_is_not_the_beat(hat_decibels, options):
+    rhythm = [
+        (sound, k + part) for k in range(4) for sound, part in ((KICK, 0), (10 ** (hat_decibels / 20) * HAT, 0.5))
+    ]
+    assert beats_off(estimate_beats(played(rhythm, 124), RATE, **options), 124).min() > 0.45
+
+
+@pytest.mark.parametrize(
+    ("name", "bpm"),
+    # A slow bossa nova may be half a beat off, see docs/audio.md.
+    [(name, bpm) for name in RHYTHMS for bpm in (76, 100) if (name, bpm) != ("bossa", 76)],
+)
+def test_beats_of_syncopated_and_compound_rhythms_are_on_the_beat(name, bpm):
+    song = played(RHYTHMS[name], bpm)
+    for options in ({}, {"bpm": float(bpm)}):
+        clock = estimate_beats(song, RATE, **options)
+        assert clock.bpm(np.array([8.0])) == pytest.approx(bpm, rel=2e-3)
+        assert beats_off(clock, bpm).min() > 0.45
+
+
+@pytest.mark.parametrize("seconds", [2.0, 5.0])
+def test_a_given_tempo_is_the_same_for_any_number_of_threads(make_drums, seconds):
+    song, before = make_drums(120, seconds), torch.get_num_threads()
+    clocks = []
+    for num_threads in (1, 2):
+        torch.set_num_threads(num_threads)
+        try:
+            clocks.append(estimate_beats(song, RATE, bpm=119.3))
+        finally:
+            torch.set_num_threads(before)
+    np.testing.assert_array_equal(clocks[0].beat_times_seconds, clocks[1].beat_times_seconds)
+    np.testing.assert_allclose(np.diff(clocks[0].beat_times_seconds), 60 / 119.3, rtol=1e-12)
+
+
 def test_a_given_meter_and_first_downbeat_are_used(make_drums):
     clock = estimate_beats(make_drums(90, 20), RATE, bpm=90, meter=5, first_downbeat_seconds=3.1)
     assert clock.beats_per_bar == 5

@@ -445,7 +445,7 @@ def test_ffmpeg_gets_an_open_file_a_forced_reader_and_no_protocol(tmp_path, monk
     decode(path)
     ((file, options),) = asked
     assert not isinstance(file, str | os.PathLike) and not hasattr(file, "name")
-    assert options == {"format": "mov", "options": {"protocol_whitelist": "none"}}
+    assert options["format"] == "mov" and options["options"] == {"protocol_whitelist": "none"}
 
 
 def test_a_video_without_sound_is_told(tmp_path, write_sound):

@@ -95,7 +95,7 @@ def test_wrong_requests_are_told_in_words(connect, song, tmp_path):
     cases = [
         (
             {"song": gradio_client.handle_file(tmp_path / "notes.wav")},
-            "notes.wav cannot be read as audio: it is a",
+            "notes.wav cannot be read as audio",
         ),
         ({"song": gradio_client.handle_file(song), "seconds": 600}, "120"),
         ({"song": gradio_client.handle_file(song), "seed": -4}, "seed|minimum|Value"),
