@@ -15,15 +15,22 @@ import roma
 import torch
 from scipy.interpolate import PchipInterpolator
 
+from ..motion.feet.grounding import Floor, find_floor
 from ..motion.kinematics import SIDES, matrix_to_quaternion, shortest_rotation, solve_two_bones
 from ..motion.motion import FRAME_RATE, Motion
-from ..motion.retargeting.retargeting import motion_from_rotations, put_on_floor, retarget
+from ..motion.retargeting.retargeting import motion_from_rotations, retarget
 from ..motion.retargeting.source_animation import SourceAnimation
 from ..motion.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, neutral_skeleton
 
 LEG_PARTS = ("hip", "knee", "ankle", "foot")
 _FADE_SECONDS = 0.2
 """Time in which what holds a foot in contact dies away before and after it."""
+STANDING_METRES = 0.01
+"""Height of standing feet over their rest heights in captures whose floor is at 0: heels rise, feet are not flat."""
+_STILL_METRES, _LEAP_METRES, _LEAP_RATIO, _COMPARED_STEPS = 1e-3, 0.03, 3.0, 10
+"""Mean steps of all joints from frame to frame, around the pelvis: of a pose that stays, and of a leap out of it."""
+_T_POSE_COSINE = 0.94
+"""Of 20 degrees."""
 _STRAIGHT_METRES = 1e-3
 """A knee nearer to the line from hip to ankle does not show to which side it bends."""
 _SAME_ROTATION = 1e-5
@@ -41,6 +48,8 @@ class PlacedRig:
         motion: The dance on our neutral body at the rig's frame rate.
         metres_per_source_metre: Ratio of the leg lengths.
         floor_height: Of the rig's floor, metres of the rig.
+        floor: Under `motion`: at a height of 0 in its middle, and level or not.
+        bind_frames: Leading frames that show the rest pose of the rig and are no part of the dance.
     """
 
     source: SourceAnimation
@@ -49,6 +58,22 @@ class PlacedRig:
     motion: Motion
     metres_per_source_metre: float
     floor_height: float
+    floor: Floor
+    bind_frames: int = 0
+
+    def without_bind_frames(self) -> PlacedRig:
+        """Return the rig with its dance alone."""
+        if not self.bind_frames:
+            return self
+        source, dance = self.source, slice(self.bind_frames, None)
+        cut = replace(
+            source,
+            root_positions=source.root_positions[dance],
+            local_rotations=source.local_rotations[dance],
+            joint_translations={joint: moves[dance] for joint, moves in source.joint_translations.items()},
+        )
+        motion = self.motion.cut(self.bind_frames, self.motion.num_frames)
+        return replace(self, source=cut, joint_positions=self.joint_positions[dance], motion=motion, bind_frames=0)
 
 
 @dataclass(frozen=True)
@@ -59,11 +84,20 @@ class RigChange:
         moved_joint: The joint whose translation carries the body.
         translation: `(frames, 3)`, metres in the frame of that joint's parent, to be added.
         rotations: New local rotations, `(frames, 4)` wxyz, for each joint that turns otherwise than before.
+        first_frame: Frames before it are as they were.
     """
 
     moved_joint: int
     translation: np.ndarray
     rotations: dict[int, np.ndarray]
+    first_frame: int = 0
+
+    def after_bind_frames(self, rig: PlacedRig) -> RigChange:
+        """Return this change of `rig.without_bind_frames()` as one of the whole rig, whose first frames stay."""
+        first = rig.bind_frames
+        own = rig.source.local_rotations[:first]
+        rotations = {joint: np.concatenate([own[:, joint], new]) for joint, new in self.rotations.items()}
+        return RigChange(self.moved_joint, np.pad(self.translation, ((first, 0), (0, 0))), rotations, first)
 
     def apply(self, source: SourceAnimation) -> SourceAnimation:
         """Return the changed rig."""
@@ -108,11 +142,57 @@ def place_motion(motion: Motion) -> PlacedRig:
 def _placed(source: SourceAnimation, source_joints: dict[str, int], positions: np.ndarray, body: Motion) -> PlacedRig:
     neutral = neutral_skeleton()
     scale = neutral.leg_length / body.skeleton.leg_length
-    motion = put_on_floor(body) if body.skeleton == neutral else retarget(body)
+    moved = body if body.skeleton == neutral else retarget(body)
+    bind_frames = count_bind_frames(positions, source.local_rotations)
+    floor = find_floor(moved.cut(bind_frames, moved.num_frames))
+    height = np.array([0.0, floor.point[1], 0.0])
+    motion = replace(moved, root_positions=moved.root_positions - height, foot_contacts=None)
     ankles = [JOINT_INDEX[f"{side}_ankle"] for side in SIDES]
     shift = np.median(motion.joint_positions()[:, ankles, 1] - scale * positions[:, ankles, 1])
     raised = neutral.contact_rest_heights[0] - scale * body.skeleton.contact_rest_heights[0]
-    return PlacedRig(source, source_joints, positions, motion, scale, float(raised - shift) / scale)
+    floor_height = float(raised - shift - STANDING_METRES) / scale
+    floor = replace(floor, point=floor.point - height)
+    return PlacedRig(source, source_joints, positions, motion, scale, floor_height, floor, bind_frames)
+
+
+def count_bind_frames(joint_positions: np.ndarray, local_rotations: np.ndarray) -> int:
+    """Count the leading frames that show a T-pose, or the rig's own rest pose, and leap from there into the dance.
+
+    Args:
+        joint_positions: Of our joints, `(frames, 22, 3)`, metres.
+        local_rotations: Of the rig, `(frames, joints, 4)`, wxyz.
+    """
+    pose = joint_positions[:, 1:] - joint_positions[:, :1]
+    steps = np.linalg.norm(np.diff(pose, axis=0), axis=-1).mean(axis=-1)
+    leaps = np.flatnonzero(steps > _STILL_METRES)
+    if len(leaps) == 0 or leaps[0] + 2 >= len(pose):
+        return 0
+    leap = int(leaps[0])
+    following = steps[leap + 1 : leap + 1 + _COMPARED_STEPS].max()
+    is_leap = steps[leap] > max(_LEAP_METRES, _LEAP_RATIO * following)
+    is_at_rest = np.abs(local_rotations[leap, 1:, 0]).min() > 1 - _SAME_ROTATION
+    return leap + 1 if is_leap and (is_at_rest or _is_t_pose(joint_positions[leap])) else 0
+
+
+def _is_t_pose(joint_positions: np.ndarray) -> bool:
+    """Return whether straight arms point to the sides and straight legs down, `(22, 3)`."""
+
+    def direction(start: str, end: str) -> np.ndarray:
+        vector = joint_positions[JOINT_INDEX[end]] - joint_positions[JOINT_INDEX[start]]
+        return vector / max(np.linalg.norm(vector), 1e-9)
+
+    left, down = direction("right_hip", "left_hip"), np.array([0.0, -1.0, 0.0])
+    bones = [
+        (direction(f"{side}_{start}", f"{side}_{end}"), axis)
+        for side, sign in zip(SIDES, (1.0, -1.0), strict=True)
+        for start, end, axis in (
+            ("shoulder", "elbow", sign * left),
+            ("elbow", "wrist", sign * left),
+            ("hip", "knee", down),
+            ("knee", "ankle", down),
+        )
+    ]
+    return all(bone @ axis > _T_POSE_COSINE for bone, axis in bones)
 
 
 def carry_back(
