@@ -27,6 +27,8 @@ _FADE_SECONDS = 0.2
 """Time in which what holds a foot in contact dies away before and after it."""
 STANDING_METRES = 0.01
 """Height of standing feet over their rest heights in captures whose floor is at 0: heels rise, feet are not flat."""
+LYING_METRES = 0.3
+"""The floor of a file is believed if the dancer is never upright and the feet are no farther from it."""
 _STILL_METRES, _LEAP_METRES, _LEAP_RATIO, _COMPARED_STEPS = 1e-3, 0.03, 3.0, 10
 """Mean steps of all joints from frame to frame, around the pelvis: of a pose that stays, and of a leap out of it."""
 _T_POSE_COSINE = 0.94
@@ -47,7 +49,7 @@ class PlacedRig:
         joint_positions: Of our joints in the rig, `(frames, 22, 3)`, metres of the rig.
         motion: The dance on our neutral body at the rig's frame rate.
         metres_per_source_metre: Ratio of the leg lengths.
-        floor_height: Of the rig's floor, metres of the rig.
+        floor_height: Of the rig's floor, metres of the rig; 0 where only the file can tell.
         floor: Under `motion`: at a height of 0 in its middle, and level or not.
         bind_frames: Leading frames that show the rest pose of the rig and are no part of the dance.
     """
@@ -151,6 +153,8 @@ def _placed(source: SourceAnimation, source_joints: dict[str, int], positions: n
     shift = np.median(motion.joint_positions()[:, ankles, 1] - scale * positions[:, ankles, 1])
     raised = neutral.contact_rest_heights[0] - scale * body.skeleton.contact_rest_heights[0]
     floor_height = float(raised - shift - STANDING_METRES) / scale
+    if not floor.is_stood_on and abs(floor_height) < LYING_METRES:
+        floor_height = 0.0
     floor = replace(floor, point=floor.point - height)
     return PlacedRig(source, source_joints, positions, motion, scale, floor_height, floor, bind_frames)
 

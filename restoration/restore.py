@@ -36,7 +36,7 @@ LOCKING_MODES = ("auto", "always")
 """Modes of `foot_lock` in which feet are held; the others only move them."""
 FLOOR_DOUBT_METRES = (-0.03, 0.02)
 """Heights of the floor that are believed to be 0: the joint of rigs' toes lies at their tip, or in the ball."""
-MAX_SECONDS = 3600.0
+MAX_SECONDS = 1200.0
 """Of a clip: memory grows with it."""
 _VIDEO_SIZE = (640, 540)
 _PACKAGES = ("infinitedance", "numpy", "scipy", "torch")

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from ..kinematics import matrix_to_quaternion, quaternion_to_matrix, shortest_rotation
 from ..motion import Motion
-from ..skeleton import CONTACT_HEIGHT_METRES, CONTACT_JOINTS, CONTACT_SPEED_METRES_PER_SECOND
+from ..skeleton import CONTACT_JOINTS, CONTACT_SPEED_METRES_PER_SECOND
 
 MIN_SLOPE_DEGREES, MAX_SLOPE_DEGREES = 1.5, 15.0
 """Less is within the errors of captures of level floors, more is no floor: only the height is corrected then."""
@@ -25,6 +25,8 @@ MAX_DEPTH_METRES = 0.07
 UNEVEN_METRES, MAX_UNEVEN_SHARE = 0.08, 0.1
 """A foot that stands farther from the floor stands on something else, a stair, a stage; and how many such feet a plane
 may leave out."""
+BEARING_METRES = 0.01
+"""A foot that is higher than the other one by more may hover."""
 _UPRIGHT_SHARE = 0.5
 """Of the length of a leg: the pelvis of a dancer who stands is at least so far above the foot."""
 _MIN_TOUCH_SECONDS = 0.5
@@ -42,11 +44,13 @@ class Floor:
         point: Of the plane, in the middle of the places where feet stand, `(3,)`, metres.
         normal: `(3,)`, of unit length; it points up.
         uneven_share: Share of the standing feet that are more than `UNEVEN_METRES` off the plane, 0 to 1.
+        is_stood_on: Otherwise the dancer is never upright, and feet that lie tell its height to some centimetres only.
     """
 
     point: np.ndarray
     normal: np.ndarray
     uneven_share: float = 0.0
+    is_stood_on: bool = True
 
     @property
     def slope_degrees(self) -> float:
@@ -85,7 +89,7 @@ def level_floor(motion: Motion, *, fits_slope: bool = True) -> Motion:
 def find_floor(motion: Motion, *, fits_slope: bool = True) -> Floor:
     """Find the plane that standing feet share: steadier than `put_on_floor`, which goes by the lowest moments.
 
-    A foot stands where its lower part, heel or toe, is slow, no higher than the other foot, and far below the pelvis:
+    A foot stands where its lower part, heel or toe, is slow, no higher than the other's, and far below the pelvis:
     the feet of dancers who lie, and of those who stand on their hands, do not count; in a dance that is never upright,
     all slow feet do. The plane is fitted by iteratively reweighted least squares with Tukey's weights, so that jumps
     and steps onto something else do not lift it. Its slope is fitted only along directions in which feet stand in
@@ -95,7 +99,7 @@ def find_floor(motion: Motion, *, fits_slope: bool = True) -> Floor:
         motion: A dance over any floor that is less steep than 15 degrees.
         fits_slope: Otherwise the floor is level.
     """
-    places, stands = _standing_feet(motion)
+    places, stands, is_upright = _standing_feet(motion)
     lowest = motion.skeleton.fit_floor_height(motion.joint_positions())
     up = np.array([0.0, 1.0, 0.0])
     enough = _MIN_TOUCH_SECONDS * motion.frame_rate
@@ -103,16 +107,20 @@ def find_floor(motion: Motion, *, fits_slope: bool = True) -> Floor:
         return Floor(np.array([0.0, lowest, 0.0]), up)
     middle = places.mean(axis=0)
     middle[1] = _fit_height(places[:, 1], lowest, enough)
-    sloped = _fit_slope(places, stands) if fits_slope else None
+    sloped = _fit_slope(places, stands) if fits_slope and is_upright else None
     if sloped is not None:
         # On a slope toes and heels look lower than they are, so that the height is found on the level floor.
         height = find_floor(sloped.level(motion), fits_slope=False).point[1]
         return replace(sloped, point=sloped.point + height * sloped.normal)
-    return Floor(middle, up, float((np.abs(places[:, 1] - middle[1]) > UNEVEN_METRES).mean()))
+    return Floor(middle, up, float((np.abs(places[:, 1] - middle[1]) > UNEVEN_METRES).mean()), is_upright)
 
 
-def _standing_feet(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places `(n, 3)` where feet stand, less their rest heights, and the number of each stand, `(n,)`."""
+def _standing_feet(motion: Motion) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Find where feet stand, or, in a dance that is never upright, where they are slow.
+
+    Returns:
+        Their places `(n, 3)`, less their rest heights; the number of each stand, `(n,)`; whether the dancer stands.
+    """
     positions, frame_rate = motion.joint_positions().astype(np.float64), motion.frame_rate
     feet = gaussian_filter1d(
         positions[:, list(CONTACT_JOINTS)], _SMOOTHING_SECONDS * frame_rate, axis=0, mode="nearest"
@@ -125,12 +133,12 @@ def _standing_feet(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
     part = pairs[..., 1].argmin(axis=1)[:, None]  # (frames, 1, side)
     places = np.take_along_axis(pairs, part[..., None], axis=1)[:, 0]
     lower = np.take_along_axis(slow.reshape(-1, 2, 2), part, axis=1)[:, 0]
-    lower &= places[..., 1] < places[..., 1].min(axis=1, keepdims=True) + CONTACT_HEIGHT_METRES
+    lower &= places[..., 1] < places[..., 1].min(axis=1, keepdims=True) + BEARING_METRES
     upright = positions[:, :1, 1] - places[..., 1] > _UPRIGHT_SHARE * motion.skeleton.leg_length
-    standing = lower & upright if (lower & upright).sum() >= _MIN_TOUCH_SECONDS * frame_rate else lower
-    by_side = standing.T
+    is_upright = bool((lower & upright).sum() >= _MIN_TOUCH_SECONDS * frame_rate)
+    by_side = (lower & upright if is_upright else lower).T
     stands = np.cumsum(np.diff(by_side, axis=1, prepend=False) & by_side).reshape(by_side.shape)
-    return places.swapaxes(0, 1)[by_side], stands[by_side] - 1
+    return places.swapaxes(0, 1)[by_side], stands[by_side] - 1, is_upright
 
 
 def _fit_height(heights: np.ndarray, lowest: float, enough: float) -> float:
