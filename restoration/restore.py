@@ -82,6 +82,8 @@ class RestoreOptions:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
         if not 0 <= self.strength <= 1:
             raise ValueError(f"`strength` must be between 0 and 1, got {self.strength}.")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"`seed` must be between 0 and 2**63 - 1, got {self.seed}.")
 
 
 @dataclass(frozen=True)
@@ -362,7 +364,7 @@ def _floor_notes(clip: Clip) -> list[str]:
     if rig.floor.uneven_share > MAX_UNEVEN_SHARE:
         notes.append(
             f"{rig.floor.uneven_share:.0%} of the standing feet are more than {100 * UNEVEN_METRES:.0f} cm off the "
-            "floor (stairs, a stage, or a capture that drifts): the floor is one plane, feet above it stay there."
+            "floor (stairs, a stage, or a capture that drifts): the floor is one plane, and feet on other levels are not held."
         )
     return notes
 

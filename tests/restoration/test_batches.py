@@ -159,7 +159,7 @@ def test_a_report_says_from_which_bytes_it_is(files, tmp_path):
     assert len(made_from["input_sha256"]) == 64 and made_from["foot_lock"] == "auto"
 
 
-@pytest.mark.parametrize("options", [{"strength": 2.0}, {"foot_lock": "glue"}, {"sampler": "none"}])
+@pytest.mark.parametrize("options", [{"strength": 2.0}, {"foot_lock": "glue"}, {"sampler": "none"}, {"seed": -1}])
 def test_wrong_options_are_refused_before_a_file_is_read(options):
     with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be"):
         RestoreOptions(**options)
