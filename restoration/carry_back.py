@@ -21,6 +21,7 @@ from ..motion.motion import FRAME_RATE, Motion
 from ..motion.retargeting.retargeting import motion_from_rotations, retarget
 from ..motion.retargeting.source_animation import SourceAnimation
 from ..motion.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, neutral_skeleton
+from .rest_pose import count_bind_frames
 
 LEG_PARTS = ("hip", "knee", "ankle", "foot")
 _FADE_SECONDS = 0.2
@@ -29,10 +30,6 @@ STANDING_METRES = 0.01
 """Height of standing feet over their rest heights in captures whose floor is at 0: heels rise, feet are not flat."""
 LYING_METRES = 0.3
 """The floor of a file is believed if the dancer is never upright and the feet are no farther from it."""
-_STILL_METRES, _LEAP_METRES, _LEAP_RATIO, _COMPARED_STEPS = 1e-3, 0.03, 3.0, 10
-"""Mean steps of all joints from frame to frame, around the pelvis: of a pose that stays, and of a leap out of it."""
-_T_POSE_COSINE = 0.94
-"""Of 20 degrees."""
 _STRAIGHT_METRES = 1e-3
 """A knee nearer to the line from hip to ankle does not show to which side it bends."""
 _SAME_ROTATION = 1e-5
@@ -157,46 +154,6 @@ def _placed(source: SourceAnimation, source_joints: dict[str, int], positions: n
         floor_height = 0.0
     floor = replace(floor, point=floor.point - height)
     return PlacedRig(source, source_joints, positions, motion, scale, floor_height, floor, bind_frames)
-
-
-def count_bind_frames(joint_positions: np.ndarray, local_rotations: np.ndarray) -> int:
-    """Count the leading frames that show a T-pose, or the rig's own rest pose, and leap from there into the dance.
-
-    Args:
-        joint_positions: Of our joints, `(frames, 22, 3)`, metres.
-        local_rotations: Of the rig, `(frames, joints, 4)`, wxyz.
-    """
-    pose = joint_positions[:, 1:] - joint_positions[:, :1]
-    steps = np.linalg.norm(np.diff(pose, axis=0), axis=-1).mean(axis=-1)
-    leaps = np.flatnonzero(steps > _STILL_METRES)
-    if len(leaps) == 0 or leaps[0] + 2 >= len(pose):
-        return 0
-    leap = int(leaps[0])
-    following = steps[leap + 1 : leap + 1 + _COMPARED_STEPS].max()
-    is_leap = steps[leap] > max(_LEAP_METRES, _LEAP_RATIO * following)
-    is_at_rest = np.abs(local_rotations[leap, 1:, 0]).min() > 1 - _SAME_ROTATION
-    return leap + 1 if is_leap and (is_at_rest or _is_t_pose(joint_positions[leap])) else 0
-
-
-def _is_t_pose(joint_positions: np.ndarray) -> bool:
-    """Return whether straight arms point to the sides and straight legs down, `(22, 3)`."""
-
-    def direction(start: str, end: str) -> np.ndarray:
-        vector = joint_positions[JOINT_INDEX[end]] - joint_positions[JOINT_INDEX[start]]
-        return vector / max(np.linalg.norm(vector), 1e-9)
-
-    left, down = direction("right_hip", "left_hip"), np.array([0.0, -1.0, 0.0])
-    bones = [
-        (direction(f"{side}_{start}", f"{side}_{end}"), axis)
-        for side, sign in zip(SIDES, (1.0, -1.0), strict=True)
-        for start, end, axis in (
-            ("shoulder", "elbow", sign * left),
-            ("elbow", "wrist", sign * left),
-            ("hip", "knee", down),
-            ("knee", "ankle", down),
-        )
-    ]
-    return all(bone @ axis > _T_POSE_COSINE for bone, axis in bones)
 
 
 def carry_back(

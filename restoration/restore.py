@@ -364,7 +364,7 @@ def _floor_notes(clip: Clip) -> list[str]:
     if rig.floor.uneven_share > MAX_UNEVEN_SHARE:
         notes.append(
             f"{rig.floor.uneven_share:.0%} of the standing feet are more than {100 * UNEVEN_METRES:.0f} cm off the "
-            "floor (stairs, a stage, or a capture that drifts): the floor is one plane, and feet on other levels are not held."
+            "floor (stairs, a stage, or a capture that drifts): it is one plane, feet on other levels are not held."
         )
     return notes
 

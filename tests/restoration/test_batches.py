@@ -11,7 +11,8 @@ import torch
 
 from infinitedance.motion.files import load_motion, read_bvh, save_motion, write_bvh
 from infinitedance.restoration import restore as restore_module
-from infinitedance.restoration.carry_back import count_bind_frames, place_motion
+from infinitedance.restoration.carry_back import place_motion
+from infinitedance.restoration.rest_pose import count_bind_frames
 from infinitedance.restoration.restore import RestoreOptions, restore_files
 
 from .conftest import hold_feet, make_sliding
