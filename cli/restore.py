@@ -18,7 +18,12 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "restore", help="stop feet from sliding in a motion file: BVH, SMPL, video estimators"
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="motion files, see docs/restoring.md")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write to; no file there is overwritten")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="folder to write to; what the same command left unfinished is finished, no other file is touched",
+    )
     parser.add_argument("--model", help="folder or Hub name of a foot restoration model (default: the one that ships)")
     parser.add_argument(
         "--sampler",
@@ -62,7 +67,8 @@ def run(arguments: argparse.Namespace) -> None:
             )
         ]
         moved = format_cell(clip["feet"]["mpjpe_to_input_mm"])
-        print(f"{clip['name']}: {', '.join(changes)}; {moved} mm from the input on average")
+        kept = " (restored before)" if clip["name"] in record["kept"] else ""
+        print(f"{clip['name']}{kept}: {', '.join(changes)}; {moved} mm from the input on average")
         for note in clip["notes"]:
             print(f"  {note}")
         for name in clip["files"]:
