@@ -10,6 +10,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,22 @@ from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoL
 from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
 from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
-from infinitedance.motion.drawing.viewing import viewer_dance
 from infinitedance.motion.files import export_motion, read_motion, save_motion, write_bvh
 from infinitedance.motion.kinematics import quaternion_to_matrix
+from infinitedance.motion.looping import loop_of_whole_bars
 from infinitedance.motion.motion import Motion
 from infinitedance.pipeline import MusicToDancePipeline
 from infinitedance.restoration.contact_files import read_contacts, write_contacts
 from infinitedance.restoration.pipeline_frdm import FrdmPipeline
 from infinitedance.retrieval.references import ReferenceRetriever
+from infinitedance.spaces_demo.view_dances import read_show
 from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
 from infinitedance.tokenization.processing_choreollama import ChoreoLlamaProcessor
 
 SONG_SECONDS = 3.0
-MAX_METRES, MAX_SPEED = 1000.0, 50.0
-"""Of anybody's root: a file that says more has been misread."""
+MAX_METRES, MAX_SPEED, MAX_BONE_METRES = 1000.0, 50.0, 2.0
+"""Of anybody's root, also in m/s, and bones: a file that says more has been misread."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ def _reading_of(motion: Motion) -> Reading:
     problem = ""
     if not np.isfinite(motion.joint_rotations).all() or not np.abs(root).max() < MAX_METRES:
         problem = "a dance that is not finite or kilometres away"
+    elif not np.abs(motion.skeleton.offsets).max() < MAX_BONE_METRES:
+        problem = f"a bone of {np.abs(motion.skeleton.offsets).max():g} m"
     elif speed > MAX_SPEED:
         problem = f"a root at {speed:.0f} m/s"
     elif not 1 <= motion.frame_rate <= 1000:
@@ -189,11 +193,13 @@ def _reading_of(motion: Motion) -> Reading:
 
 
 def _show_dance(path: Path) -> Reading:
+    """Read a dance, and use all that its file says beside the motion."""
     motion = read_motion(path)
-    told = motion.provenance
-    times = {name: told.get(name, ()) for name in ("beat_times_seconds", "downbeat_times_seconds")}
-    json.dumps(viewer_dance(motion, "dance", **times), allow_nan=False)
-    export_motion(motion, path.with_suffix(".csv"))
+    json.dumps(read_show([path]).dances, allow_nan=False)
+    for suffix in (".csv", ".glb"):
+        export_motion(motion, path.with_suffix(suffix))
+    with suppress(ValueError):  # two seconds hold no bars, and damaged times none at all
+        loop_of_whole_bars(motion)
     return _reading_of(motion)
 
 

@@ -52,7 +52,8 @@ def main(command_line: list[str] | None = None) -> int:
         try:
             arguments.run(arguments)
         except KeyboardInterrupt:
-            print("\ninfinitedance: stopped", file=sys.stderr)
+            newline = "\n" if sys.stderr.isatty() else ""  # after the ^C and a progress bar
+            print(f"{newline}infinitedance: stopped", file=sys.stderr)
             return STOPPED
         except BrokenPipeError:  # what reads our output has ended, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

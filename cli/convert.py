@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .reading_options import add_reading_options, read_options
+
 # As in `motion.files`, which is not imported to parse a command line; a test compares them.
 FORMATS = (".bvh", ".glb", ".vrma", ".usd", ".usda", ".usdc", ".fbx", ".csv", ".smplx.npz", ".npz")
 NAMES = ("smpl", "mixamo", "vrm", "unreal")
@@ -14,7 +16,7 @@ BODIES = ("human", "capsules", "none")
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = commands.add_parser("convert", help="write a dance for Blender, Unity, Unreal, VRM tools and others")
-    parser.add_argument("motion", type=Path, help="motion file: .npz, .bvh and others, see docs/exporting.md")
+    parser.add_argument("motion", type=Path, help="motion file: .npz, .bvh and others, see docs/reading.md")
     parser.add_argument(
         "output", type=Path, help=f"file to write; its ending chooses the format: {', '.join(FORMATS)}"
     )
@@ -27,10 +29,11 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--frame-rate",
         type=int,
         choices=(24, 25, 30, 60),
-        help="frames per second (default: as in the file)",
+        help="frames per second of the output (default: as in the file)",
     )
     parser.add_argument("--loop", action="store_true", help="cut a loop of whole bars, where its seam is smallest")
     parser.add_argument("--song", type=Path, help="the song, for a file without beat times")
+    add_reading_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -44,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_export_path(arguments.output)
     if arguments.output.exists() and arguments.motion.exists() and arguments.output.samefile(arguments.motion):
         raise ValueError(f"The output must be another file than the input, got {arguments.output} for both.")
-    motion = read_motion(arguments.motion)
+    motion = read_motion(arguments.motion, read_options(arguments))
     if arguments.song is not None:
         from ..audio.beats import estimate_beats
         from ..audio.loading import load_audio

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .reading_options import add_reading_options, read_options
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
@@ -35,10 +37,11 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         help="each generated dance is a version of the reference dance of its name: adds the error against it",
     )
     parser.add_argument(
-        "--frame-rate", type=float, help="frames per second of the generated dances, if their files do not state it"
+        "--reference-frame-rate",
+        type=float,
+        metavar="HZ",
+        help="frames per second of reference and training dances; `--input-frame-rate` is that of the generated ones",
     )
-    parser.add_argument("--reference-frame-rate", type=float, help="the same for reference and training dances")
-    parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
     parser.add_argument(
         "--one-body",
         action="store_true",
@@ -47,6 +50,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--no-pictures", action="store_true", help="draw no contact sheets")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random baselines and intervals (default: 0)")
+    add_reading_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -64,8 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         window_seconds=arguments.window_seconds,
         join_seconds=arguments.join_seconds,
         is_reconstruction=arguments.reconstruction,
-        trust_pickle=arguments.trust_pickle,
-        frame_rate=arguments.frame_rate,
+        reading=read_options(arguments),
         reference_frame_rate=arguments.reference_frame_rate,
         on_one_body=arguments.one_body,
         with_pictures=not arguments.no_pictures,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .reading_options import add_reading_options, read_options
+
 # As in `restoration`, which is not imported to parse a command line; a test compares them.
 SAMPLERS = ("default", "paper", "paper_corrected")
 FOOT_LOCKS = ("auto", "always", "never", "grounding")
@@ -16,7 +18,12 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "restore", help="stop feet from sliding in a motion file: BVH, SMPL, video estimators"
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="motion files, see docs/restoring.md")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write to; no file there is overwritten")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="folder to write to; what the same command left unfinished is finished, no other file is touched",
+    )
     parser.add_argument("--model", help="folder or Hub name of a foot restoration model (default: the one that ships)")
     parser.add_argument(
         "--sampler",
@@ -35,10 +42,8 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--contacts", type=Path, help="CSV of foot contacts to use, as written with every result")
     parser.add_argument("--physics", action="store_true", help="let a simulated body imitate the dance first")
     parser.add_argument("--side-by-side", action="store_true", help="write an mp4 of the dance before and after")
-    parser.add_argument("--trust-pickle", action="store_true", help="read pickles, from a source that you trust")
-    parser.add_argument("--frame-rate", type=float, help="frames per second, for files that do not state it")
-    parser.add_argument("--up-axis", choices=("y", "z"), help="axis that points up in the file, if the guess is wrong")
     parser.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+    add_reading_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -47,9 +52,9 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation.report.tables import format_cell
     from ..restoration.restore import RestoreOptions, restore_with_model
 
-    options = RestoreOptions(
-        **{name: getattr(arguments, name) for name in RestoreOptions.__dataclass_fields__},
-    )
+    reading = vars(read_options(arguments))
+    names = RestoreOptions.__dataclass_fields__.keys() - reading.keys()
+    options = RestoreOptions(**{name: getattr(arguments, name) for name in names}, **reading)
     record = restore_with_model(arguments.files, arguments.output, options, arguments.model)
     for clip in record["clips"]:
         before, after = clip["feet"]["before"], clip["feet"]["after"]
@@ -62,7 +67,8 @@ def run(arguments: argparse.Namespace) -> None:
             )
         ]
         moved = format_cell(clip["feet"]["mpjpe_to_input_mm"])
-        print(f"{clip['name']}: {', '.join(changes)}; {moved} mm from the input on average")
+        kept = " (restored before)" if clip["name"] in record["kept"] else ""
+        print(f"{clip['name']}{kept}: {', '.join(changes)}; {moved} mm from the input on average")
         for note in clip["notes"]:
             print(f"  {note}")
         for name in clip["files"]:

@@ -82,8 +82,7 @@ def evaluate_dances(inputs: EvaluationInputs, output_dir: Path) -> dict[str, Any
         name: read_dances(
             folder,
             f"{name} dances",
-            trust_pickle=inputs.trust_pickle,
-            frame_rate=inputs.rate_of(name),
+            inputs.reading_of(name),
             on_one_body=inputs.on_one_body,
         )
         for name in ("generated", "reference", "training")
@@ -248,7 +247,7 @@ def measure_reconstructions(
 
 def _rotations(which: str, path: Path, inputs: EvaluationInputs) -> np.ndarray | None:
     """Return the local rotations of a file at 30 Hz, `(frames, 22, 3, 3)`; `None` if it has none of its own."""
-    motion = read_motion_with_rotations(path, trust_pickle=inputs.trust_pickle, frame_rate=inputs.rate_of(which))
+    motion = read_motion_with_rotations(path, inputs.reading_of(which))
     return None if motion is None else motion.resample(FRAME_RATE).joint_rotations_matrix().numpy().astype(np.float64)
 
 
@@ -330,7 +329,7 @@ def draw_pictures(paired: PairedDances, folders: Mapping[str, DanceFolder], inpu
 
 
 def _draw(which: str, dance: MeasuredDance, path: Path, inputs: EvaluationInputs) -> Picture:
-    motion = read_motion(path, trust_pickle=inputs.trust_pickle, frame_rate=inputs.rate_of(which))
+    motion = read_motion(path, inputs.reading_of(which))
     with tempfile.TemporaryDirectory() as folder:
         sheet = Path(folder) / "sheet.png"
         render_contact_sheet(motion, sheet, SHEET_ROWS, SHEET_COLUMNS, tile_size=TILE_SIZE)

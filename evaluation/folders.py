@@ -15,8 +15,9 @@ from tqdm import tqdm
 from ..audio.beats import estimate_beats
 from ..audio.loading import AUDIO_SUFFIXES, load_audio
 from ..audio.spectra import SAMPLING_RATE
-from ..motion.files import MOTION_SUFFIXES, read_joint_positions, read_motion
+from ..motion.files import MOTION_SUFFIXES, ReadOptions, read_joint_positions, read_motion
 from ..motion.motion import FRAME_RATE
+from ..utils.errors import reading
 from .measures import MIN_DANCE_SECONDS, MeasuredDance, Song
 
 MANIFEST_COLUMNS = ("file", "song", "genre", "bpm")
@@ -108,9 +109,8 @@ def list_files(folder: Path, suffixes: Iterable[str], what: str) -> dict[str, Pa
 def read_dances(
     folder: Path,
     what: str,
+    options: ReadOptions | None = None,
     *,
-    trust_pickle: bool = False,
-    frame_rate: float | None = None,
     on_one_body: bool = False,
 ) -> DanceFolder:
     """Read all dances of a folder, at 30 Hz.
@@ -118,8 +118,7 @@ def read_dances(
     Args:
         folder: Motion files.
         what: What they are, for messages.
-        trust_pickle: Whether pickles may be read.
-        frame_rate: Hz of all files, where they do not say it or are wrong.
+        options: How all files are to be read.
         on_one_body: Whether joints are fitted to our body, as `read_motion` does, instead of measured as they stand.
 
     Raises:
@@ -131,13 +130,13 @@ def read_dances(
     for name, path in tqdm(paths.items(), desc=what, unit="file", disable=None):
         try:
             if on_one_body:
-                motion = read_motion(path, trust_pickle=trust_pickle, frame_rate=frame_rate)
+                motion = read_motion(path, options)
                 joints, rate = motion.joint_positions().astype(np.float64), motion.frame_rate
             else:
-                joints, rate = read_joint_positions(path, trust_pickle=trust_pickle, frame_rate=frame_rate)
+                joints, rate = read_joint_positions(path, options)
             positions[name] = check_dance(resample_positions(joints, rate, FRAME_RATE))
         except (ValueError, OSError) as error:
-            problems.append(_of_file(path, error))
+            problems.append(_of_file(path, error, what))
         hashes[path.name] = file_hash(path)
     if problems:
         more = f" ... and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
@@ -176,8 +175,8 @@ def resample_positions(joint_positions: np.ndarray, frame_rate: float, new_frame
     """
     if frame_rate == new_frame_rate or len(joint_positions) < 2:
         return joint_positions
-    num_frames = max(1, round(len(joint_positions) / frame_rate * new_frame_rate))
-    times = np.minimum(np.arange(num_frames) / new_frame_rate, (len(joint_positions) - 1) / frame_rate)
+    last = (len(joint_positions) - 1) / frame_rate
+    times = np.minimum(np.arange(int(last * new_frame_rate + 1e-6) + 1) / new_frame_rate, last)
     return CubicSpline(np.arange(len(joint_positions)) / frame_rate, joint_positions)(times)
 
 
@@ -193,7 +192,7 @@ def read_pairing_manifest(path: Path) -> dict[str, ManifestRow]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no manifest {path}.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with reading(path), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         columns, rows = list(reader.fieldnames or ()), list(reader)
     if "file" not in columns or not set(columns) <= set(MANIFEST_COLUMNS):
@@ -291,9 +290,11 @@ def _song_name(name: str, row: ManifestRow, files: Mapping[str, Path]) -> str:
     return max((song for song in files if name.startswith(f"{song}_")), key=len, default="")
 
 
-def _of_file(path: Path, error: Exception) -> str:
-    """Tell what is wrong with a file in one line that names it once."""
-    text = str(error).replace("\n", " ").replace("`frame_rate`", "`--frame-rate`")
+def _of_file(path: Path, error: Exception, what: str) -> str:
+    """Tell what is wrong with a file in one line that names it once, and the option that its folder goes by."""
+    text = str(error).replace("\n", " ")
+    if not what.startswith("generated"):
+        text = text.replace("--input-frame-rate", "--reference-frame-rate")
     return text.replace(str(path), path.name) if str(path) in text else f"{path.name}: {text}"
 
 

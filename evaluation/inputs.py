@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from ..motion.files import ReadOptions
 
 LEAST_SECONDS = {"window_seconds": 1.0, "join_seconds": 0.5}
 """Features of shorter windows, or joins with less between them to compare them with, say nothing."""
@@ -24,9 +26,8 @@ class EvaluationInputs:
         join_seconds: Time between the places where the system joins its windows, for jumps there; `None`: left out.
         is_reconstruction: Whether each generated dance is a version (decoded, repaired, estimated from video) of the
             reference dance of its name, to which its distance is measured.
-        trust_pickle: Whether pickles may be read.
-        frame_rate: Hz of the generated dances, where their files do not say it or are wrong.
-        reference_frame_rate: Hz of the reference and training dances, likewise.
+        reading: How motion files are to be read; its frame rate is that of the generated dances.
+        reference_frame_rate: Hz of the reference and training dances, where their files do not say it or are wrong.
         on_one_body: Whether files of joints are fitted to our body first: without it, sets on other bodies differ by
             their bodies too, and a dance that was copied onto another body cannot be found.
         with_pictures: Whether the page has contact sheets.
@@ -44,8 +45,7 @@ class EvaluationInputs:
     window_seconds: float | None = None
     join_seconds: float | None = None
     is_reconstruction: bool = False
-    trust_pickle: bool = False
-    frame_rate: float | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
     reference_frame_rate: float | None = None
     on_one_body: bool = False
     with_pictures: bool = True
@@ -59,6 +59,6 @@ class EvaluationInputs:
         if self.seed < 0:
             raise ValueError(f"`seed` must be at least 0, got {self.seed}.")
 
-    def rate_of(self, which: str) -> float | None:
-        """Return the frame rate that was given for the `"generated"`, `"reference"` or `"training"` dances."""
-        return self.frame_rate if which == "generated" else self.reference_frame_rate
+    def reading_of(self, which: str) -> ReadOptions:
+        """Return how the `"generated"`, `"reference"` or `"training"` dances are to be read."""
+        return self.reading if which == "generated" else replace(self.reading, frame_rate=self.reference_frame_rate)

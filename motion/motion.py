@@ -15,6 +15,8 @@ from .skeleton import MIRROR_ORDER, NUM_JOINTS, Skeleton, neutral_skeleton
 FRAME_RATE = 30.0
 """Frame rate of features, codes and models, Hz."""
 _UNIT_ROUNDING = 1e-6
+_STEP_ROUNDING = 1e-6
+"""Of a number of frames: 119.9999999 are 120."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,12 @@ class Motion:
         """Length in seconds."""
         return self.num_frames / self.frame_rate
 
+    @property
+    def is_loop(self) -> bool:
+        """Whether the last pose is the first again."""
+        cosines = np.abs((self.joint_rotations[0] * self.joint_rotations[-1]).sum(axis=-1))
+        return self.num_frames > 2 and bool(cosines.min() > 1 - _UNIT_ROUNDING)
+
     def joint_rotations_matrix(self) -> torch.Tensor:
         """Return local rotations as matrices, `(frames, 22, 3, 3)`, float64."""
         return quaternion_to_matrix(torch.from_numpy(self.joint_rotations).double())
@@ -129,11 +137,21 @@ class Motion:
         )
 
     def resample(self, frame_rate: float) -> Motion:
-        """Return the motion at another frame rate: slerp for rotations, linear for the root, nearest for contacts."""
+        """Return the motion at another frame rate: slerp for rotations, linear for the root, nearest for contacts.
+
+        The time from the first key to the last one stays, to less than a frame: there is no key after the last one. A
+        loop, whose last pose is its first, stays one: where its time is no whole number of frames, it is stretched by
+        half a frame at most.
+        """
         if frame_rate == self.frame_rate:
             return self
-        num_frames = max(1, round(self.duration_seconds * frame_rate))
-        source_frames = np.minimum(np.arange(num_frames) * (self.frame_rate / frame_rate), self.num_frames - 1)
+        last = self.num_frames - 1
+        num_steps = last * frame_rate / self.frame_rate
+        if self.is_loop:
+            source_frames = np.linspace(0, last, max(round(num_steps), 1) + 1)
+        else:
+            source_frames = np.arange(int(num_steps + _STEP_ROUNDING) + 1) * (self.frame_rate / frame_rate)
+            source_frames = np.minimum(source_frames, last)
         before = np.floor(source_frames).astype(int)
         after = np.minimum(before + 1, self.num_frames - 1)
         weight = (source_frames - before).astype(np.float32)

@@ -67,7 +67,7 @@ def write_changed_bvh(rig: BvhRig, change: RigChange, source_path: str | os.Path
             for index, part in enumerate(parts):
                 if part and not part.isspace():
                     frame, column = divmod(position, num_channels)
-                    if column in columns:
+                    if column in columns and frame >= change.first_frame:
                         parts[index] = (_NUMBER_FORMAT % columns[column][frame]).encode()
                     position += 1
             file.write(b"".join(parts))

@@ -15,15 +15,21 @@ import roma
 import torch
 from scipy.interpolate import PchipInterpolator
 
+from ..motion.feet.grounding import Floor, find_floor
 from ..motion.kinematics import SIDES, matrix_to_quaternion, shortest_rotation, solve_two_bones
 from ..motion.motion import FRAME_RATE, Motion
-from ..motion.retargeting.retargeting import motion_from_rotations, put_on_floor, retarget
+from ..motion.retargeting.retargeting import motion_from_rotations, retarget
 from ..motion.retargeting.source_animation import SourceAnimation
 from ..motion.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, neutral_skeleton
+from .rest_pose import count_bind_frames
 
 LEG_PARTS = ("hip", "knee", "ankle", "foot")
 _FADE_SECONDS = 0.2
 """Time in which what holds a foot in contact dies away before and after it."""
+STANDING_METRES = 0.01
+"""Height of standing feet over their rest heights in captures whose floor is at 0: heels rise, feet are not flat."""
+LYING_METRES = 0.3
+"""The floor of a file is believed if the dancer is never upright and the feet are no farther from it."""
 _STRAIGHT_METRES = 1e-3
 """A knee nearer to the line from hip to ankle does not show to which side it bends."""
 _SAME_ROTATION = 1e-5
@@ -40,7 +46,9 @@ class PlacedRig:
         joint_positions: Of our joints in the rig, `(frames, 22, 3)`, metres of the rig.
         motion: The dance on our neutral body at the rig's frame rate.
         metres_per_source_metre: Ratio of the leg lengths.
-        floor_height: Of the rig's floor, metres of the rig.
+        floor_height: Of the rig's floor, metres of the rig; 0 where only the file can tell.
+        floor: Under `motion`: at a height of 0 in its middle, and level or not.
+        bind_frames: Leading frames that show the rest pose of the rig and are no part of the dance.
     """
 
     source: SourceAnimation
@@ -49,6 +57,22 @@ class PlacedRig:
     motion: Motion
     metres_per_source_metre: float
     floor_height: float
+    floor: Floor
+    bind_frames: int = 0
+
+    def without_bind_frames(self) -> PlacedRig:
+        """Return the rig with its dance alone."""
+        if not self.bind_frames:
+            return self
+        source, dance = self.source, slice(self.bind_frames, None)
+        cut = replace(
+            source,
+            root_positions=source.root_positions[dance],
+            local_rotations=source.local_rotations[dance],
+            joint_translations={joint: moves[dance] for joint, moves in source.joint_translations.items()},
+        )
+        motion = self.motion.cut(self.bind_frames, self.motion.num_frames)
+        return replace(self, source=cut, joint_positions=self.joint_positions[dance], motion=motion, bind_frames=0)
 
 
 @dataclass(frozen=True)
@@ -59,11 +83,20 @@ class RigChange:
         moved_joint: The joint whose translation carries the body.
         translation: `(frames, 3)`, metres in the frame of that joint's parent, to be added.
         rotations: New local rotations, `(frames, 4)` wxyz, for each joint that turns otherwise than before.
+        first_frame: Frames before it are as they were.
     """
 
     moved_joint: int
     translation: np.ndarray
     rotations: dict[int, np.ndarray]
+    first_frame: int = 0
+
+    def after_bind_frames(self, rig: PlacedRig) -> RigChange:
+        """Return this change of `rig.without_bind_frames()` as one of the whole rig, whose first frames stay."""
+        first = rig.bind_frames
+        own = rig.source.local_rotations[:first]
+        rotations = {joint: np.concatenate([own[:, joint], new]) for joint, new in self.rotations.items()}
+        return RigChange(self.moved_joint, np.pad(self.translation, ((first, 0), (0, 0))), rotations, first)
 
     def apply(self, source: SourceAnimation) -> SourceAnimation:
         """Return the changed rig."""
@@ -108,11 +141,19 @@ def place_motion(motion: Motion) -> PlacedRig:
 def _placed(source: SourceAnimation, source_joints: dict[str, int], positions: np.ndarray, body: Motion) -> PlacedRig:
     neutral = neutral_skeleton()
     scale = neutral.leg_length / body.skeleton.leg_length
-    motion = put_on_floor(body) if body.skeleton == neutral else retarget(body)
+    moved = body if body.skeleton == neutral else retarget(body)
+    bind_frames = count_bind_frames(positions, source.local_rotations)
+    floor = find_floor(moved.cut(bind_frames, moved.num_frames))
+    height = np.array([0.0, floor.point[1], 0.0])
+    motion = replace(moved, root_positions=moved.root_positions - height, foot_contacts=None)
     ankles = [JOINT_INDEX[f"{side}_ankle"] for side in SIDES]
     shift = np.median(motion.joint_positions()[:, ankles, 1] - scale * positions[:, ankles, 1])
     raised = neutral.contact_rest_heights[0] - scale * body.skeleton.contact_rest_heights[0]
-    return PlacedRig(source, source_joints, positions, motion, scale, float(raised - shift) / scale)
+    floor_height = float(raised - shift - STANDING_METRES) / scale
+    if not floor.is_stood_on and abs(floor_height) < LYING_METRES:
+        floor_height = 0.0
+    floor = replace(floor, point=floor.point - height)
+    return PlacedRig(source, source_joints, positions, motion, scale, floor_height, floor, bind_frames)
 
 
 def carry_back(

@@ -47,7 +47,8 @@ def write_changed_smpl(
         for joint, rotations in change.rotations.items():
             column = 3 * (joint - first)
             if 0 <= column < flat.shape[1]:
-                flat[:, column : column + 3] = _rotation_vectors(rotations, joint, up_axis)
+                vectors = _rotation_vectors(rotations, joint, up_axis)
+                flat[change.first_frame :, column : column + 3] = vectors[change.first_frame :]
         changed[key] = flat.reshape(changed[key].shape)
     scaling = float(np.ravel(changed.get("smpl_scaling", 1.0))[0])
     translation = y_up_to_z_up(change.translation) if up_axis == "z" else change.translation

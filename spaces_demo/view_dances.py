@@ -17,7 +17,7 @@ from ..assets import DEMO_SONG
 from ..audio.beats import estimate_beats
 from ..audio.loading import load_audio
 from ..motion.drawing.viewing import AUDIO_TYPES, audio_type, viewer_dance, viewer_page
-from ..motion.files import read_motion
+from ..motion.files import ReadOptions, read_motion
 from ..motion.motion import Motion
 from ..utils.atomic import atomic_path
 
@@ -41,13 +41,14 @@ class Show:
     title: str
 
 
-def read_show(files: Sequence[Path], song: Path | None = None) -> Show:
+def read_show(files: Sequence[Path], song: Path | None = None, options: ReadOptions | None = None) -> Show:
     """Read one motion file or two for the viewer, with the song and its beats.
 
     Args:
         files: Any that `read_motion` reads.
         song: The song; if not given, the one that the dance's provenance names, where it lies beside the file or ships
             with the package.
+        options: How the motion files are to be read.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -55,7 +56,7 @@ def read_show(files: Sequence[Path], song: Path | None = None) -> Show:
     """
     if song is not None:
         audio_type(song)  # an error here is better than after the work
-    motions = [read_motion(file) for file in files]
+    motions = [read_motion(file, options) for file in files]
     if song is None:
         found = (_find_song(motion, file) for motion, file in zip(motions, files, strict=True))
         song = next((path for path in found if path is not None), None)

@@ -16,7 +16,7 @@ import roma
 import torch
 
 import infinitedance
-from infinitedance.audio.features import MUSIC_FEATURES_VERSION
+from infinitedance.audio.features import MUSIC_FEATURES_VERSION, MusicFeatureLayout
 from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.manifest import BuiltClip, write_manifest
@@ -214,6 +214,9 @@ def write_built(built_clip) -> Callable[..., Path]:
             built_clip(clip_id, num_frames=len(values), **fields.get(clip_id, {}))
             for clip_id, values in features.items()
         ]
+        for file in {clip.music_file for clip in clips} - {None}:
+            if not (folder / file).exists():
+                np.save(folder / file, np.zeros((10, MusicFeatureLayout.size), np.float32))
         write_manifest([replace(clip, sha256=clip.contents_sha256(folder) or "") for clip in clips], folder)
         return folder
 

@@ -1,24 +1,36 @@
-"""Motion files: BVH of any tool, SMPL, joint arrays of other systems, our own `.npz`, and clips of a data folder."""
+"""Motion files: BVH of any tool, SMPL, joint arrays and estimators' results, our own `.npz`, clips of a data folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..motion import Motion
 from ..retargeting.retargeting import motion_from_positions, motion_from_rotations, retarget
+from .anatomy import (
+    find_up_axis_of_body,
+    is_mirrored,
+    mirrored_motion,
+    mirrored_rig,
+    turned_motion,
+    warn_of_mirror,
+    with_left_on_the_left,
+)
 from .bone_names import BONE_NAMES
-from .bvh import BVHError, read_bvh, write_bvh
+from .bvh import BVHError, read_bvh, read_bvh_rig, write_bvh
+from .estimates import choose_dance, load_value, read_estimates, read_estimates_of
 from .export import BODIES, EXPORT_FORMATS, check_export_path, export_motion
-from .joint_arrays import array_of, joints_from_array, read_number_file, smpl_arrays_from_features
+from .joint_arrays import array_of, joints_from_array, smpl_arrays_from_features
+from .limits import naming
 from .npz import DataClip, clip_from_arrays, load_motion, motion_from_arrays, read_arrays, read_data_npz, save_motion
 from .pickles import RESTRICTED_PICKLE_NOTE, read_pickle
-from .plausibility import check_frame_rate
+from .plausibility import check_body
+from .read_options import UNITS, UP_AXES, ReadOptions
 from .smpl import is_smpl, motion_from_smpl
 
 __all__ = [
@@ -27,8 +39,11 @@ __all__ = [
     "EXPORT_FORMATS",
     "MOTION_SUFFIXES",
     "RESTRICTED_PICKLE_NOTE",
+    "UNITS",
+    "UP_AXES",
     "BVHError",
     "DataClip",
+    "ReadOptions",
     "check_export_path",
     "export_motion",
     "load_motion",
@@ -43,31 +58,24 @@ __all__ = [
     "write_bvh",
 ]
 
-MOTION_SUFFIXES = (".bvh", ".json", ".npy", ".npz", ".pickle", ".pkl")
+MOTION_SUFFIXES = (".bvh", ".json", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth")
 """Endings of the files that `read_motion` reads."""
 
 
-def read_motion(
-    path: str | os.PathLike,
-    *,
-    overrides: Mapping[str, str] | None = None,
-    trust_pickle: bool = False,
-    frame_rate: float | None = None,
-    up_axis: str | None = None,
-) -> Motion:
+def read_motion(path: str | os.PathLike, options: ReadOptions | None = None, **settings: Any) -> Motion:
     """Read any motion file as a dance on our neutral body, at the file's own frame rate.
 
     Our own `.npz` is returned as it was saved. Everything else is brought onto our body: with the source's rotations
-    where it has them (BVH, SMPL, LODGE's features), else by a fit to its joint positions; `provenance["rotations"]`
-    says which. What is known of other systems' files stands in `smpl.py` and `joint_arrays.py`.
+    where it has them (BVH, SMPL, LODGE's features, estimators), else by a fit to its joint positions;
+    `provenance["rotations"]` says which. What is known of other systems' files stands in `smpl.py`, `joint_arrays.py`
+    and `estimates.py`. What a file does not say is guessed from the body, with a warning where that is unusual.
 
     Args:
         path: `.bvh`; `.npz` of ours, of a data folder or of AMASS; `.pkl` of EDGE, POPDG, AIST++ or InfiniteDance;
-            `.npy` or `.json` arrays of joints or features.
-        overrides: For BVH and data folders: our joint name to the file's, where `guess_joint_mapping` is wrong.
-        trust_pickle: Read files that are pickles; they are refused otherwise.
-        frame_rate: Hz, where the file does not say or is wrong.
-        up_axis: `"y"` or `"z"`, where the file does not say and the guess from the body's stance is wrong.
+            `.npy` or `.json` arrays of joints or features; a result file (or, of SMPLer-X, a folder) of an estimator
+            of people in video.
+        options: How to read it.
+        **settings: Fields of `ReadOptions` that differ from `options`, such as `trust_pickle=True`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -75,19 +83,16 @@ def read_motion(
             metres, or does not say its frame rate.
         JointMappingError: If the file's joints cannot be mapped.
     """
-    content = _read_content(Path(path), overrides, trust_pickle, frame_rate, up_axis)
+    content = _read_content(Path(path), replace(options or ReadOptions(), **settings))
     if isinstance(content, Motion):
         return content
     positions, rate = content
-    return motion_from_positions(positions, rate, {"source": Path(path).name})
+    with naming(path):
+        return motion_from_positions(positions, rate, {"source": Path(path).name})
 
 
 def read_joint_positions(
-    path: str | os.PathLike,
-    *,
-    trust_pickle: bool = False,
-    frame_rate: float | None = None,
-    up_axis: str | None = None,
+    path: str | os.PathLike, options: ReadOptions | None = None, **settings: Any
 ) -> tuple[np.ndarray, float]:
     """Read the 22 joints of any motion file for measuring: as the file has them where it holds positions only.
 
@@ -96,9 +101,8 @@ def read_joint_positions(
 
     Args:
         path: As `read_motion`.
-        trust_pickle: As `read_motion`.
-        frame_rate: As `read_motion`.
-        up_axis: As `read_motion`.
+        options: As `read_motion`.
+        **settings: As `read_motion`.
 
     Returns:
         Positions `(frames, 22, 3)`, metres, Y up, float64, and the frame rate in Hz. The floor is where the file has
@@ -108,80 +112,94 @@ def read_joint_positions(
         FileNotFoundError: If there is no such file.
         ValueError: As `read_motion`.
     """
-    content = _read_content(Path(path), None, trust_pickle, frame_rate, up_axis)
+    content = _read_content(Path(path), replace(options or ReadOptions(), **settings))
     if isinstance(content, Motion):
         return content.joint_positions().astype(np.float64), content.frame_rate
     return content
 
 
 def read_motion_with_rotations(
-    path: str | os.PathLike, *, trust_pickle: bool = False, frame_rate: float | None = None
+    path: str | os.PathLike, options: ReadOptions | None = None, **settings: Any
 ) -> Motion | None:
     """Read a motion file as `read_motion` does, or return `None` if its rotations are not its own but a fit.
 
     Args:
         path: As `read_motion`.
-        trust_pickle: As `read_motion`.
-        frame_rate: As `read_motion`.
+        options: As `read_motion`.
+        **settings: As `read_motion`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: As `read_motion`.
     """
-    content = _read_content(Path(path), None, trust_pickle, frame_rate, None)
+    content = _read_content(Path(path), replace(options or ReadOptions(), **settings))
     if isinstance(content, Motion) and content.provenance.get("rotations") != "fitted":
         return content
     return None
 
 
-def _read_content(
-    path: Path,
-    overrides: Mapping[str, str] | None,
-    trust_pickle: bool,
-    frame_rate: float | None,
-    up_axis: str | None,
-) -> Motion | tuple[np.ndarray, float]:
+def _read_content(path: Path, options: ReadOptions) -> Motion | tuple[np.ndarray, float]:
     """Return a dance where the file has rotations, else joint positions and their frame rate."""
     suffix = path.suffix.lower()
-    if suffix == ".bvh":
-        source = read_bvh(path, up_axis=up_axis)
-        positions, rotations, source_joints = source.to_body(overrides)
-        rate = source.frame_rate if frame_rate is None else check_frame_rate(frame_rate, path)
-        return _motion_of_rig(path, rotations, source_joints, positions, rate)
-    if suffix == ".npz":
-        return _read_npz(path, overrides, frame_rate, up_axis)
-    if suffix in (".pkl", ".pickle"):
-        value = read_pickle(path, trust_pickle)
-        if isinstance(value, dict) and is_smpl(value):
-            return motion_from_smpl(value, path, frame_rate=frame_rate, up_axis=up_axis)
-    elif suffix in (".npy", ".json"):
-        value = read_number_file(path, trust_pickle)
-    else:
+    if path.is_dir():
+        return choose_dance(read_estimates(path, options), path)
+    if suffix not in MOTION_SUFFIXES:
         raise ValueError(f"Cannot read {path}: a motion file must end in {', '.join(MOTION_SUFFIXES)}.")
-    array, known_rate = array_of(value, path)
-    smpl_arrays = smpl_arrays_from_features(array)
-    if smpl_arrays is not None:
-        return motion_from_smpl(smpl_arrays, path, frame_rate=frame_rate, up_axis=up_axis)
-    return joints_from_array(array, path, frame_rate=known_rate if frame_rate is None else frame_rate, up_axis=up_axis)
+    with naming(path):
+        if suffix == ".bvh":
+            source = read_bvh_rig(path, options).source
+            positions, rotations, source_joints = source.to_body(options.overrides)
+            return _motion_of_rig(path, rotations, source_joints, positions, source.frame_rate)
+        if suffix == ".npz":
+            return _read_npz(path, options)
+        value = load_value(path, options)
+        if isinstance(value, dict) and is_smpl(value):
+            return motion_from_smpl(value, path, options)
+        if estimated := read_estimates_of(value, path, options):
+            return choose_dance(estimated, path)
+        array, known_rate = array_of(value, path, options.person)
+        smpl_arrays = smpl_arrays_from_features(array)
+        if smpl_arrays is not None:
+            return motion_from_smpl(smpl_arrays, path, options)
+        return joints_from_array(array, path, options, known_rate=known_rate)
 
 
-def _read_npz(
-    path: Path, overrides: Mapping[str, str] | None, frame_rate: float | None, up_axis: str | None
-) -> Motion | tuple[np.ndarray, float]:
+def _read_npz(path: Path, options: ReadOptions) -> Motion | tuple[np.ndarray, float]:
     arrays = read_arrays(path)
     if is_smpl(arrays):
-        return motion_from_smpl(arrays, path, frame_rate=frame_rate, up_axis=up_axis)
-    if up_axis == "z":
-        raise ValueError(f"{path} has Y up, as all .npz of this package have, got `up_axis` = 'z'.")
+        return motion_from_smpl(arrays, path, options)
     if "version" in arrays:
-        motion = motion_from_arrays(arrays, path)
-        return motion if frame_rate is None else replace(motion, frame_rate=check_frame_rate(frame_rate, path))
+        return _checked_motion(motion_from_arrays(arrays, path), path, options)
     clip = clip_from_arrays(arrays, path)
-    rate = clip.frame_rate if frame_rate is None else check_frame_rate(frame_rate, path)
+    rate = options.frame_rate or clip.frame_rate
+    metres = options.metres_per_unit or 1.0
+    if options.up_axis not in (None, "y"):
+        raise ValueError(f"{path} has Y up, as all .npz of a data folder have, got `--up-axis {options.up_axis}`.")
     if clip.source is None:
-        return clip.joint_positions, rate
-    _, rotations, source_joints = clip.source.to_body(overrides)
-    return _motion_of_rig(path, rotations, source_joints, clip.joint_positions, rate)
+        check_body(metres * clip.joint_positions, path)
+        return with_left_on_the_left(metres * clip.joint_positions, path), rate
+    source, positions = clip.source, clip.joint_positions
+    if is_mirrored(positions):
+        source = mirrored_rig(source)
+        positions = with_left_on_the_left(positions, path)
+    _, rotations, source_joints = source.to_body(options.overrides)
+    return _motion_of_rig(path, rotations, source_joints, positions, rate)
+
+
+def _checked_motion(motion: Motion, path: Path, options: ReadOptions) -> Motion:
+    """Return a dance of our own file format, which has Y up; what contradicts it is turned with a warning."""
+    if options.unit not in (None, "m"):
+        raise ValueError(f"{path} is in metres, as all .npz of this package are, got `--unit {options.unit}`.")
+    if options.frame_rate is not None:
+        motion = replace(motion, frame_rate=options.frame_rate)
+    positions = motion.joint_positions().astype(np.float64)
+    up_axis = options.up_axis or find_up_axis_of_body(positions, path, usual=("y",))
+    if up_axis != "y":
+        motion = turned_motion(motion, up_axis)
+    if is_mirrored(positions):
+        warn_of_mirror(path)
+        motion = mirrored_motion(motion)
+    return motion
 
 
 def _motion_of_rig(

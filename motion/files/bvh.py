@@ -14,25 +14,34 @@ import roma
 import torch
 
 from ...utils.atomic import atomic_path
+from ..kinematics import matrix_to_quaternion
 from ..motion import Motion
-from ..retargeting.joint_mapping import JointMappingError, guess_joint_mapping
+from ..retargeting.joint_mapping import JointMappingError
 from ..retargeting.source_animation import SourceAnimation
-from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
-from .bvh_parsing import BVHError, BvhJoint, parse_hierarchy, parse_motion
+from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, neutral_skeleton
+from .anatomy import find_up_axis, is_mirrored, mirrored_rig, turn_to_y_up, warn_of_mirror, warn_of_turn
+from .bvh_parsing import BVHError, BvhJoint, decode, parse_hierarchy, parse_motion
+from .limits import check_file, check_frames, naming
+from .read_options import UNIT_OPTION, ReadOptions
 
 logger = logging.getLogger(__name__)
 
+_SIDES = ("left", "right")
 _AXES = {"x": 0, "y": 1, "z": 2}
-# Extent of a posed adult in file units, and what one unit is then in metres. CMU's files, as converted to BVH by
-# B. Hahne (cgspeed), count in inches times 0.45.
+# Length of an adult's thigh and shank in file units, from which on a unit is likely, and what one unit is then in
+# metres. CMU's files, as converted to BVH by B. Hahne (cgspeed), count in inches times 0.45.
 _UNITS = (
-    ("metres", 1.0, 1.1, 2.7),
-    ("inches / 0.45 of the CMU library", 0.0254 / 0.45, 20.0, 45.0),
-    ("inches", 0.0254, 45.0, 105.0),
-    ("centimetres", 0.01, 105.0, 270.0),
-    ("millimetres", 0.001, 1100.0, 2700.0),
+    ("metres", 1.0, 0.4, 1.4),
+    ("feet", 0.3048, 1.4, 4.5),
+    ("decimetres", 0.1, 4.5, 10.5),
+    ("inches / 0.45 of the CMU library", 0.0254 / 0.45, 10.5, 20.0),
+    ("inches", 0.0254, 20.0, 46.0),
+    ("centimetres", 0.01, 46.0, 140.0),
+    ("millimetres", 0.001, 460.0, 1400.0),
 )
-_ADULT_HEIGHT_METRES = 1.70
+_UNUSUAL_UNITS = ("feet", "decimetres")
+_LEG_SHARE = 0.49
+"""Of the height of an adult."""
 
 # Chosen by how seldom the curves of real dances break: the second angle comes within 5 degrees of +-90 in 0.006 % of
 # joints and frames (0.12 % for ZXY, 0.79 % for ZYX), and steps of more than 30 degrees are the fewest of all orders.
@@ -57,7 +66,9 @@ class BvhRig:
         values: `(frames, channels)`, degrees and file units, in the file's axes.
         unit_name: What one unit of the file was taken for.
         metres_per_unit: Likewise, as a number.
-        up_axis: `"y"` or `"z"` in the file's axes.
+        up_axis: In the file's axes, one of `UP_AXES`.
+        encoding: Of the file's text.
+        is_mirrored: Whether the file was a mirror image, and `source` is turned over.
     """
 
     source: SourceAnimation
@@ -66,6 +77,8 @@ class BvhRig:
     unit_name: str
     metres_per_unit: float
     up_axis: str
+    encoding: str = "utf-8"
+    is_mirrored: bool = False
 
 
 def read_bvh(
@@ -73,13 +86,14 @@ def read_bvh(
 ) -> SourceAnimation:
     """Read a BVH file of any tool: any channel order, any rotation order, translations on any joint.
 
-    BVH says neither its unit nor its up axis. The unit is guessed from the extent of the posed body (metres,
-    centimetres, inches, millimetres, the CMU library's), the up axis from where the trunk is relative to the feet.
+    BVH says neither its unit nor its up axis. The unit is guessed from the length of the legs (metres, centimetres,
+    inches, millimetres, the CMU library's), the up axis from where the trunk is relative to the feet. A file that
+    stands along another axis than its rest pose, or is a mirror image, is turned with a warning.
 
     Args:
         path: The file.
         unit_scale: Metres for one unit of the file, where the guess is wrong.
-        up_axis: `"y"` or `"z"`, where the guess is wrong.
+        up_axis: One of `UP_AXES`, where the guess is wrong.
 
     Returns:
         The animation in metres with Y up.
@@ -87,32 +101,54 @@ def read_bvh(
     Raises:
         FileNotFoundError: If there is no such file.
         BVHError: If the file is broken; names the line.
-        ValueError: If `unit_scale` is not positive or `up_axis` is neither `"y"` nor `"z"`.
+        ValueError: If `unit_scale` is not positive or `up_axis` is none of `UP_AXES`.
     """
-    return read_bvh_rig(path, unit_scale=unit_scale, up_axis=up_axis).source
+    return read_bvh_rig(path, ReadOptions(up_axis=up_axis), unit_scale=unit_scale).source
 
 
-def read_bvh_rig(path: str | os.PathLike, *, unit_scale: float | None = None, up_axis: str | None = None) -> BvhRig:
+def read_bvh_rig(
+    path: str | os.PathLike, options: ReadOptions | None = None, *, unit_scale: float | None = None
+) -> BvhRig:
     """Read a BVH file together with the layout of its channels; see `read_bvh`."""
+    options = options or ReadOptions()
+    unit_scale = options.metres_per_unit if unit_scale is None else unit_scale
     if unit_scale is not None and not (np.isfinite(unit_scale) and unit_scale > 0):
         raise ValueError(f"`unit_scale` must be a positive number of metres, got {unit_scale}.")
-    if up_axis not in (None, "y", "z"):
-        raise ValueError(f"`up_axis` must be 'y', 'z' or None, got {up_axis!r}.")
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
-    joints, motion_line = parse_hierarchy(lines, path)
-    frame_rate, values = parse_motion(lines, motion_line, sum(len(joint.channels) for joint in joints), path)
-    source = _to_source(joints, frame_rate, values)
+    path = check_file(path)
+    with naming(path):
+        text, encoding = decode(path.read_bytes(), path)
+        lines = text.removeprefix("\ufeff").splitlines()
+        joints, motion_line = parse_hierarchy(lines, path)
+        num_channels = sum(len(joint.channels) for joint in joints)
+        rate, values = parse_motion(lines, motion_line, num_channels, path, options.frame_rate)
+        check_frames(len(values), path, len(joints))
+        source, some = (_to_source(joints, rate, rows) for rows in (values, values[:: max(1, len(values) // 100)]))
+        mapping = _joints_of_body(some, options)
+        posed = some.pose()[0]
+        axis = options.up_axis or _find_up_axis(some, posed, mapping, path)
+        unit_name, metres = ("unit as given", unit_scale) if unit_scale else _guess_unit(posed, mapping, path)
+        mirrored = bool(mapping) and _is_mirror_image(_scaled(some, metres), mapping, options)
+        source = _scaled(_turned(source, axis), metres)
+        if mirrored:
+            warn_of_mirror(path)
+            source = mirrored_rig(source)
+        return BvhRig(source, joints, values, unit_name, metres, axis, encoding, mirrored)
 
-    some_frames = values[:: max(1, len(values) // 100)]
-    posed = _to_source(joints, frame_rate, some_frames).pose()[0]
-    found_axis = up_axis or _guess_up_axis(source, posed, path)
-    if found_axis == "z":
-        source = _turn_z_up(source)
-    unit_name, metres = ("unit as given", unit_scale) if unit_scale else _guess_unit(posed, path)
-    return BvhRig(_scaled(source, metres), joints, values, unit_name, metres, found_axis)
+
+def _joints_of_body(source: SourceAnimation, options: ReadOptions) -> dict[str, int]:
+    """Return the rig's joint for each of ours, nothing if its names mean nothing."""
+    try:
+        mapping = source.joint_mapping(options.overrides)
+    except JointMappingError:  # told by who needs the body
+        return {}
+    return {ours: source.joint_names.index(theirs) for ours, theirs in mapping.items()}
+
+
+def _is_mirror_image(source: SourceAnimation, joints: dict[str, int], options: ReadOptions) -> bool:
+    """Tell whether left and right of a rig in metres contradict its feet and knees."""
+    positions = source.to_body(options.overrides)[0]
+    has_toes = all(f"{side}_foot" in joints or joints[f"{side}_ankle"] in source.end_sites for side in _SIDES)
+    return is_mirrored(positions, has_toes=has_toes)
 
 
 def _to_source(joints: list[BvhJoint], frame_rate: float, values: np.ndarray) -> SourceAnimation:
@@ -157,67 +193,70 @@ def _to_source(joints: list[BvhJoint], frame_rate: float, values: np.ndarray) ->
     )
 
 
-def _guess_up_axis(source: SourceAnimation, posed: np.ndarray, path: Path) -> str:
+def _find_up_axis(source: SourceAnimation, posed: np.ndarray, mapping: dict[str, int], path: Path) -> str:
     """Decide by where the trunk is relative to the ankles, in the rest pose and on average over the clip."""
-    rest = np.zeros((len(source.parents), 3))
-    for joint, parent in enumerate(source.parents[1:], start=1):
-        rest[joint] = rest[parent] + source.offsets[joint]
-    try:
-        mapping = guess_joint_mapping(source.joint_names, source.parents)
-    except JointMappingError:  # meaningless names: only the rest pose can tell
+    rest = source.rest_positions()
+    if not mapping:  # meaningless names: only the rest pose can tell
         return "y" if np.ptp(rest, axis=0)[1] >= np.ptp(rest, axis=0)[2] else "z"
-    trunk, left, right = (source.joint_names.index(mapping[name]) for name in ("spine3", "left_ankle", "right_ankle"))
+    trunk, left, right = (mapping[name] for name in ("spine3", "left_ankle", "right_ankle"))
 
     def trunk_from_ankles(positions: np.ndarray) -> np.ndarray:
         difference = positions[..., trunk, :] - positions[..., [left, right], :].mean(axis=-2)
         return difference.reshape(-1, 3).mean(axis=0)
 
-    _, rest_y, rest_z = np.abs(trunk_from_ankles(rest))
-    _, y, z = np.abs(trunk_from_ankles(posed))
-    guess = "y" if rest_y >= rest_z else "z"
-    # Somebody who rolls on the floor is not yet a world on its side: the motion overrules the rest pose only where
-    # the body is stretched along the other axis nearly always.
-    upright, across = (y, z) if guess == "y" else (z, y)
-    if across > 2 * upright and across > 0.7 * max(rest_y, rest_z):
-        other = {"y": "z", "z": "y"}[guess]
-        warnings.warn(
-            f"{path}: the rest pose stands along {guess}, the motion along {other}, which is taken for up. If the "
-            f"dancer lies down for most of the clip, pass `up_axis={guess!r}`.",
-            stacklevel=4,
-        )
-        return other
-    return guess
+    rest_trunk, moving_trunk = trunk_from_ankles(rest), trunk_from_ankles(posed)
+    # Bones along x are a habit of some tools' rest poses, and say nothing of the world.
+    axis = 1 if abs(rest_trunk[1]) >= abs(rest_trunk[2]) else 2
+    says_axis = abs(rest_trunk[axis]) >= abs(rest_trunk[0])
+    default = "y" if not says_axis else ("-" if rest_trunk[axis] < 0 else "") + "xyz"[axis]
+    found = find_up_axis(moving_trunk, posed, default)
+    # The motion overrules the rest pose only where the body is stretched along the other axis nearly always.
+    upright, across = moving_trunk @ turn_to_y_up(default)[1], np.abs(moving_trunk).max()
+    if says_axis and (across <= 2 * max(upright, 0) or across <= 0.7 * abs(rest_trunk[axis])):
+        found = default
+    if found not in ("y", "z") or (says_axis and found != default):
+        warn_of_turn(found, default if default != found else "y", path)
+    return found
 
 
-def _turn_z_up(source: SourceAnimation) -> SourceAnimation:
-    """Turn the world so that Z becomes Y; the rig itself stays as it is."""
-    half = np.sqrt(0.5)
-    quarter_turn = torch.tensor([-half, 0.0, 0.0, half], dtype=torch.float64)  # xyzw, -90 degrees about X
-    root = roma.quat_wxyz_to_xyzw(torch.from_numpy(source.local_rotations[:, 0]))
+def _turned(source: SourceAnimation, up_axis: str) -> SourceAnimation:
+    """Turn the world so that an axis becomes Y; the rig itself stays as it is."""
+    if up_axis == "y":
+        return source
+    turn = torch.from_numpy(turn_to_y_up(up_axis))
+    root = roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(torch.from_numpy(source.local_rotations[:, 0])))
     rotations = source.local_rotations.copy()
-    rotations[:, 0] = roma.quat_xyzw_to_wxyz(roma.quat_product(quarter_turn.expand_as(root), root)).numpy()
-    return replace(
-        source,
-        root_positions=source.root_positions[:, [0, 2, 1]] * np.array([1.0, 1.0, -1.0]),
-        local_rotations=rotations,
-    )
+    rotations[:, 0] = matrix_to_quaternion(turn @ root).numpy()
+    return replace(source, root_positions=source.root_positions @ turn.numpy().T, local_rotations=rotations)
 
 
-def _guess_unit(posed: np.ndarray, path: Path) -> tuple[str, float]:
-    """Guess name and metres of one unit from joint positions `(frames, joints, 3)` of somebody who stands or lies."""
-    height = float(np.quantile(np.ptp(posed, axis=1).max(axis=-1), 0.75))
-    for name, metres, low, high in _UNITS:
-        if low <= height < high:
-            logger.info("%s: a body %.1f units long, taken for %s.", path, height, name)
-            return name, metres
-    if height == 0:
-        raise BVHError(f"{path} holds a body without extent: all joints lie in one point.")
+def _guess_unit(posed: np.ndarray, mapping: dict[str, int], path: Path) -> tuple[str, float]:
+    """Guess name and metres of one unit from the legs in positions `(frames, joints, 3)`: they say it in any pose."""
+    if mapping:
+        leg = float(np.mean([_leg_length(posed, mapping, side) for side in _SIDES]))
+    else:
+        leg = _LEG_SHARE * float(np.quantile(np.ptp(posed, axis=1).max(axis=-1), 0.75))
+    if leg == 0:
+        raise BVHError(f"{path} holds a body without extent: all joints of its legs lie in one point.")
+    name, metres = next(((name, metres) for name, metres, low, high in _UNITS if low <= leg < high), ("", 0.0))
+    if name and name not in _UNUSUAL_UNITS:
+        logger.info("%s: legs of %.1f units, taken for %s.", path, leg, name)
+        return name, metres
+    if not name:
+        adult = neutral_skeleton().leg_length
+        name, metres = f"units of an adult with legs of {adult:.2f} m", adult / leg
     warnings.warn(
-        f"{path} holds a body {height:.4g} units long, which is no adult in a unit known here; it is scaled to "
-        f"{_ADULT_HEIGHT_METRES} m. Pass `unit_scale`, the metres of one unit, if that is wrong.",
-        stacklevel=4,
+        f"{path}: legs (thigh + shank) of {leg:.4g} units are no adult's in a usual unit, and are taken for {name}. "
+        f"Pass {UNIT_OPTION} if that is wrong.",
+        stacklevel=2,
     )
-    return f"units of an adult of {_ADULT_HEIGHT_METRES} m", _ADULT_HEIGHT_METRES / height
+    return name, metres
+
+
+def _leg_length(posed: np.ndarray, mapping: dict[str, int], side: str) -> float:
+    hip, knee, ankle = (posed[:, mapping[f"{side}_{part}"]] for part in ("hip", "knee", "ankle"))
+    bones = np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1)
+    return float(np.median(bones))
 
 
 def _scaled(source: SourceAnimation, metres: float) -> SourceAnimation:

@@ -5,22 +5,26 @@
 | GVHMR | `hmr4d_results.pt` | `smpl_params_global`: `body_pose`, `global_orient`, `transl` | y up, 30 Hz |
 | GENMO | `smpl_params.pt` | `body_params_global`, likewise | y up, 30 Hz |
 | WHAM | `wham_output.pkl` | by person: `pose_world`, `trans_world`, `frame_ids` | y up, the video's rate |
+| PromptHMR | `results.pkl` | `people`, by person: `frames`, `smplx_world`: `pose`, `trans` | the video's rate |
 | TRAM | `hps_track_<k>.npy` | `pred_rotmat`, `pred_trans`, `frame` | camera (see below), the video's rate |
 | 4D-Humans, PHALP | `demo_<video>.pkl` | by picture: `tracked_ids`, `smpl`, `camera` | camera, the video's rate |
+| VIBE, PARE | `vibe_output.pkl` | by person: `pose`, `frame_ids`; no path through the room | camera, the video's rate |
+| SAM 3D Body | `.pkl`, `.npy` of people or of pictures | `pred_keypoints_3d`, `pred_cam_t` | camera, the video's rate |
 | SMPLer-X | folder of `<frame>_<person>.npz` | `global_orient`, `body_pose`, `transl` | camera, the video's rate |
 
 Camera coordinates (x right, y down, z ahead) are turned by 180 degrees about x, which is upright for a level camera
 only. TRAM's `camera.npy` is used where it lies beside the folder of the tracks. Frames that a tracker lost are filled
 where no more than 10 are missing; on a longer gap a clip ends. Keys are those of the tools' code in 2025; no file of
-theirs was at hand to try.
+theirs was at hand to try. A rate that is not in the file is taken for 30 Hz, with a warning.
 """
 
 from __future__ import annotations
 
+import io
 import os
-import pickle
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +35,16 @@ import torch
 from scipy.spatial.transform import Rotation, Slerp
 
 from ..motion import Motion
-from ..skeleton import NUM_JOINTS
-from .joint_arrays import read_number_file
+from ..retargeting.retargeting import motion_from_positions, put_on_floor
+from ..skeleton import CONTACT_JOINTS, NUM_JOINTS
+from .joint_arrays import joints_from_array, read_number_file
+from .keypoints import joints_of_keypoints
+from .limits import MAX_FRAMES, check_file, naming
 from .npz import read_arrays
+from .pickle_objects import load_tensors
 from .pickles import read_pickle
-from .plausibility import finite_array
+from .plausibility import finite_array, key_list
+from .read_options import FRAME_RATE_OPTION, PERSON_OPTION, ReadOptions
 from .smpl import motion_from_smpl
 
 MAX_FILLED_FRAMES = 10
@@ -45,6 +54,8 @@ _MIN_FRAMES = 2
 _CAMERA_TO_WORLD = np.diag([1.0, -1.0, -1.0])
 _HEAD_DOWN = -0.3
 """Cosine of the trunk's direction to y below which a body is upside down."""
+_GVHMR_KEYS = {"GVHMR": "smpl_params_global", "GENMO": "body_params_global"}
+_SAM_KEY = "pred_keypoints_3d"
 _SMPLERX_NAME = re.compile(r"(\d+)_(\d+)\.npz")
 
 
@@ -56,30 +67,30 @@ class Estimate:
         tool: What wrote it.
         person: Of the file.
         rotations: Local rotations of our 22 joints, the root's in the world, `(frames, 22, 3, 3)`.
-        translations: `(frames, 3)`, metres.
+        translations: `(frames, 3)`, metres; `None` where the tool places a body in its picture only.
         frame_indices: Of the video, `(frames,)`, rising.
         frame_rate: Hz; `None` where the file does not say.
+        keypoints: Joints instead of rotations, `(frames, 22, 3)`, metres.
     """
 
     tool: str
     person: str
     rotations: np.ndarray
-    translations: np.ndarray
+    translations: np.ndarray | None
     frame_indices: np.ndarray
     frame_rate: float | None = None
+    keypoints: np.ndarray | None = None
 
 
-def read_estimates(
-    path: str | os.PathLike, *, trust_pickle: bool = False, frame_rate: float | None = None, up_axis: str | None = None
-) -> list[Motion]:
+def read_estimates(path: str | os.PathLike, options: ReadOptions | None = None, **settings: Any) -> list[Motion]:
     """Read a result file of an estimator as dances on our body.
 
     Args:
         path: A file or, for SMPLer-X, a folder; the module lists what is known.
-        trust_pickle: Read files that are pickles (`.pkl`, `.npy`); they are refused otherwise. `.pt` files are opened
-            by torch with `weights_only=True`.
-        frame_rate: Of the video, Hz; needed where the file does not say.
-        up_axis: `"y"` or `"z"`, where the guess from the body's stance is wrong.
+        options: `trust_pickle` for files that are pickles (`.pkl`, `.npy`), which are refused otherwise; `.pt` files
+            are opened by torch with `weights_only=True`. The `frame_rate` of the video where the file does not say;
+            `person` to read one of several.
+        **settings: Fields of `ReadOptions` that differ from `options`.
 
     Returns:
         A dance for each person and each stretch without long gaps; none if it is no such file. `provenance` says
@@ -87,26 +98,97 @@ def read_estimates(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is broken, a pickle that is not trusted, or does not say its frame rate.
+        ValueError: If the file is broken, a pickle that is not trusted, or has no such person.
     """
-    path = Path(path)
-    motions = []
-    for estimate in _estimates(path, trust_pickle):
-        rate = frame_rate or estimate.frame_rate
+    path, options = Path(path), replace(options or ReadOptions(), **settings)
+    with naming(path):
+        if path.is_dir():
+            return dances_of(_smplerx(path), path, options)
+        return read_estimates_of(load_value(path, options), path, options)
+
+
+def load_value(path: Path, options: ReadOptions) -> Any:
+    """Return what a `.pt`, `.pth`, `.pkl`, `.pickle`, `.npy` or `.json` file holds; `None` for other endings."""
+    suffix = path.suffix.lower()
+    if suffix in (".pt", ".pth"):
+        content = check_file(path).read_bytes()
+        try:
+            return load_tensors(io.BytesIO(content), len(content))
+        except Exception as error:  # noqa: BLE001: torch raises many kinds on broken files
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{path} is not a torch file of tensors only: {reason[:200]}") from error
+    if suffix in (".pkl", ".pickle"):
+        return read_pickle(path, options.trust_pickle)
+    return read_number_file(path, options.trust_pickle) if suffix in (".npy", ".json") else None
+
+
+def read_estimates_of(value: Any, path: Path, options: ReadOptions) -> list[Motion]:
+    """Return the dances of `read_estimates` from what the file holds."""
+    return dances_of(_estimates(value, path, options.trust_pickle), path, options)
+
+
+def choose_dance(motions: Sequence[Motion], path: str | os.PathLike) -> Motion:
+    """Return the longest of the dances of a file; warn if there are others.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if not motions:
+        raise ValueError(f"{path} holds no person that is seen for two frames.")
+    chosen = max(motions, key=lambda motion: motion.num_frames)
+    if len(motions) > 1:
+        people = list(dict.fromkeys(motion.provenance["person"] for motion in motions))
+        person, first = chosen.provenance["person"], chosen.provenance["first_frame"]
+        warnings.warn(
+            f"{path} holds {len(motions)} stretches of the people {key_list(people)}: the longest is read, person "
+            f"{person} from frame {first} on. Pass {PERSON_OPTION} for another person.",
+            stacklevel=2,
+        )
+    return chosen
+
+
+def dances_of(estimates: Sequence[Estimate], path: Path, options: ReadOptions) -> list[Motion]:
+    """Return a dance for each person that is asked for and each stretch without long gaps."""
+    people = [estimate.person for estimate in estimates]
+    if estimates and options.person is not None:
+        estimates = [estimate for estimate in estimates if estimate.person == options.person]
+        if not estimates:
+            raise ValueError(f"{path} holds the people {key_list(people)}, got {options.person!r} as {PERSON_OPTION}.")
+    motions: list[Motion] = []
+    for estimate in estimates:
+        rate = options.frame_rate or estimate.frame_rate
         if rate is None:
-            raise ValueError(
-                f"{path}: a result of {estimate.tool} does not say the frame rate of its video. Pass `frame_rate` "
-                "(`--frame-rate` on the command line)."
-            )
+            rate = ESTIMATE_FRAME_RATE
+            if estimate is estimates[0]:
+                warnings.warn(
+                    f"{path}: a result of {estimate.tool} does not say the frame rate of its video, which is taken for "
+                    f"{rate:g} Hz. Pass {FRAME_RATE_OPTION}.",
+                    stacklevel=2,
+                )
         for piece in split_at_gaps(estimate):
-            arrays = {
-                "poses": roma.rotmat_to_rotvec(torch.from_numpy(piece.rotations)).numpy(),
-                "trans": piece.translations,
-            }
-            motion = motion_from_smpl(arrays, path, frame_rate=rate, up_axis=up_axis)
+            motion = _dance_of(piece, path, replace(options, frame_rate=rate))
             own = {"tool": piece.tool, "person": piece.person, "first_frame": int(piece.frame_indices[0])}
             motions.append(replace(motion, provenance={**motion.provenance, **own}))
     return motions
+
+
+def _dance_of(estimate: Estimate, path: Path, options: ReadOptions) -> Motion:
+    if estimate.keypoints is not None:
+        joints, rate = joints_from_array(estimate.keypoints, path, options)
+        return motion_from_positions(joints, rate, {"source": path.name})
+    poses = roma.rotmat_to_rotvec(torch.from_numpy(estimate.rotations)).numpy()
+    if estimate.translations is not None:
+        return motion_from_smpl({"poses": poses, "trans": estimate.translations}, path, options)
+    warnings.warn(
+        f"{path}: {estimate.tool} does not say where people are in the room: person {estimate.person} dances on the "
+        "spot, with a foot on the floor in every frame.",
+        stacklevel=2,
+    )
+    motion = motion_from_smpl({"poses": poses, "trans": np.zeros((len(poses), 3))}, path, options)
+    heights = motion.joint_positions()[:, list(CONTACT_JOINTS), 1] - motion.skeleton.contact_rest_heights
+    root_positions = motion.root_positions.copy()
+    root_positions[:, 1] -= heights.min(axis=1)
+    return put_on_floor(replace(motion, root_positions=root_positions))
 
 
 def split_at_gaps(estimate: Estimate) -> list[Estimate]:
@@ -114,6 +196,8 @@ def split_at_gaps(estimate: Estimate) -> list[Estimate]:
     indices = estimate.frame_indices
     if len(indices) == 0 or (np.diff(indices) <= 0).any():
         raise ValueError(f"The frames of {estimate.tool}'s person {estimate.person} must rise, got {indices[:10]}.")
+    if indices[0] < 0 or indices[-1] > 100 * MAX_FRAMES:
+        raise ValueError(f"The frames of {estimate.tool}'s person {estimate.person} must count from 0, got {indices}.")
     cuts = np.flatnonzero(np.diff(indices) > MAX_FILLED_FRAMES + 1) + 1
     pieces = []
     for part in np.split(np.arange(len(indices)), cuts):
@@ -125,46 +209,52 @@ def split_at_gaps(estimate: Estimate) -> list[Estimate]:
             Slerp(known, Rotation.from_matrix(estimate.rotations[part, joint]))(wanted).as_matrix()
             for joint in range(NUM_JOINTS)
         ]
-        path = np.stack([np.interp(wanted, known, values) for values in estimate.translations[part].T], axis=1)
-        pieces.append(replace(estimate, rotations=np.stack(joints, axis=1), translations=path, frame_indices=wanted))
+        places = {
+            name: None if values is None else _interpolated(wanted, known, values[part])
+            for name, values in (("translations", estimate.translations), ("keypoints", estimate.keypoints))
+        }
+        pieces.append(replace(estimate, rotations=np.stack(joints, axis=1), frame_indices=wanted, **places))
     return pieces
 
 
-def _estimates(path: Path, trust_pickle: bool) -> list[Estimate]:
-    if path.is_dir():
-        return _smplerx(path)
-    suffix = path.suffix.lower()
-    if suffix in (".pt", ".pth"):
-        return _gvhmr(_load_torch(path), path)
-    if suffix in (".pkl", ".pickle"):
-        value = read_pickle(path, trust_pickle)
-        people = list(value.values()) if isinstance(value, dict) else []
-        if people and all(isinstance(person, dict) for person in people):
-            if all("pose_world" in person for person in people):
-                return [_wham(str(name), person, path) for name, person in value.items()]
-            if all({"smpl", "camera"} <= set(person) for person in people):
-                return _phalp(value, path)
-    if suffix == ".npy" and path.is_file():
-        value = read_number_file(path, trust_pickle)
-        if isinstance(value, dict) and "pred_rotmat" in value:
-            return [_tram(value, path, trust_pickle)]
+def _interpolated(wanted: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    flat = values.reshape(len(values), -1)
+    columns = [np.interp(wanted, known, column) for column in flat.T]
+    return np.stack(columns, axis=1).reshape(-1, *values.shape[1:])
+
+
+def _estimates(value: Any, path: Path, trust_pickle: bool) -> list[Estimate]:
+    if path.suffix.lower() in (".pt", ".pth"):
+        return _gvhmr(value, path)
+    if isinstance(value, Mapping) and any(key in value for key in _GVHMR_KEYS.values()):
+        return _gvhmr(value, path)
+    if isinstance(value, Mapping) and "pred_rotmat" in value:
+        return [_tram(value, path, trust_pickle)]
+    people = value.get("people", value) if isinstance(value, Mapping) else value
+    if isinstance(people, Mapping):
+        named = {str(name): person for name, person in people.items()}
+    else:
+        named = {str(name): person for name, person in enumerate(people)} if isinstance(people, (list, tuple)) else {}
+    if isinstance(value, Mapping) and _SAM_KEY in value:
+        named = {"0": value}
+    first = next(iter(named.values()), None)
+    if _is_sam(first):
+        return _sam_3d_body(named, path)
+    if not named or not all(isinstance(person, Mapping) for person in named.values()):
+        return []
+    for keys, read in _READERS.items():
+        if all(set(keys) <= set(person) for person in named.values()):
+            return [read(name, person, path) for name, person in named.items()]
+    if all({"smpl", "camera"} <= set(person) for person in named.values()):
+        return _phalp(named, path)
     return []
 
 
-def _load_torch(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is not a torch file of tensors only: {str(error).splitlines()[0]}") from error
-
-
 def _gvhmr(value: Any, path: Path) -> list[Estimate]:
-    for tool, key in (("GVHMR", "smpl_params_global"), ("GENMO", "body_params_global")):
+    for tool, key in _GVHMR_KEYS.items():
         if isinstance(value, Mapping) and key in value:
             return [_from_axis_angles(tool, "0", value[key], path, ESTIMATE_FRAME_RATE)]
-    keys = ", ".join(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
+    keys = key_list(value) if isinstance(value, Mapping) else type(value).__name__
     raise ValueError(f"{path} must hold `smpl_params_global` (GVHMR) or `body_params_global` (GENMO), got {keys}.")
 
 
@@ -174,31 +264,120 @@ def _from_axis_angles(
     parts = {}
     for key, width in (("global_orient", 3), ("body_pose", 63), ("transl", 3)):
         if key not in arrays:
-            raise ValueError(f"{path}: a result of {tool} must hold `{key}`, got {', '.join(map(str, arrays))}.")
-        values = finite_array(arrays[key], key, path).reshape(len(arrays[key]), -1)
+            raise ValueError(f"{path}: a result of {tool} must hold `{key}`, got {key_list(arrays)}.")
+        values = finite_array(arrays[key], key, path)
+        values = values.reshape(len(values), -1)
         if values.shape[1] < width:
             raise ValueError(f"{path}: `{key}` must have {width} numbers a frame, got {values.shape[1]}.")
         parts[key] = values[:, :width]
+    if len({len(values) for values in parts.values()}) != 1:
+        raise ValueError(f"{path}: arrays of a result of {tool} must have the same number of frames.")
     vectors = np.concatenate([parts["global_orient"], parts["body_pose"]], axis=1)
     return Estimate(tool, person, _matrices(vectors), parts["transl"], np.arange(len(vectors)), frame_rate)
 
 
 def _matrices(rotation_vectors: np.ndarray) -> np.ndarray:
     """Turn `(frames, at least 66)` axis-angle numbers into `(frames, 22, 3, 3)`."""
-    vectors = rotation_vectors[:, : 3 * NUM_JOINTS].reshape(len(rotation_vectors), NUM_JOINTS, 3)
+    vectors = rotation_vectors.reshape(len(rotation_vectors), -1)[:, : 3 * NUM_JOINTS]
+    if vectors.shape[1] != 3 * NUM_JOINTS:
+        raise ValueError(f"a pose must have at least {3 * NUM_JOINTS} numbers a frame, got {vectors.shape[1]}.")
+    vectors = vectors.reshape(len(vectors), NUM_JOINTS, 3)
     return roma.rotvec_to_rotmat(torch.from_numpy(np.ascontiguousarray(vectors))).numpy()
 
 
+def _frame_indices(person: Mapping[str, Any], key: str, num_frames: int, path: Path) -> np.ndarray:
+    """Return the frames of the video in which a person is seen, `(frames,)`."""
+    if key not in person:
+        return np.arange(num_frames)
+    indices = finite_array(person[key], key, path).ravel().astype(int)
+    if len(indices) != num_frames:
+        raise ValueError(f"{path}: `{key}` must have {num_frames} numbers as there are poses, got {len(indices)}.")
+    return indices
+
+
+def _path_of(value: Any, key: str, num_frames: int, path: Path) -> np.ndarray:
+    places = finite_array(value, key, path).reshape(-1, 3)
+    if len(places) != num_frames:
+        raise ValueError(f"{path}: `{key}` must have shape ({num_frames}, 3) as there are poses, got {len(places)}.")
+    return places
+
+
 def _wham(name: str, person: Mapping[str, Any], path: Path) -> Estimate:
-    poses = finite_array(person["pose_world"], "pose_world", path)
-    frames = np.asarray(person.get("frame_ids", np.arange(len(poses)))).astype(int)
-    return Estimate("WHAM", name, _matrices(poses), finite_array(person["trans_world"], "trans_world", path), frames)
+    rotations = _matrices(finite_array(person["pose_world"], "pose_world", path))
+    places = _path_of(person["trans_world"], "trans_world", len(rotations), path)
+    return Estimate("WHAM", name, rotations, places, _frame_indices(person, "frame_ids", len(rotations), path))
+
+
+def _prompt_hmr(name: str, person: Mapping[str, Any], path: Path) -> Estimate:
+    world = person["smplx_world"]
+    if not isinstance(world, Mapping) or not {"pose", "trans"} <= set(world):
+        raise ValueError(f"{path}: `smplx_world` of a result of PromptHMR must hold `pose` and `trans`.")
+    rotations = _matrices(finite_array(world["pose"], "pose", path))
+    places = _path_of(world["trans"], "trans", len(rotations), path)
+    frames = _frame_indices(person, "frames", len(rotations), path)
+    return _upright(Estimate("PromptHMR", name, rotations, places, frames))
+
+
+def _vibe(name: str, person: Mapping[str, Any], path: Path) -> Estimate:
+    pose = finite_array(person["pose"], "pose", path)
+    is_matrix = pose.ndim == 4 and pose.shape[2:] == (3, 3) and pose.shape[1] >= NUM_JOINTS
+    rotations = pose[:, :NUM_JOINTS] if is_matrix else _matrices(pose)
+    frames = _frame_indices(person, "frame_ids", len(rotations), path)
+    return _upright(Estimate("PARE" if is_matrix else "VIBE or PARE", name, rotations, None, frames))
+
+
+_READERS = {
+    ("pose_world", "trans_world"): _wham,
+    ("smplx_world",): _prompt_hmr,
+    ("pose", "frame_ids"): _vibe,
+    ("pose", "orig_cam"): _vibe,
+}
+"""Readers of a person, by keys that only that tool's have."""
+
+
+def _is_sam(value: Any) -> bool:
+    """Tell whether this is a person of SAM 3D Body, or the people of a picture."""
+    if isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return isinstance(value, Mapping) and _SAM_KEY in value
+
+
+def _sam_3d_body(named: Mapping[str, Any], path: Path) -> list[Estimate]:
+    """Read people with all their frames, or pictures with all their people, which are told apart by their order."""
+    people: dict[str, list[tuple[int, np.ndarray]]] = {}
+    for index, (name, entry) in enumerate(named.items()):
+        pictures = entry if isinstance(entry, (list, tuple)) else [entry]
+        for number, person in enumerate(pictures):
+            if not _is_sam(person) or not isinstance(person, Mapping):
+                raise ValueError(f"{path}: every person of a result of SAM 3D Body must hold `{_SAM_KEY}`.")
+            keypoints = finite_array(person[_SAM_KEY], _SAM_KEY, path)
+            keypoints = keypoints[None] if keypoints.ndim == 2 else keypoints
+            places = person.get("pred_cam_t")
+            shift = 0.0 if places is None else _path_of(places, "pred_cam_t", len(keypoints), path)[:, None]
+            joints = joints_of_keypoints(keypoints + shift, path)
+            is_clip = len(keypoints) > 1
+            frames = range(len(keypoints)) if is_clip else [index]
+            own = people.setdefault(name if is_clip else str(number), [])
+            own += zip(frames, joints, strict=True)
+    return [
+        Estimate(
+            "SAM 3D Body",
+            name,
+            np.tile(np.eye(3), (len(frames), NUM_JOINTS, 1, 1)),
+            None,
+            np.array([index for index, _ in frames]),
+            keypoints=np.stack([joints for _, joints in frames]) @ _CAMERA_TO_WORLD,
+        )
+        for name, frames in people.items()
+    ]
 
 
 def _tram(value: Mapping[str, Any], path: Path, trust_pickle: bool) -> Estimate:
     rotations = finite_array(value["pred_rotmat"], "pred_rotmat", path)[:, :NUM_JOINTS].copy()
-    path_in_camera = finite_array(value["pred_trans"], "pred_trans", path).reshape(len(rotations), 3)
-    frames = np.asarray(value["frame"]).astype(int).ravel()
+    if rotations.shape[1:] != (NUM_JOINTS, 3, 3):
+        raise ValueError(f"{path}: `pred_rotmat` must have shape (frames, 24, 3, 3), got {rotations.shape}.")
+    path_in_camera = _path_of(value.get("pred_trans"), "pred_trans", len(rotations), path)
+    frames = _frame_indices(value, "frame", len(rotations), path)
     camera_file = path.parent.parent / "camera.npy"
     if not camera_file.is_file():
         return _upright(Estimate("TRAM", path.stem, rotations, path_in_camera, frames))
@@ -216,7 +395,8 @@ def _upright(estimate: Estimate) -> Estimate:
         return estimate
     rotations = estimate.rotations.copy()
     rotations[:, 0] = _CAMERA_TO_WORLD @ rotations[:, 0]
-    return replace(estimate, rotations=rotations, translations=estimate.translations @ _CAMERA_TO_WORLD)
+    places = None if estimate.translations is None else estimate.translations @ _CAMERA_TO_WORLD
+    return replace(estimate, rotations=rotations, translations=places)
 
 
 def _phalp(value: Mapping[str, Any], path: Path) -> list[Estimate]:
@@ -259,7 +439,7 @@ def _smplerx(folder: Path) -> list[Estimate]:
                 replace(
                     frames[0],
                     rotations=np.concatenate([frame.rotations for frame in frames]),
-                    translations=np.concatenate([frame.translations for frame in frames]),
+                    translations=np.concatenate([np.asarray(frame.translations) for frame in frames]),
                     frame_indices=np.array([index for index, _ in files]),
                 )
             )

@@ -2,7 +2,8 @@
 
 | numbers a frame | what it is | Hz |
 |---|---|---|
-| 22 x 3, flat or not | joints of InfiniteDance (SMPL body order) | 30 |
+| 22 x 3, flat or not | joints in the order of SMPL's body (InfiniteDance 30 Hz, HumanML3D and MDM 20 Hz) | 30, with \
+a warning |
 | 24 x 3, flat or not | joints of Bailando and Danceba (SMPL) | 60 under `pred_position` or `dance_array` |
 | 52 x 3, 55 x 3, flat or not | joints of SMPL-H and SMPL-X, of which the first 22 are read | to be given |
 | 263 | HumanML3D features | 20 |
@@ -10,7 +11,8 @@
 | 139, 319 | LODGE features: 4 contacts, 3 root position, 6D rotations of 22 or 52 joints | 30 |
 | 315 | FineDance motion: 3 root position, 6D rotations of 52 joints | 30 |
 
-A frame rate that is not listed must be given. Of features, only what the published recovery reads is read: root
+`results.npy` of MDM (a dictionary of samples, 22 joints at 20 Hz) is read one sample at a time. A frame rate that is
+not listed must be given. Of features, only what the published recovery reads is read: root
 velocities, height and joint positions of the 263 and 264 channels (their rotations are not SMPL's and have lost the
 twist). Features must not be normalized. 6D rotations are the first two *rows* of a matrix, as PyTorch3D writes them;
 that the three last layouts are so is known from their projects' code, not from a written specification.
@@ -18,10 +20,8 @@ that the three last layouts are so is known from their projects' code, not from 
 
 from __future__ import annotations
 
-import json
 import os
-import pickle
-from pathlib import Path
+import warnings
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,19 @@ import roma
 import torch
 
 from ..kinematics import rotation_6d_to_matrix, yaw_to_matrix
-from ..skeleton import NUM_JOINTS
+from ..retargeting.source_animation import joints_on_neighbors, place_missing_trunk
+from ..skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS, neutral_skeleton
+from .anatomy import find_up_axis_of_body, turn_to_y_up, with_left_on_the_left
+from .limits import check_file, naming, parse_json
+from .npz import read_npy
 from .pickles import load_restricted, require_trust
-from .plausibility import check_body, check_frame_rate, check_up_axis, finite_array, guess_up_axis, z_up_to_y_up
+from .plausibility import check_body, check_frame_rate, finite_array, key_list
+from .read_options import FRAME_RATE_OPTION, PERSON_OPTION, ReadOptions
 
 _JOINT_COUNTS = (22, 24, 52, 55)
-_JOINT_FRAME_RATES = {22: 30.0}
+_ASSUMED_FRAME_RATE = 30.0
+_MDM_KEYS = {"motion", "lengths"}
+_MDM_FRAME_RATE = 20.0
 _BAILANDO_KEYS = ("pred_position", "dance_array")
 _BAILANDO_FRAME_RATE = 60.0
 _HUMANML3D_WIDTH, _INFINITEDANCE_WIDTH = 263, 264
@@ -58,40 +65,62 @@ def read_number_file(path: str | os.PathLike, trust_pickle: bool = False) -> Any
         FileNotFoundError: If there is no such file.
         ValueError: If the file is broken or a pickle that is not trusted.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    if path.suffix.lower() == ".json":
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is not readable JSON: {error}") from error
+    path = check_file(path)
+    is_json = path.suffix.lower() == ".json"
     try:
+        if is_json:
+            return parse_json(path.read_text(encoding="utf-8-sig"))
         with path.open("rb") as file:
-            major, _ = np.lib.format.read_magic(file)
-            read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-            has_objects = read_header(file)[2].hasobject
-            if has_objects and trust_pickle:
-                value = load_restricted(file)
-                return value.item() if value.ndim == 0 else value
-        if not has_objects:
-            return np.load(path, allow_pickle=False)
-    except (pickle.UnpicklingError, EOFError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is not a readable .npy file: {error}") from error
+            array = read_npy(file, path.stat().st_size)
+            if array is not None:
+                return array
+            if trust_pickle:
+                with naming(path):
+                    return load_restricted(file)
+    except Exception as error:  # NumPy raises all kinds on broken headers
+        if str(path) in str(error):
+            raise
+        kind = "is not readable JSON" if is_json else "is not a readable .npy file"
+        raise ValueError(f"{path} {kind}: {' '.join(str(error).split())[:200]}") from error
     require_trust(path, trust_pickle)
 
 
-def array_of(value: Any, path: str | os.PathLike) -> tuple[np.ndarray, float | None]:
+def array_of(value: Any, path: str | os.PathLike, person: str | None = None) -> tuple[np.ndarray, float | None]:
     """Return the motion's array and, where the file's keys give its format away, its frame rate in Hz."""
     if not isinstance(value, dict):
         return finite_array(value, "the array", path), None
+    if set(value) >= _MDM_KEYS:
+        return _sample_of_mdm(value, path, person), _MDM_FRAME_RATE
     key = next((key for key in _BAILANDO_KEYS if key in value), None)
     if key is None:
         raise ValueError(
             f"{path} must hold an array of numbers, or joints under one of {', '.join(_BAILANDO_KEYS)}, got the keys "
-            f"{', '.join(map(str, value))}."
+            f"{key_list(value)}."
         )
     return finite_array(value[key], key, path), _BAILANDO_FRAME_RATE
+
+
+def _sample_of_mdm(value: dict[str, Any], path: str | os.PathLike, person: str | None) -> np.ndarray:
+    """Return the joints `(frames, joints, 3)` of one sample of `results.npy`."""
+    motion = finite_array(value["motion"], "motion", path)
+    lengths = finite_array(value["lengths"], "lengths", path).ravel().astype(int)
+    if motion.ndim != 4 or motion.shape[2] != 3 or len(lengths) != len(motion):
+        raise ValueError(
+            f"{path}: `motion` must have shape (samples, joints, 3, frames) and `lengths` one number a sample, got "
+            f"{motion.shape} and {lengths.shape}."
+        )
+    if person is not None and (not person.isdecimal() or int(person) >= len(motion)):
+        raise ValueError(
+            f"{path} holds the samples 0 to {len(motion) - 1}, got {person!r}: pass one as {PERSON_OPTION}."
+        )
+    if person is None and len(motion) > 1:
+        warnings.warn(
+            f"{path} holds {len(motion)} samples, of which 0 is read. Pass {PERSON_OPTION} for another.", stacklevel=2
+        )
+    index = int(person or 0)
+    if not 1 <= lengths[index] <= motion.shape[3]:
+        raise ValueError(f"{path}: sample {index} must have 1 to {motion.shape[3]} frames, got {lengths[index]}.")
+    return motion[index, :, :, : lengths[index]].transpose(2, 0, 1)
 
 
 def smpl_arrays_from_features(array: np.ndarray) -> dict[str, Any] | None:
@@ -112,17 +141,17 @@ def smpl_arrays_from_features(array: np.ndarray) -> dict[str, Any] | None:
 def joints_from_array(
     array: np.ndarray,
     path: str | os.PathLike,
+    options: ReadOptions | None = None,
     *,
-    frame_rate: float | None = None,
-    up_axis: str | None = None,
+    known_rate: float | None = None,
 ) -> tuple[np.ndarray, float]:
     """Return the 22 joints that an array of positions or of 263-d or 264-d features holds.
 
     Args:
         array: `(frames, joints, 3)` or `(frames, channels)`; the module lists what is known.
         path: Named in messages.
-        frame_rate: Hz, where the layout does not fix it or the file differs.
-        up_axis: `"y"` or `"z"`; found from the way the body stands if `None`.
+        options: Frame rate, unit and up axis, where the layout does not fix them or the file differs.
+        known_rate: Hz, of the format that the file's keys show.
 
     Returns:
         Positions `(frames, 22, 3)`, metres, Y up, the height as in the file; and the frame rate in Hz.
@@ -130,28 +159,55 @@ def joints_from_array(
     Raises:
         ValueError: If the shape is not known, the unit is not metres, or the frame rate must be given.
     """
-    check_up_axis(up_axis)
+    options = options or ReadOptions()
     width = array.shape[1] if array.ndim == 2 else 0
+    count = array.shape[1] if array.ndim == 3 and array.shape[2] == 3 else width // 3 if width % 3 == 0 else 0
     if width in (_HUMANML3D_WIDTH, _INFINITEDANCE_WIDTH):
         joints = joints_from_root_and_ric(array)
-        known_rate: float | None = 20.0 if width == _HUMANML3D_WIDTH else 30.0
-    elif array.ndim == 3 and array.shape[2] == 3 and array.shape[1] in _JOINT_COUNTS:
-        joints, known_rate = array[:, :NUM_JOINTS], _JOINT_FRAME_RATES.get(array.shape[1])
-    elif width % 3 == 0 and width // 3 in _JOINT_COUNTS:
-        joints = array.reshape(len(array), -1, 3)[:, :NUM_JOINTS]
-        known_rate = _JOINT_FRAME_RATES.get(width // 3)
+        known_rate = known_rate or (20.0 if width == _HUMANML3D_WIDTH else 30.0)
+    elif count in _JOINT_COUNTS:
+        joints = array.reshape(len(array), count, 3)[:, :NUM_JOINTS]
     else:
         raise ValueError(f"{path} has a layout that is not known: got shape {array.shape}, known are {_KNOWN_SHAPES}.")
-    rate = known_rate if frame_rate is None else frame_rate
-    if rate is None:
-        raise ValueError(
-            f"{path}: joints of shape {array.shape} do not say their frame rate; pass `frame_rate` (60 for Bailando "
-            "and Danceba on AIST++, 30 for most others)."
-        )
+    rate = options.frame_rate or known_rate or _assumed_rate(array, count, path)
+    joints = joints * (options.metres_per_unit or 1.0)
     check_body(joints, path)
-    if (up_axis or guess_up_axis(joints, path)) == "z":
-        joints = z_up_to_y_up(joints)
-    return joints, check_frame_rate(rate, path)
+    up_axis = options.up_axis or find_up_axis_of_body(joints, path)
+    joints = with_left_on_the_left(joints @ turn_to_y_up(up_axis).T, path)
+    return _completed(joints), check_frame_rate(rate, path)
+
+
+def _assumed_rate(array: np.ndarray, count: int, path: str | os.PathLike) -> float:
+    """Return the rate that most files of 22 joints have, with a warning; files of other bodies differ too much."""
+    if count != NUM_JOINTS:
+        raise ValueError(
+            f"{path}: joints of shape {array.shape} do not say their frame rate; pass {FRAME_RATE_OPTION}: 60 for "
+            "Bailando and Danceba on AIST++, 30 for most others."
+        )
+    warnings.warn(
+        f"{path} does not say its frame rate, which is taken for {_ASSUMED_FRAME_RATE:g} Hz; HumanML3D and MDM have 20. "
+        f"Pass {FRAME_RATE_OPTION}.",
+        stacklevel=2,
+    )
+    return _ASSUMED_FRAME_RATE
+
+
+def _completed(joints: np.ndarray) -> np.ndarray:
+    """Place joints that lie on their neighbors between those that do not; others stay to the bit."""
+    body = {name: joints[:, index] for index, name in enumerate(JOINT_NAMES)}
+    dropped = joints_on_neighbors(body)
+    if not dropped:
+        return joints
+    for name in dropped:
+        del body[name]
+    across = body["left_hip"] - body["right_hip"]
+    forward = np.cross(across, body["spine3"] - body["pelvis"])
+    forward /= np.maximum(np.linalg.norm(forward, axis=-1, keepdims=True), 1e-9)
+    foot = neutral_skeleton().offsets[JOINT_INDEX["left_foot"]]
+    for side in ("left", "right"):
+        body.setdefault(f"{side}_foot", body[f"{side}_ankle"] + foot[2] * forward + np.array([0, foot[1], 0]))
+    place_missing_trunk(body)
+    return np.stack([body[name] for name in JOINT_NAMES], axis=1)
 
 
 def joints_from_root_and_ric(features: np.ndarray) -> np.ndarray:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..looping import BEAT_KEYS
 from ..motion import Motion
+
+_MAX_SECONDS = 1e6
+
+
+def check_provenance(provenance: Any, path: str | os.PathLike) -> dict[str, Any]:
+    """Return the provenance that a file holds, if other parts of the package can rely on its kind.
+
+    Raises:
+        ValueError: If it is no object of JSON, or its beats are no lists of times.
+    """
+    if not isinstance(provenance, dict):
+        raise ValueError(f"{path}: `provenance` must be an object of JSON, got {type(provenance).__name__}.")
+    for key in BEAT_KEYS:
+        times = provenance.get(key) or []
+        if not isinstance(times, list) or not all(_is_time(time) for time in times):
+            raise ValueError(f"{path}: `{key}` of the provenance must be a list of times in seconds.")
+    return provenance
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MAX_SECONDS
 
 
 def generator_name() -> str:
@@ -19,7 +41,7 @@ def generator_name() -> str:
 
 def export_notes(motion: Motion, *, up_axis: str = "Y", unit: str = "metre") -> dict[str, Any]:
     """Return the notes of a dance, of values that JSON can hold; `beat_times_seconds` count from the first frame."""
-    beats = {key: list(motion.provenance.get(key, ())) for key in BEAT_KEYS}
+    beats = {key: list(motion.provenance.get(key) or ()) for key in BEAT_KEYS}
     return {
         "generator": generator_name(),
         "frame_rate": motion.frame_rate,
@@ -34,7 +56,10 @@ def export_notes(motion: Motion, *, up_axis: str = "Y", unit: str = "metre") -> 
 def copyright_line(motion: Motion, body_note: str = "") -> str:
     """Return licenses that the provenance names, of the dance and of its references, and the body's, in one line."""
     licenses = [str(motion.provenance["license"])] if motion.provenance.get("license") else []
-    for window in motion.provenance.get("references") or ():
+    windows = motion.provenance.get("references")
+    for window in windows if isinstance(windows, list) else ():
         hits = window.get("hits", ()) if isinstance(window, dict) else ()
-        licenses += [f"reference {hit['clip_id']}: {hit['license']}" for hit in hits if hit.get("license")]
+        for hit in hits if isinstance(hits, (list, tuple)) else ():
+            if isinstance(hit, dict) and hit.get("license"):
+                licenses.append(f"reference {hit.get('clip_id')}: {hit['license']}")
     return "; ".join(dict.fromkeys([*licenses, *([body_note] if body_note else [])]))

@@ -23,15 +23,10 @@ from ..kinematics import forward_kinematics, matrix_to_quaternion
 from ..motion import Motion
 from ..retargeting.retargeting import put_on_floor, retarget
 from ..skeleton import NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
-from .plausibility import (
-    check_body,
-    check_frame_rate,
-    check_path,
-    check_up_axis,
-    finite_array,
-    guess_up_axis,
-    z_up_to_y_up,
-)
+from .anatomy import find_up_axis_of_body, turned_motion
+from .limits import check_frames
+from .plausibility import check_body, check_frame_rate, check_path, finite_array, key_list
+from .read_options import FRAME_RATE_OPTION, ReadOptions
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +51,7 @@ def is_smpl(arrays: Mapping[str, Any]) -> bool:
 
 
 def motion_from_smpl(
-    arrays: Mapping[str, Any],
-    path: str | os.PathLike,
-    *,
-    frame_rate: float | None = None,
-    up_axis: str | None = None,
+    arrays: Mapping[str, Any], path: str | os.PathLike, options: ReadOptions | None = None, **settings: Any
 ) -> Motion:
     """Build a dance on our body from the arrays of an SMPL file.
 
@@ -71,8 +62,8 @@ def motion_from_smpl(
     Args:
         arrays: The file's arrays by name.
         path: Named in messages and in the provenance.
-        frame_rate: Hz, where the file does not say or is wrong.
-        up_axis: `"y"` or `"z"`; found from the way the body stands if `None`.
+        options: Frame rate, up axis and unit, where the file does not say or is wrong.
+        **settings: Fields of `ReadOptions` that differ from `options`.
 
     Returns:
         The dance with the file's rotations, the floor at y = 0; `provenance` says the up axis, under `body` if the
@@ -81,24 +72,24 @@ def motion_from_smpl(
     Raises:
         ValueError: If an array is missing, of the wrong shape, not finite, or in another unit.
     """
-    check_up_axis(up_axis)
+    options = replace(options or ReadOptions(), **settings)
     rotation_vectors = _rotation_vectors(arrays, path)
-    translations = _translations(arrays, path, len(rotation_vectors))
-    rate = check_frame_rate(_frame_rate(arrays, path) if frame_rate is None else frame_rate, path)
+    check_frames(len(rotation_vectors), path)
+    metres = options.metres_per_unit or 1.0
+    root_positions = metres * _translations(arrays, path, len(rotation_vectors))
+    given = options.frame_rate
+    rate = check_frame_rate(_frame_rate(arrays, path) if given is None else given, path)
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(rotation_vectors))
-    root_positions, skeleton = translations, neutral_skeleton()
+    skeleton = neutral_skeleton()
     if "full_pose" in arrays:
-        joints = finite_array(arrays["full_pose"], "full_pose", path)
+        joints = metres * finite_array(arrays["full_pose"], "full_pose", path)
         root_positions, skeleton = fit_skeleton(joints, rotations, path)
 
     body = Motion(rate, root_positions, matrix_to_quaternion(rotations).numpy(), skeleton)
-    found_axis = up_axis or guess_up_axis(body.joint_positions(), path)
+    found_axis = options.up_axis or find_up_axis_of_body(body.joint_positions(), path)
     logger.info("%s: read with %s up at %g Hz; the body's shape is ours.", path, found_axis, rate)
-    if found_axis == "z":
-        root_positions = z_up_to_y_up(root_positions)
-        turn = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=torch.float64)
-        rotations = torch.cat([(turn @ rotations[:, 0]).unsqueeze(1), rotations[:, 1:]], dim=1)
-    check_path(root_positions, rate, path)
+    motion = turned_motion(body, found_axis)
+    check_path(motion.root_positions, rate, path)
     measured = "full_pose" in arrays
     provenance = {
         "source": os.path.basename(path),
@@ -106,7 +97,7 @@ def motion_from_smpl(
         "up_axis": found_axis,
         "body": "measured" if measured else "neutral",
     }
-    motion = Motion(rate, root_positions, matrix_to_quaternion(rotations).numpy(), skeleton, provenance=provenance)
+    motion = replace(motion, provenance=provenance)
     if measured:
         return retarget(motion)
     placed = put_on_floor(motion)
@@ -124,7 +115,7 @@ def _rotation_vectors(arrays: Mapping[str, Any], path: str | os.PathLike) -> np.
         if names is None:
             raise ValueError(
                 f"{path} is no SMPL motion: it must hold `poses`, `smpl_poses`, or `global_orient` and `body_pose`, "
-                f"got {', '.join(arrays)}."
+                f"got {key_list(arrays)}."
             )
         orient, body = (_flat(arrays[key], key, path) for key in names)
         if orient.shape[1] != 3 or body.shape[1] not in (63, 69) or len(orient) != len(body):
@@ -159,7 +150,7 @@ def _translations(arrays: Mapping[str, Any], path: str | os.PathLike, frames: in
     key = next((key for key in TRANSLATION_KEYS if key in arrays), None)
     if key is None:
         raise ValueError(
-            f"{path} must hold the root's path as one of {', '.join(TRANSLATION_KEYS)}, got {', '.join(arrays)}."
+            f"{path} must hold the root's path as one of {', '.join(TRANSLATION_KEYS)}, got {key_list(arrays)}."
         )
     translations = finite_array(arrays[key], key, path)
     if translations.shape != (frames, 3):
@@ -186,7 +177,8 @@ def _frame_rate(arrays: Mapping[str, Any], path: str | os.PathLike) -> float:
     if "transl" in arrays:
         return _INFINITEDANCE_FRAME_RATE
     raise ValueError(
-        f"{path} does not say its frame rate: it must hold one of {', '.join(_FRAME_RATE_KEYS)}. Pass `frame_rate`."
+        f"{path} does not say its frame rate: it must hold one of {', '.join(_FRAME_RATE_KEYS)}. Pass "
+        f"{FRAME_RATE_OPTION}."
     )
 
 

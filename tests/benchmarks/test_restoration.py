@@ -8,6 +8,7 @@ import pytest
 from benchmarks.restoration import ablation, report, speed
 from benchmarks.restoration.ablation import guidance_table, loss_table, paper_table, steps_table
 from benchmarks.restoration.baselines import lock_feet, smooth_savgol
+from benchmarks.restoration.floor import FAULTS, INPUT, RESTORED, TRUTH, floor_tables, held_out_cases, move
 from benchmarks.restoration.measures import (
     OWN_MEASURES,
     TRUTH_MEASURES,
@@ -17,6 +18,7 @@ from benchmarks.restoration.measures import (
     segments,
     synthetic_cases,
 )
+from infinitedance.dataset_builder.augmentation.faults import Corruption
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.motion.features import motion_to_features
@@ -211,10 +213,59 @@ def test_the_command_writes_its_section_and_keeps_the_others(command, tmp_path):
 def test_an_unknown_section_is_refused(command, capsys):
     with pytest.raises(SystemExit):
         report.main([*command, "--sections", "validation,toes"])
-    assert "must be some of test,validation,real,sampling,losses,speed, got toes" in capsys.readouterr().err
+    assert "must be some of test,validation,real,sampling,losses,floor,speed, got toes" in capsys.readouterr().err
 
 
 def test_real_faults_need_a_generator_and_songs(command, capsys):
     with pytest.raises(SystemExit):
         report.main([*command, "--sections", "real"])
     assert "needs --generator_dir and --held_out_dir" in capsys.readouterr().err
+
+
+NO_FAULTS = Corruption().scaled(0.0)
+
+
+@pytest.fixture(scope="module")
+def floor_data(tmp_path_factory, write_built) -> BuiltDataset:
+    """Two clips that the section on the floor measures, and one that it does not."""
+    names = {"walk_normal_001": "rumba", "cmu_61_03": "waltz", "cmu_61_04": "waltz"}
+    features = {
+        name: motion_to_features(synthesize_dance(genre, 96, SECONDS, seed=1)).numpy() for name, genre in names.items()
+    }
+    folder = write_built(tmp_path_factory.mktemp("floor"), features, {name: {"source": "CMU"} for name in names})
+    return BuiltDataset(folder)
+
+
+def test_the_floor_is_measured_on_held_out_clips_only(floor_data):
+    cases = held_out_cases(floor_data)
+    assert {(case.kind, case.name) for case in cases} == {("salsa", "cmu_61_03"), ("walking", "walk_normal_001")}
+
+
+def test_moving_a_dance_off_its_floor_is_measured_to_the_millimetre(floor_data):
+    case = held_out_cases(floor_data)[0]
+    generator = np.random.default_rng(0)
+    still = case.measure(case.truth)
+    assert still["toes"] == still["mpjpe"] == 0
+    for height in (0.03, -0.03):
+        moved = case.measure(move(case.truth, generator, NO_FAULTS, height=height))
+        assert moved["toes"] == pytest.approx(1000 * height, abs=0.1)
+        assert moved["mpjpe"] == pytest.approx(30, abs=0.1)
+        grown, fallen = ("float", "penetration") if height > 0 else ("penetration", "float")
+        assert moved[grown] > 15 and moved[fallen] <= still[fallen]
+    tilted = move(case.truth, generator, NO_FAULTS, tilt_degrees=5.0)
+    head = 15
+    lean = tilted.joint_positions()[:, head] - case.truth.joint_positions()[:, head]
+    height = case.truth.joint_positions()[:, head, 1].mean()
+    assert np.linalg.norm(lean[:, [0, 2]], axis=1).mean() == pytest.approx(height * np.sin(np.radians(5)), rel=0.1)
+
+
+def test_the_section_on_the_floor_compares_methods_and_counts_misses(floor_data, pipeline):
+    by_fault, by_kind, misses, slopes = floor_tables(floor_data, pipeline)
+    assert [row[0] for row in slopes.rows] == list(FAULTS)
+    methods = {row[1] for row in by_fault.rows}
+    assert {INPUT, RESTORED, TRUTH} < methods and len(by_fault.rows) == len(FAULTS) * len(methods)
+    toes = by_fault.columns.index("toes over the true ones, mm")
+    assert all(row[toes] == 0 for row in by_fault.rows if row[1] == TRUTH)
+    assert all(0 <= row[2] <= 2 and 0 <= row[3] <= 2 for row in misses.rows)
+    named = {row[0] for row in by_kind.rows if np.isfinite(row[2])}
+    assert named == {"salsa, 1", "walking, 1"}

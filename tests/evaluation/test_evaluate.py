@@ -23,7 +23,7 @@ from infinitedance.evaluation.measures import (
     training_poses,
 )
 from infinitedance.evaluation.measures import measure_music as music_of
-from infinitedance.motion.files import load_motion, save_motion, write_bvh
+from infinitedance.motion.files import ReadOptions, load_motion, save_motion, write_bvh
 from infinitedance.motion.skeleton import Skeleton
 
 pytest.importorskip("mir_eval")
@@ -177,11 +177,14 @@ def by_key(record, which: str = "generated") -> dict[str, float]:
 
 def test_a_given_frame_rate_is_that_of_the_generated_dances_only(folders, record, tmp_path):
     generated = save_joints(folders, tmp_path / "at_60_hz", 60.0)
-    first, again = by_key(record), evaluate_dances(inputs(folders, generated=generated, frame_rate=60.0), tmp_path)
+    first, again = (
+        by_key(record),
+        evaluate_dances(inputs(folders, generated=generated, reading=ReadOptions(frame_rate=60.0)), tmp_path),
+    )
     for key, value in by_key(again, "reference").items():
         assert value == by_key(record, "reference")[key], key
     assert by_key(again)["joint_speed"] == pytest.approx(first["joint_speed"], rel=0.01)
-    assert inputs(folders, reference_frame_rate=50.0).rate_of("training") == 50.0
+    assert inputs(folders, reference_frame_rate=50.0).reading_of("training").frame_rate == 50.0
 
 
 def test_a_dance_that_hovers_is_seen_by_its_rest_height_alone(folders):
@@ -299,7 +302,7 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing_behind(folders, bad_fo
         ({"seed": -1}, "`seed` must be at least 0, got -1"),
         ({"output": manifest}, "The report goes to a folder, but"),
         ({"generated": bad_folders["joints"]}, f"measured: {STEMS[0]}.npy: joints of shape (540, 24, 3) do not say"),
-        ({"generated": bad_folders["joints"]}, "pass `--frame-rate`"),
+        ({"generated": bad_folders["joints"]}, "pass `--input-frame-rate`"),
         ({"generated": bad_folders["text"]}, f"{STEMS[0]}.npy is not a readable .npy file"),
         ({"generated": bad_folders["still"]}, "must last at least 2 s, got 0.03 s"),
         ({"reconstruction": ""}, "must have a reference dance of its name"),
@@ -347,7 +350,7 @@ def test_resampling_keeps_frames_that_fall_together_and_smooth_curves_in_between
     positions = np.sin(2 * np.pi * times + np.arange(3))
     np.testing.assert_allclose(resample_positions(positions, 60.0, 30.0), positions[::2], atol=1e-12)
     up = resample_positions(positions[::3], 20.0, 30.0)
-    expected = np.sin(2 * np.pi * np.arange(60)[:, None, None] / 30 + np.arange(3))
+    expected = np.sin(2 * np.pi * np.arange(59)[:, None, None] / 30 + np.arange(3))
     np.testing.assert_allclose(up[:-1], expected[:-1], atol=2e-3)
     assert resample_positions(positions, 60.0, 60.0) is positions
 

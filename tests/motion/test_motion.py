@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,13 +37,38 @@ def test_mirroring_reflects_every_joint(moving):
     np.testing.assert_allclose(moving.mirror().joint_positions(), reflected, atol=1e-5)
 
 
-def test_resampling_keeps_duration_and_the_frames_both_rates_share(moving):
+def test_resampling_keeps_the_time_from_key_to_key_and_the_frames_both_rates_share(moving):
     doubled = moving.resample(60.0)
-    assert doubled.num_frames == 240
+    assert doubled.num_frames == 239
     np.testing.assert_allclose(doubled.joint_positions()[::2], moving.joint_positions(), atol=1e-5)
     between = (moving.joint_rotations_matrix()[:-1] + moving.joint_rotations_matrix()[1:]) / 2
-    half_way = quaternion_to_matrix(torch.from_numpy(doubled.joint_rotations[1:-1:2]).double())
+    half_way = quaternion_to_matrix(torch.from_numpy(doubled.joint_rotations[1::2]).double())
     torch.testing.assert_close(roma.special_procrustes(between), half_way, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("old", "new"), [(30, 60), (60, 30), (120, 30), (30, 24), (25, 30), (29.97, 60), (100, 1)])
+def test_no_key_is_held_and_none_is_lost_at_another_rate(old, new, make_moving):
+    motion = make_moving(num_frames=91, frame_rate=old)
+    resampled = motion.resample(new)
+    lost = 90 / old - (resampled.num_frames - 1) / new
+    assert -1e-6 < lost < 1 / new
+    times = np.arange(resampled.num_frames) / new * old
+    expected = [np.interp(times, np.arange(91), column) for column in motion.root_positions.T]
+    np.testing.assert_allclose(resampled.root_positions, np.transpose(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("num_keys", [31, 46, 58, 61])
+@pytest.mark.parametrize("frame_rate", [24, 25, 50, 60, 120])
+def test_a_loop_stays_a_loop_of_its_length_at_any_rate(num_keys, frame_rate, make_moving):
+    motion = make_moving(num_frames=num_keys)
+    rotations = motion.joint_rotations.copy()
+    rotations[-1] = rotations[0]
+    loop = replace(motion, joint_rotations=rotations)
+    assert loop.is_loop and not motion.is_loop
+    resampled = loop.resample(frame_rate)
+    assert resampled.is_loop
+    assert abs((resampled.num_frames - 1) / frame_rate - (num_keys - 1) / 30) <= 0.5 / frame_rate + 1e-9
+    np.testing.assert_allclose(resampled.root_positions[-1], loop.root_positions[-1], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from infinitedance.evaluation.metrics.foot_contact import foot_slide_mm
 from infinitedance.motion.files import read_bvh, write_bvh
 from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_NAMES
+from infinitedance.restoration.carry_back import STANDING_METRES
 from infinitedance.restoration.pipeline_frdm import RestoredMotion
 from infinitedance.restoration.restore import RestoreOptions, restore_files
 
@@ -120,17 +121,22 @@ def test_a_floor_far_below_is_moved_and_told(sliding, tmp_path):
     low = replace(sliding, root_positions=sliding.root_positions - np.array([0, 3, 0], dtype=np.float32))
     write_bvh(low, tmp_path / "clip.bvh")
     written, record = restore(tmp_path / "clip.bvh", tmp_path / "out")
-    assert any("at a height of -3.00 m; the dance was moved by +3.00 m" in note for note in record["notes"])
-    assert feet_of(written)[..., 1].min() == pytest.approx(0.02, abs=0.01)
+    assert any("at a height of -3.01 m; the dance was moved by +3.01 m" in note for note in record["notes"])
+    assert feet_of(written)[..., 1].min() == pytest.approx(0.02 + STANDING_METRES, abs=0.01)
     assert record["feet"]["mpjpe_to_input_mm"] < 50  # the move itself is no error
 
 
-def test_a_floor_within_the_doubt_about_rest_heights_stays(sliding, tmp_path):
-    low = replace(sliding, root_positions=sliding.root_positions - np.array([0, 0.03, 0], dtype=np.float32))
-    write_bvh(low, tmp_path / "clip.bvh")
+@pytest.mark.parametrize(("lifted", "toe_height"), [(-0.035, 0.0), (-0.018, 0.002), (0.025, 0.045), (0.045, 0.05)])
+def test_a_floor_stays_within_the_doubt_about_rest_heights_and_is_brought_no_farther(
+    lifted, toe_height, sliding, tmp_path
+):
+    moved = replace(sliding, root_positions=sliding.root_positions + np.array([0, lifted, 0], dtype=np.float32))
+    write_bvh(moved, tmp_path / "clip.bvh")
     written, record = restore(tmp_path / "clip.bvh", tmp_path / "out")
-    assert not any("floor" in note for note in record["notes"])
-    assert feet_of(written)[..., 1].min() == pytest.approx(-0.01, abs=0.002)
+    # The restorer of this test adds 1 cm to the root, and leaves the feet where they are.
+    assert feet_of(written)[..., 1].min() == pytest.approx(toe_height, abs=0.002)
+    stays = abs(toe_height - (0.02 + lifted)) < 1e-6
+    assert any("the dance was moved by" in note for note in record["notes"]) != stays
 
 
 def in_metres(text):

@@ -7,6 +7,9 @@ import pytest
 import roma
 import torch
 
+from infinitedance.motion.files import load_motion, save_motion
+from infinitedance.motion.kinematics import matrix_to_quaternion, quaternion_to_matrix
+from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.source_animation import SourceAnimation
 from infinitedance.motion.skeleton import JOINT_INDEX, JOINT_NAMES
 from infinitedance.restoration.carry_back import (
@@ -17,6 +20,10 @@ from infinitedance.restoration.carry_back import (
     place_motion,
     place_rig,
 )
+from infinitedance.restoration.pipeline_frdm import RestoredMotion
+from infinitedance.restoration.restore import restore_files
+
+from .conftest import make_sliding
 
 
 def random_leg(seed=0, frames=50):
@@ -151,3 +158,40 @@ def test_motions_of_other_lengths_are_refused(moving):
     rig = place_motion(moving)
     with pytest.raises(ValueError, match="the same frames at 30 Hz, got 120 at 30 Hz and 60"):
         carry_back(rig, moving, moving.cut(0, 60), no_contacts(rig))
+
+
+def as_it_is(motion, **_):
+    return RestoredMotion(motion, None)
+
+
+def test_a_dance_on_a_tilted_floor_is_turned_level_and_the_degrees_are_told(tmp_path):
+    corners = [np.array([x, 0, z], dtype=np.float32) for x in (-0.6, 0.6) for z in (-0.6, 0.6)]
+    dance = make_sliding(60)
+    level = replace(
+        dance,
+        root_positions=np.concatenate([dance.root_positions + corner for corner in corners]),
+        joint_rotations=np.concatenate([dance.joint_rotations] * 4),
+        foot_contacts=None,
+    )
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.0, 0.0, np.radians(4.0)]))
+    rotations = level.joint_rotations.copy()
+    rotations[:, 0] = matrix_to_quaternion(turn @ quaternion_to_matrix(torch.from_numpy(rotations[:, 0]).double()))
+    tilted = replace(level, root_positions=level.root_positions @ turn.numpy().T, joint_rotations=rotations)
+    save_motion(tilted, tmp_path / "dance.npz")
+    (record,) = restore_files([tmp_path / "dance.npz"], tmp_path / "out", as_it_is)["clips"]
+    assert "The floor was tilted by 4.0 degrees; the dance was turned level." in record["notes"]
+    restored = load_motion(tmp_path / "out" / "dance.npz")
+    assert np.abs(restored.joint_positions() - level.joint_positions()).max() < 0.01
+    np.testing.assert_array_equal(restored.joint_rotations[:, 3], tilted.joint_rotations[:, 3])
+
+
+def test_a_dancer_who_never_stands_stays_where_the_file_has_the_floor():
+    vectors = torch.zeros(60, 22, 3, dtype=torch.float64)
+    vectors[:, [1, 2], 0] = -np.pi / 2  # legs stretched out on the floor
+    rotations = roma.quat_xyzw_to_wxyz(roma.rotvec_to_unitquat(vectors)).numpy()
+    root = np.tile([0.0, 0.3, 0.0], (60, 1))
+    root[:, 0] += 0.02 * np.sin(np.arange(60) / 9)
+    sitting = Motion(30.0, root, rotations)
+    assert place_motion(sitting).floor_height == 0
+    far = replace(sitting, root_positions=sitting.root_positions + np.array([0, 2, 0], dtype=np.float32))
+    assert place_motion(far).floor_height > 1.5

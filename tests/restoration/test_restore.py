@@ -269,10 +269,13 @@ def bad_file(name, folder):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("feet", "clip.bvh must hold a person .* no joint was found for left_ankle, right_ankle among pelvis, "),
+        (
+            "feet",
+            "clip.bvh: Could not find these of our joints: left_ankle, right_ankle. The file.s joints are: pelvis, ",
+        ),
         ("frame", "at least 4 frames at 30 Hz .* got 1 at 30 Hz"),
         ("nan", "NaN|finite"),
-        ("rate", "the frame rate must lie in 1 to 1000 Hz, got 10000"),
+        ("rate", "clip.bvh, line .*Frame Time must be 0.001 to 1 s, got"),
         ("speed", "at least 4 frames at 30 Hz .* got 60 at 1000 Hz"),
         ("kind", "must begin with the line HIERARCHY"),
         ("missing", "There is no file"),
@@ -293,15 +296,6 @@ def test_a_bad_file_is_left_out_with_its_reason_and_the_others_are_restored(name
         raise ValueError(left_out["reason"])
 
 
-def test_nothing_is_overwritten(sliding, tmp_path):
-    save_motion(sliding, tmp_path / "dance.npz")
-    restore(tmp_path / "dance.npz", tmp_path / "out")
-    with pytest.raises(FileExistsError, match="dance.npz exists already: remove it, or give another `--output`"):
-        restore(tmp_path / "dance.npz", tmp_path / "out")
-    with pytest.raises(FileExistsError, match="dance.npz exists already"):
-        restore(tmp_path / "dance.npz", tmp_path)  # the input itself
-
-
 def test_two_inputs_of_one_name_are_refused(sliding, tmp_path):
     (tmp_path / "other").mkdir()
     paths = [tmp_path / "dance.npz", tmp_path / "other" / "dance.npz"]
@@ -309,24 +303,6 @@ def test_two_inputs_of_one_name_are_refused(sliding, tmp_path):
         save_motion(sliding, path)
     with pytest.raises(ValueError, match="Two inputs would be written as dance.npz"):
         restore_files(paths, tmp_path / "out", hold_feet)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda text: text.replace("left_ankle", "ankle"), "must be a table with the columns left_ankle"),
-        (lambda text: text.replace("0,1,1,1,1", "0,1,2,1,1"), "frame 0: `right_ankle` must be 0 or 1, got '2'"),
-        (lambda text: text[: text.index("59,")], "a row for each of the 60 frames of the clip, got 59"),
-        (lambda text: "", "it lacks all"),
-    ],
-)
-def test_wrong_contacts_are_refused(change, message, sliding, tmp_path):
-    save_motion(sliding, tmp_path / "dance.npz")
-    restore(tmp_path / "dance.npz", tmp_path / "out")
-    table = tmp_path / "contacts.csv"
-    table.write_text(change((tmp_path / "out" / "dance_contacts.csv").read_text()))
-    with pytest.raises(ValueError, match=message):
-        restore(tmp_path / "dance.npz", tmp_path / "again", contacts=table)
 
 
 def test_contacts_belong_to_one_clip(sliding, tmp_path):

@@ -9,10 +9,11 @@ import pytest
 import roma
 import torch
 
+from infinitedance.motion.files import read_joint_positions, read_motion
 from infinitedance.motion.files.estimates import Estimate, read_estimates, split_at_gaps
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
-from infinitedance.motion.skeleton import JOINT_INDEX
+from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_INDEX
 
 TO_CAMERA = np.diag([1.0, -1.0, -1.0])
 
@@ -106,6 +107,77 @@ def phalp(motion, folder):
     return folder / "demo_video.pkl"
 
 
+def prompt_hmr(motion, folder):
+    world = {"pose": vectors(motion, joints=24), "shape": np.zeros((40, 10)), "trans": motion.root_positions}
+    world["pose"] = np.pad(world["pose"], ((0, 0), (0, 165 - 72)))
+    person = {"frames": np.arange(motion.num_frames), "smplx_world": world}
+    joblib.dump({"people": {np.int64(1): person}, "camera": {"pred_cam_R": np.eye(3)}}, folder / "results.pkl")
+    return folder / "results.pkl"
+
+
+def vibe_person(motion, frames=None, as_matrices=False):
+    frames = np.arange(motion.num_frames) if frames is None else frames
+    pose = matrices(motion, TO_CAMERA).astype(np.float32) if as_matrices else vectors(motion, TO_CAMERA)
+    return {
+        "pred_cam": np.zeros((len(frames), 3)),
+        "orig_cam": np.zeros((len(frames), 4)),
+        "pose": pose,
+        "betas": np.zeros((len(frames), 10)),
+        "joints3d": np.zeros((len(frames), 49, 3)),
+        "frame_ids": frames,
+        "bboxes": np.zeros((len(frames), 4)),
+    }
+
+
+def vibe(motion, folder):
+    joblib.dump({7: vibe_person(motion)}, folder / "vibe_output.pkl", compress=3)
+    return folder / "vibe_output.pkl"
+
+
+def pare(motion, folder):
+    (folder / "pare.pkl").write_bytes(pickle.dumps({1: vibe_person(motion, as_matrices=True)}))
+    return folder / "pare.pkl"
+
+
+def mhr70(motion):
+    """Key points of SAM 3D Body in camera coordinates, `(frames, 70, 3)`."""
+    joints = motion.joint_positions().astype(np.float64)
+    points = np.zeros((len(joints), 70, 3))
+    places = {"shoulder": 5, "elbow": 7, "hip": 9, "knee": 11, "ankle": 13}
+    for index, side in enumerate(("left", "right")):
+        for part, place in places.items():
+            points[:, place + index] = joints[:, JOINT_INDEX[f"{side}_{part}"]]
+        points[:, {"left": 62, "right": 41}[side]] = joints[:, JOINT_INDEX[f"{side}_wrist"]]
+        ankle, ball = (joints[:, JOINT_INDEX[f"{side}_{part}"]] for part in ("ankle", "foot"))
+        points[:, {"left": [15, 16], "right": [18, 19]}[side]] = (ankle + 1.5 * (ball - ankle))[:, None]
+    points[:, 69] = joints[:, JOINT_INDEX["neck"]]
+    points[:, [3, 4]] = joints[:, [JOINT_INDEX["head"]]]
+    return points @ TO_CAMERA
+
+
+def sam_pictures(motion, folder):
+    shift = np.array([0.3, 0.5, 4.0])
+    pictures = [
+        [
+            {
+                "pred_keypoints_3d": (points - shift).astype(np.float32),
+                "pred_cam_t": shift,
+                "pred_joint_coords": np.zeros((127, 3)),
+            }
+        ]
+        for points in mhr70(motion)
+    ]
+    (folder / "sam.pkl").write_bytes(pickle.dumps(pictures))
+    return folder / "sam.pkl"
+
+
+def sam_people(motion, folder):
+    points = mhr70(motion)
+    person = {"pred_keypoints_3d": points, "pred_cam_t": np.zeros((len(points), 3))}
+    np.save(folder / "sam.npy", np.array({"3": person}, dtype=object), allow_pickle=True)
+    return folder / "sam.npy"
+
+
 def smplerx(motion, folder):
     arrays = smplx(motion, TO_CAMERA)
     (folder / "result" / "smplx").mkdir(parents=True)
@@ -122,6 +194,7 @@ def smplerx(motion, folder):
         (gvhmr, "GVHMR"),
         (genmo, "GENMO"),
         (wham, "WHAM"),
+        (prompt_hmr, "PromptHMR"),
         (tram, "TRAM"),
         (tram_with_camera, "TRAM"),
         (phalp, "4D-Humans"),
@@ -137,6 +210,79 @@ def test_a_result_becomes_the_dance_that_was_estimated(write, tool, dance, tmp_p
     np.testing.assert_allclose(motion.joint_positions()[..., 1], dance.joint_positions()[..., 1], atol=2e-3)
 
 
+@pytest.mark.parametrize(("write", "tool"), [(vibe, "VIBE or PARE"), (pare, "PARE")])
+def test_a_result_without_a_path_dances_on_the_spot_with_a_word(write, tool, dance, tmp_path):
+    with pytest.warns(UserWarning, match="does not say where people are in the room: person . dances on the spot"):
+        (motion,) = read_estimates(write(dance, tmp_path), trust_pickle=True, frame_rate=30.0)
+    assert motion.provenance["tool"] == tool
+    np.testing.assert_allclose(motion.joint_rotations[:, 1:], dance.joint_rotations[:, 1:], atol=2e-3)
+    assert not motion.root_positions[:, [0, 2]].any()
+    heights = motion.joint_positions()[:, list(CONTACT_JOINTS), 1] - motion.skeleton.contact_rest_heights
+    np.testing.assert_allclose(heights.min(axis=1), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("write", [sam_pictures, sam_people])
+def test_key_points_of_sam_3d_body_become_a_dance(write, dance, tmp_path):
+    path = write(dance, tmp_path)
+    (motion,) = read_estimates(path, trust_pickle=True, frame_rate=30.0)
+    assert motion.provenance["tool"] == "SAM 3D Body" and motion.provenance["rotations"] == "fitted"
+    found, expected = (each.joint_positions() - each.joint_positions()[:1, :1] for each in (motion, dance))
+    assert np.linalg.norm(found - expected, axis=-1).mean() < 0.04
+    limbs = [JOINT_INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("knee", "ankle", "elbow")]
+    assert np.linalg.norm(found - expected, axis=-1)[:, limbs].mean() < 0.04
+
+
+def test_the_samples_of_mdm_are_read_one_at_a_time(dance, make_moving, tmp_path):
+    others = [put_on_floor(make_moving(num_frames=40, strength=0.2, seed=seed)) for seed in (1, 2)]
+    joints = np.stack([motion.joint_positions() for motion in (dance, *others)]).transpose(0, 2, 3, 1)
+    content = {"motion": joints, "text": ["a", "b", "c"], "lengths": np.array([40, 30, 20]), "num_samples": 3}
+    np.save(tmp_path / "results.npy", np.array(content, dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="--trust-pickle"):
+        read_motion(tmp_path / "results.npy")
+    with pytest.warns(UserWarning, match="results.npy holds 3 samples, of which 0 is read. Pass `--person`"):
+        positions, rate = read_joint_positions(tmp_path / "results.npy", trust_pickle=True)
+    assert rate == 20 and len(positions) == 40
+    np.testing.assert_allclose(positions, dance.joint_positions(), atol=1e-6)
+    assert read_motion(tmp_path / "results.npy", trust_pickle=True, person="2").num_frames == 20
+    with pytest.raises(ValueError, match="samples 0 to 2, got '3'"):
+        read_motion(tmp_path / "results.npy", trust_pickle=True, person="3")
+
+
+def test_one_of_several_people_is_chosen_and_told(dance, tmp_path):
+    short = dance.cut(0, 20)
+    joblib.dump({4: vibe_person(short), 9: vibe_person(dance)}, tmp_path / "people.pkl")
+    options = {"trust_pickle": True, "frame_rate": 30.0}
+    with pytest.warns(UserWarning, match="people 4, 9: the longest is read, person 9 .*Pass `--person`"):
+        assert read_motion(tmp_path / "people.pkl", **options).num_frames == 40
+    with pytest.warns(UserWarning, match="on the spot"):
+        assert read_motion(tmp_path / "people.pkl", person="4", **options).num_frames == 20
+    with pytest.raises(ValueError, match="people.pkl holds the people 4, 9, got '5'"):
+        read_motion(tmp_path / "people.pkl", person="5", **options)
+
+
+@pytest.mark.parametrize(
+    ("person", "message"),
+    [
+        ({"pose": np.zeros((5, 72)), "frame_ids": np.arange(4)}, "`frame_ids` must have 5 numbers"),
+        ({"pose": np.zeros((5, 60)), "frame_ids": np.arange(5)}, "at least 66 numbers a frame, got 60"),
+        ({"pose": np.zeros((5, 72)), "frame_ids": np.arange(5) - 3}, "must count from 0"),
+        ({"pose": np.zeros((2, 72)), "frame_ids": np.array([0, 10**8])}, "must count from 0"),
+        (
+            {"pose_world": np.zeros((5, 72)), "trans_world": np.zeros((4, 3))},
+            r"`trans_world` must have shape \(5, 3\)",
+        ),
+        ({"smplx_world": np.zeros(3)}, "`smplx_world` of a result of PromptHMR"),
+        ({"pred_keypoints_3d": np.zeros((5, 17, 3))}, r"must have shape \(frames, 70, 3\)"),
+        ({"pose": "none", "frame_ids": [0]}, "`pose` must be an array of numbers"),
+        ({"pose": np.full((5, 72), np.nan), "frame_ids": np.arange(5)}, "NaN or infinity in 5 of 5"),
+    ],
+)
+def test_a_person_that_makes_no_sense_is_refused_with_the_file(person, message, tmp_path):
+    (tmp_path / "people.pkl").write_bytes(pickle.dumps({0: person}))
+    with pytest.raises(ValueError, match=f"people.pkl.*{message}"):
+        read_motion(tmp_path / "people.pkl", trust_pickle=True, frame_rate=30)
+
+
 @pytest.mark.parametrize("write", [gvhmr, genmo])
 def test_tools_of_a_fixed_rate_need_none(write, dance, tmp_path):
     (motion,) = read_estimates(write(dance, tmp_path))
@@ -144,12 +290,13 @@ def test_tools_of_a_fixed_rate_need_none(write, dance, tmp_path):
 
 
 @pytest.mark.parametrize("write", [wham, phalp, tram])
-def test_pickles_need_trust_and_videos_a_frame_rate(write, dance, tmp_path):
+def test_pickles_need_trust_and_an_unknown_rate_of_a_video_is_told(write, dance, tmp_path):
     path = write(dance, tmp_path)
     with pytest.raises(ValueError, match="can run code when it is opened"):
         read_estimates(path)
-    with pytest.raises(ValueError, match="does not say the frame rate of its video"):
-        read_estimates(path, trust_pickle=True)
+    with pytest.warns(UserWarning, match="taken for 30 Hz. Pass `--input-frame-rate`"):
+        (motion,) = read_estimates(path, trust_pickle=True)
+    assert motion.frame_rate == 30
 
 
 def test_several_people_are_dances_of_their_own(dance, make_moving, tmp_path):

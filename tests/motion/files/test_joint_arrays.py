@@ -82,7 +82,7 @@ def test_joints_are_read_as_they_stand_in_the_file(joints, frame_rate, flat, z_u
     array = with_hands(positions @ Z_UP.T if z_up else positions, joints)
     path = saved(tmp_path, array.reshape(len(array), -1) if flat else array)
     if frame_rate is None:
-        with pytest.raises(ValueError, match="do not say their frame rate; pass `frame_rate`"):
+        with pytest.raises(ValueError, match="do not say their frame rate; pass `--input-frame-rate`"):
             read_joint_positions(path)
     read, rate = read_joint_positions(path, frame_rate=None if frame_rate else 50.0)
     assert rate == frame_rate or rate == 50.0
@@ -183,7 +183,6 @@ def test_what_a_fit_would_repair_is_still_there_for_measuring(dance, tmp_path):
         (lambda joints: 1e5 * joints, "no adult in any unit"),
         (lambda joints: np.random.default_rng(0).normal(size=(60, 66)), "does not hold the joints of a body"),
         (lambda joints: np.random.default_rng(0).normal(size=(60, 264)), "does not hold the joints of a body"),
-        (lambda joints: joints * np.array([1, -1, -1]), "camera coordinates"),
         (lambda joints: np.array(["a"]), "must be an array of numbers"),
     ],
 )
@@ -198,7 +197,9 @@ def test_a_wrong_array_is_refused_with_the_reason(change, message, dance, tmp_pa
         ("dance.npy", b"no array", "not a readable .npy"),
         ("dance.npy", b"", "not a readable .npy"),
         ("dance.json", b"{", "not readable JSON"),
-        ("dance.json", b'{"poses": []}', "joints under one of pred_position, dance_array, got the keys poses"),
+        ("dance.json", b'{"poses": []}', "at least one frame"),
+        ("dance.json", b'{"angles": []}', "joints under one of pred_position, dance_array, got the keys angles"),
+        ("dance.json", b"[" * 100_000, "at most 64 levels deep"),
         ("dance.json", b"[]", "at least one frame"),
         ("dance.json", b"[[1, 2], [3]]", "must be an array of numbers"),
     ],
@@ -217,14 +218,14 @@ def test_a_missing_file_is_named(name, tmp_path):
 
 def test_an_array_that_is_a_pickle_is_refused_unless_it_is_trusted(dance, tmp_path):
     path = bailando_npy(with_hands(dance.joint_positions(), 24), tmp_path)
-    with pytest.raises(ValueError, match="is a Python pickle.*trust_pickle=True"):
+    with pytest.raises(ValueError, match="is a Python pickle.*--trust-pickle"):
         read_joint_positions(path)
 
 
 def test_options_that_make_no_sense_are_refused(dance, tmp_path):
     path = saved(tmp_path, dance.joint_positions())
-    with pytest.raises(ValueError, match="`up_axis` must be 'y', 'z' or None, got 'x'"):
-        read_motion(path, up_axis="x")
+    with pytest.raises(ValueError, match="`up_axis` must be one of y, z, x, -y, -z, -x or None, got 'w'"):
+        read_motion(path, up_axis="w")
     for frame_rate in (-5, 0, np.nan):
         with pytest.raises(ValueError, match=f"must lie in 1 to 1000 Hz, got {frame_rate}"):
             read_motion(path, frame_rate=frame_rate)
