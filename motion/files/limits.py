@@ -99,4 +99,6 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
             raise
         if isinstance(error, ValueError):
             raise ValueError(f"{path}: {text[:_MAX_MESSAGE]}") from error
-        raise ValueError(f"{path} cannot be read: {type(error).__name__} {text[:_MAX_MESSAGE]}".rstrip()) from error
+        if not text or isinstance(error, LookupError):  # its text is a key alone
+            text = f"{type(error).__name__} {text}".strip()
+        raise ValueError(f"{path} cannot be read: {text[:_MAX_MESSAGE]}") from error
