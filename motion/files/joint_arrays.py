@@ -185,8 +185,8 @@ def _assumed_rate(array: np.ndarray, count: int, path: str | os.PathLike) -> flo
             "Bailando and Danceba on AIST++, 30 for most others."
         )
     warnings.warn(
-        f"{path} does not say its frame rate, which is taken for {_ASSUMED_FRAME_RATE:g} Hz; HumanML3D and MDM have 20. "
-        f"Pass {FRAME_RATE_OPTION}.",
+        f"{path} does not say its frame rate, which is taken for {_ASSUMED_FRAME_RATE:g} Hz; HumanML3D and MDM have "
+        f"20. Pass {FRAME_RATE_OPTION}.",
         stacklevel=2,
     )
     return _ASSUMED_FRAME_RATE

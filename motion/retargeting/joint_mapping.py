@@ -134,8 +134,8 @@ def _words_of_joints(joint_names: Sequence[str]) -> list[tuple[str, str] | None]
 def _find_limbs(words: list[tuple[str, str] | None], found: dict[str, int], on_parent: Collection[int]) -> None:
     """Find the sided joints by their names."""
     places: dict[tuple[str, str] | None, list[int]] = {}
-    for index, word in enumerate(words):
-        places.setdefault(word, []).append(index)
+    for joint, word in enumerate(words):
+        places.setdefault(word, []).append(joint)
     for side in ("left", "right"):
         for part, synonyms in _LIMB_WORDS.items():
             if f"{side}_{part}" in found:
@@ -235,8 +235,8 @@ def _find_neck_and_head(
         head = heads[0] if heads else max(spines, key=lambda joint: len(above[joint]))
         if head not in found.values():
             found["head"] = head
-    top = found.get("head")
-    if top is not None and top in above:
+    top = found.get("head", -1)
+    if top in above:
         way = [joint for joint in above[top] if joint not in on_parent and joint != top]
     else:
         way = sorted(above)[:1]

@@ -63,7 +63,11 @@ def edge(motion, folder):
 
 def gvhmr(motion, folder):
     poses = torch.from_numpy(vectors(motion))
-    world = {"global_orient": poses[:, :3], "body_pose": poses[:, 3:], "transl": torch.from_numpy(motion.root_positions)}
+    world = {
+        "global_orient": poses[:, :3],
+        "body_pose": poses[:, 3:],
+        "transl": torch.from_numpy(motion.root_positions),
+    }
     torch.save({"smpl_params_global": world, "K_fullimg": torch.eye(3).expand(len(poses), 3, 3)}, folder / "hmr4d.pt")
     return folder / "hmr4d.pt", []
 
@@ -104,7 +108,9 @@ WRITERS = {"AIST++": aist, "EDGE": edge, "GVHMR": gvhmr, "CMU": cgspeed}
 def test_every_command_has_the_same_options_for_reading(command):
     wanted = {"--trust-pickle", "--input-frame-rate", "--up-axis", "--unit", "--joint-map", "--person"}
     assert wanted <= options_of(command)
-    build_parser().parse_args([command, *COMMANDS[command], "--up-axis=-y", "--unit", "cm", "--input-frame-rate", "20"])
+    build_parser().parse_args(
+        [command, *COMMANDS[command], "--up-axis=-y", "--unit", "cm", "--input-frame-rate", "20"]
+    )
 
 
 def test_the_choices_are_those_of_the_readers():
@@ -254,7 +260,10 @@ def test_evaluate_tells_the_option_of_each_folder(dance, tmp_path):
     troubles(dance, tmp_path)
     (tmp_path / "gBR.pkl").unlink()
     (tmp_path / "hmr4d.pt").unlink()
-    for what, option in (("generated dances", "`--input-frame-rate`"), ("reference dances", "`--reference-frame-rate`")):
+    for what, option in (
+        ("generated dances", "`--input-frame-rate`"),
+        ("reference dances", "`--reference-frame-rate`"),
+    ):
         with pytest.raises(ValueError, match=option), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             read_dances(tmp_path, what)

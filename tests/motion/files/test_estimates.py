@@ -158,7 +158,13 @@ def mhr70(motion):
 def sam_pictures(motion, folder):
     shift = np.array([0.3, 0.5, 4.0])
     pictures = [
-        [{"pred_keypoints_3d": (points - shift).astype(np.float32), "pred_cam_t": shift, "pred_joint_coords": np.zeros((127, 3))}]
+        [
+            {
+                "pred_keypoints_3d": (points - shift).astype(np.float32),
+                "pred_cam_t": shift,
+                "pred_joint_coords": np.zeros((127, 3)),
+            }
+        ]
         for points in mhr70(motion)
     ]
     (folder / "sam.pkl").write_bytes(pickle.dumps(pictures))
@@ -261,7 +267,10 @@ def test_one_of_several_people_is_chosen_and_told(dance, tmp_path):
         ({"pose": np.zeros((5, 60)), "frame_ids": np.arange(5)}, "at least 66 numbers a frame, got 60"),
         ({"pose": np.zeros((5, 72)), "frame_ids": np.arange(5) - 3}, "must count from 0"),
         ({"pose": np.zeros((2, 72)), "frame_ids": np.array([0, 10**8])}, "must count from 0"),
-        ({"pose_world": np.zeros((5, 72)), "trans_world": np.zeros((4, 3))}, r"`trans_world` must have shape \(5, 3\)"),
+        (
+            {"pose_world": np.zeros((5, 72)), "trans_world": np.zeros((4, 3))},
+            r"`trans_world` must have shape \(5, 3\)",
+        ),
         ({"smplx_world": np.zeros(3)}, "`smplx_world` of a result of PromptHMR"),
         ({"pred_keypoints_3d": np.zeros((5, 17, 3))}, r"must have shape \(frames, 70, 3\)"),
         ({"pose": "none", "frame_ids": [0]}, "`pose` must be an array of numbers"),

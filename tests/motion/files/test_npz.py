@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 import roma
 
-from infinitedance.motion.files import DataClip, export_motion, limits, load_motion, read_data_npz, read_motion, save_motion
-from infinitedance.motion.retargeting.retargeting import put_on_floor
+from infinitedance.motion.files import (
+    DataClip,
+    export_motion,
+    limits,
+    load_motion,
+    read_data_npz,
+    read_motion,
+    save_motion,
+)
 from infinitedance.motion.motion import Motion
+from infinitedance.motion.retargeting.retargeting import put_on_floor
 from infinitedance.motion.skeleton import JOINT_NAMES, PARENTS
 
 
@@ -224,7 +232,10 @@ def test_a_member_that_is_not_needed_is_not_unpacked(moving, tmp_path):
 @pytest.mark.parametrize(
     ("member", "message"),
     [
-        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"), "announces an array of 8000000"),
+        (
+            npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }"),
+            "announces an array of 8000000",
+        ),
         (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 3), }", bytes(24)), "announces an array"),
         (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (3,)", bytes(24)), "clip.npz"),
         (npy("{'descr': 'O', 'fortran_order': False, 'shape': (1,), }", b"cos\nsystem\n."), "is a Python object"),
@@ -281,7 +292,9 @@ def test_values_that_no_dance_has_are_refused_by_name(change, message, moving, t
         assert "dance.npz" in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("provenance", [{"license": 3, "references": 7}, {"references": [1, {"hits": [2, {}]}], "song": 5}])
+@pytest.mark.parametrize(
+    "provenance", [{"license": 3, "references": 7}, {"references": [1, {"hits": [2, {}]}], "song": 5}]
+)
 def test_provenance_of_other_kinds_can_be_exported(provenance, moving, tmp_path):
     save_motion(replace(moving, provenance=provenance), tmp_path / "dance.npz")
     read = read_motion(tmp_path / "dance.npz")
