@@ -224,7 +224,7 @@ def test_a_map_to_joints_that_the_file_lacks_is_told(strange, tmp_path, capsys):
 
 def troubles(dance, folder):
     """Write files that are told about, each with what is told; return path and options of each."""
-    joints = dance.cut(0, 60).joint_positions()
+    joints = dance.cut(0, 20).joint_positions()
     names = {}
     for name, array in {
         "joints22.npy": joints,
@@ -236,7 +236,7 @@ def troubles(dance, folder):
         np.save(folder / name, array)
         names[name] = []
     for writer in (aist, gvhmr):
-        names[writer(dance.cut(0, 60), folder)[0].name] = []
+        names[writer(dance.cut(0, 20), folder)[0].name] = []
     names["missing.bvh"] = []
     return names
 
