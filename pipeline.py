@@ -23,6 +23,7 @@ from .audio.repeated_passages import repeated_passages
 from .audio.song_map import SongMap, analyze_song
 from .audio.spectra import check_waveform
 from .audio.suiting_genre import liveliness, suiting_genre
+from .modeling.choreollama.logits_processors import MAX_SCALE, Guidance
 from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from .motion.feet.planting import plant_feet
 from .motion.finishing.ending import END_STYLES
@@ -37,6 +38,7 @@ from .retrieval.windows import RetrievedWindow
 from .tokenization.processing_choreollama import SIDES, ChoreoLlamaProcessor, Energy
 from .tokenization.tokenization_motion import MotionTokenizer
 from .utils.checkpoints import load_model
+from .utils.errors import reading
 
 logger = logging.getLogger(__name__)
 
@@ -164,6 +166,11 @@ class MusicToDancePipeline:
             ValueError: If another kind of model lies there, or the parts of the references do not belong together.
         """
         path = MODELS.get(str(path), path)
+        if not Path(path).exists() and Path(path).name == str(path):
+            raise FileNotFoundError(
+                f"There is no model {str(path)!r}. Models that ship: {', '.join(MODELS)}. Others are given as a "
+                "folder, or by a name on the Hub: owner/model."
+            )
         model = load_model(path, ChoreoLlamaForConditionalGeneration)
         processor = ChoreoLlamaProcessor.from_pretrained(path)
         retriever = None
@@ -172,7 +179,9 @@ class MusicToDancePipeline:
         elif (Path(path) / REFERENCES_FOLDER).is_dir():
             retriever = _references_beside(Path(path))
         feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer)
-        pipeline = cls(model, processor, retriever, feet)
+        with reading(path):
+            pipeline = cls(model, processor, retriever, feet)
+            _check_sampling(model.generation_config)
         model.name_or_path = Path(path).name
         pipeline.license = _license_of(Path(path) / "README.md")
         return pipeline
@@ -197,6 +206,7 @@ class MusicToDancePipeline:
         self,
         audio: str | os.PathLike | np.ndarray,
         *,
+        song_name: str | None = None,
         genre: str | None = None,
         seed: int = 0,
         side: str | None = None,
@@ -218,6 +228,7 @@ class MusicToDancePipeline:
 
         Args:
             audio: An audio file, or a mono waveform `(samples,)` at the feature extractor's rate (24,000 Hz).
+            song_name: What the provenance of the dance calls the song; the name of the file by default.
             genre: One of `genres`; `None` for the one that suits the song (`audio.suiting_genre`).
             seed: Another seed gives another dance; the same one the same dance.
             side: `"right"`, the natural side, or `"left"`, its mirror image, throughout; for models that control it,
@@ -249,6 +260,7 @@ class MusicToDancePipeline:
         """
         return self.dances(
             audio,
+            song_name=song_name,
             genre=genre,
             seeds=[seed],
             side=side,
@@ -270,6 +282,7 @@ class MusicToDancePipeline:
         audio: str | os.PathLike | np.ndarray,
         *,
         seeds: Sequence[int],
+        song_name: str | None = None,
         genre: str | None = None,
         side: str | None = None,
         energy: Energy | None = None,
@@ -290,6 +303,7 @@ class MusicToDancePipeline:
         Args:
             audio: As in `__call__`, like all that follows.
             seeds: One for each dance.
+            song_name: See `__call__`.
             genre: See `__call__`.
             side: See `__call__`.
             energy: See `__call__`.
@@ -312,6 +326,8 @@ class MusicToDancePipeline:
             raise ValueError("`seeds` must hold at least one number, got none.")
         self.processor.genre_to_id(genre)
         self._check_asked(side, energy, ending, stage_radius)
+        if song_name is None and not isinstance(audio, np.ndarray):
+            song_name = Path(audio).name
         hints = {"bpm": bpm, "meter": meter, "first_downbeat_seconds": first_downbeat_seconds}
         song = self.listen(audio, genre, **hints)
         inputs = self.model_inputs(song, side=side, energy=energy)
@@ -323,7 +339,8 @@ class MusicToDancePipeline:
         streamer = None
         if show_progress or on_progress is not None:
             num_tokens = self.processor.num_tokens(num_frames)
-            bar = tqdm(total=num_tokens, desc="dancing", unit="token", disable=not show_progress)
+            is_hidden = None if show_progress else True  # None: unless there is a terminal
+            bar = tqdm(total=num_tokens, desc="dancing", unit="token", disable=is_hidden)
             streamer = _Progress(bar, self.model.config.num_quantizers, on_progress)
         performed = self.perform(
             song,
@@ -339,7 +356,7 @@ class MusicToDancePipeline:
             "genre": song.genre,
             **({} if song.genre_reason is None else {"genre_reason": song.genre_reason}),
             "asked": _plain_request(side, energy, ending, stage_radius, repeats),
-            "song": None if isinstance(audio, np.ndarray) else Path(audio).name,
+            "song": _readable(song_name),
             "song_map": song.song_map.to_dict(),
             **song.beats.clock.times_within(song.song_map.duration_seconds),
         }
@@ -534,6 +551,23 @@ class MusicToDancePipeline:
         return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated", **license})
 
 
+def _check_sampling(defaults: Any) -> None:
+    """Raise `ValueError` unless the numbers of a generation configuration can be sampled with."""
+    Guidance.of(defaults.guidance_scale, getattr(defaults, "reference_guidance_scale", None))
+    ranges = {"temperature": (1e-3, 100), "top_p": (1e-3, 1), "top_k": (0, 10**6), "max_code_repeats": (1, 10**9)}
+    ranges["default_num_references"] = (0, 100)
+    for name, (low, high) in ranges.items():
+        value = getattr(defaults, name, None)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and low <= value <= high):
+            raise ValueError(f"`{name}` must be a number from {low:g} to {high:g}, got {value!r}")
+    for name, (low, high) in {"genre_gaze_degrees": (-90, 90), "genre_guidance_scales": (0, MAX_SCALE)}.items():
+        values = getattr(defaults, name, {})
+        are_numbers = isinstance(values, dict) and all(isinstance(value, int | float) for value in values.values())
+        if not are_numbers or not all(low <= value <= high for value in values.values()):
+            raise ValueError(f"`{name}` must hold a number from {low:g} to {high:g} for each genre, got {values!r}")
+
+
 def _references_beside(model: Path) -> ReferenceRetriever | None:
     """Return the reference dances in the folder of a model; without the extra `data` none, with a warning."""
     try:
@@ -541,6 +575,11 @@ def _references_beside(model: Path) -> ReferenceRetriever | None:
     except ImportError as error:
         logger.warning("The reference dances of this model are left out: %s", error)
         return None
+
+
+def _readable(name: str | None) -> str | None:
+    """Return a name of a file as text that any program reads: bytes that are no UTF-8 are replaced."""
+    return None if name is None else os.fsencode(name).decode("utf-8", errors="replace")
 
 
 def _plain_request(
@@ -558,5 +597,6 @@ def _plain_request(
 
 def _license_of(card: Path) -> str | None:
     """Return the license that a model's card states; `None` if there is no card or it states none."""
-    metadata = (metadata_load(card) if card.is_file() else None) or {}
+    with reading(card):
+        metadata = (metadata_load(card) if card.is_file() else None) or {}
     return metadata.get("license_name") or metadata.get("license")

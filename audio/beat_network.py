@@ -9,6 +9,8 @@ from torch import nn
 from torch.nn.functional import max_pool1d, relu
 
 from ..assets import BEAT_NETWORK
+from ..utils.checkpoints import read_weights
+from ..utils.errors import reading
 from .bar_pointer import ACTIVATION_RATE
 from .loudness import hop_powers, integrated_loudness
 from .spectra import SAMPLING_RATE, power_spectra, reference_gain, weighted_sums
@@ -88,10 +90,9 @@ class BeatNetwork(nn.Module):
 @lru_cache
 def load_beat_network() -> BeatNetwork:
     """Load the network that ships with the package."""
-    from safetensors.torch import load_file
-
     network = BeatNetwork()
-    network.load_state_dict({name: weight.float() for name, weight in load_file(BEAT_NETWORK).items()})
+    with reading(BEAT_NETWORK):
+        network.load_state_dict({name: weight.float() for name, weight in read_weights(BEAT_NETWORK).items()})
     return network.eval()
 
 

@@ -36,6 +36,7 @@ CYCLES_PER_BEAT, CYCLES_PER_BAR = (2.0, 1.0), (1.0, 1 / 2, 1 / 4)
 BEAT_CLOCK_SIZE = 2 * len(CYCLES_PER_BEAT + CYCLES_PER_BAR) + 1
 REFERENCE_BPM = 120.0
 MIN_BPM, MAX_BPM = 30.0, 300.0
+MAX_METER = 12
 START_TOLERANCE_SECONDS = 0.02
 ACCENT_WEIGHT = 0.3
 """How much a nat of the accents of low sounds counts beside one of the network, which has heard them, too."""
@@ -244,8 +245,8 @@ def track_beats(
     duration = len(waveform) / sampling_rate
     if bpm is not None:
         _check_bpm(bpm)
-    if meter is not None and not 1 <= meter <= 12:
-        raise ValueError(f"`meter` must be 1 to 12 beats per bar, got {meter}.")
+    if meter is not None and not 1 <= meter <= MAX_METER:
+        raise ValueError(f"`meter` must be 1 to {MAX_METER} beats per bar, got {meter}.")
     if first_downbeat_seconds is not None and not 0 <= first_downbeat_seconds <= duration:
         raise ValueError(
             f"`first_downbeat_seconds` must lie in the song, 0 to {duration:.2f} s, got {first_downbeat_seconds}."

@@ -1,27 +1,40 @@
 """Reading any audio file as one mono waveform, in blocks, with errors that name the file and the reason."""
 
-from collections.abc import Generator
-from contextlib import closing
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..utils.extras import require_extra
+from ..media.decoding import SoundReader, open_sound, resampled
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aif", ".aiff", ".opus")
+logger = logging.getLogger(__name__)
+
+AUDIO_SUFFIXES = (
+    ".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aif", ".aiff", ".opus", ".oga", ".aac", ".wma", ".m4b", ".aifc", ".caf",
+    ".au", ".mka", ".weba", ".wv", ".ape", ".tta", ".tak", ".dsf", ".amr", ".mp2", ".w64", ".ac3", ".mpc",
+)  # fmt: skip
 """Endings of the files that are looked for in folders; of songs with one name the earliest here is read."""
 MIN_SECONDS = 0.5
 MAX_SECONDS = 3600.0
-SILENCE_PEAK = 1e-5  # -100 dB below full scale, under the smallest step of 16-bit audio
-HEADER_TOLERANCE_SECONDS = 0.1  # headers of sound mp3 files are off by a frame or two of 26 ms
-BLOCK_SAMPLES = 1 << 18
+SILENCE_PEAK = 1e-5
+"""-100 dB below full scale: rounding noise of lossy codecs, but not yet quiet music of 24 bits."""
+SILENCE_STEPS = 2.0
+"""Of 8 or 16 bits, dither alone moves so many steps to either side of the middle."""
+EDGE_SECONDS = 0.1
+MAX_PEAK = 100.0
+"""Samples of sound lie within 1, now and then some times that."""
+CANCELLED_POWER = 0.01
+"""A mix of so little of its loudest channel's power is what opposite channels leave of each other."""
 
 
 def load_audio(path: str | Path, sampling_rate: int = 24000) -> np.ndarray:
-    """Read an audio file as a mono waveform at one sampling rate.
+    """Read an audio file, or the sound of a video, as a mono waveform at one sampling rate.
 
-    soundfile reads wav, mp3, flac and ogg; PyAV (extra `video`) reads the rest, such as m4a or the sound of a video.
-    Channels are averaged. Decoding and resampling run in blocks: of the whole song only the result is in memory.
+    FFmpeg, by PyAV, reads all that is no playlist (`media.kinds`), to its true end: sound that starts late has silence
+    before it, and gaps stay gaps. Channels are averaged; where they cancel each other the loudest is taken. Decoding
+    and resampling run in blocks: of the whole song only the result is in memory.
 
     Args:
         path: The audio file; 0.5 s to 60 min, any rate, any number of channels.
@@ -32,48 +45,24 @@ def load_audio(path: str | Path, sampling_rate: int = 24000) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If `path` does not exist.
-        ValueError: If it is a directory, empty, not audio, broken, too short, too long, silent, or has samples that
-            are not finite.
+        PermissionError: If it cannot be opened.
+        ValueError: If it is a directory, empty, not audio, cut, damaged, too short, too long, silent, or has samples
+            that are not finite or absurdly loud.
     """
-    import soxr
-
-    path = _checked_file(path)
-    blocks: list[np.ndarray] = []
-    resampler = None
-    num_samples, peak = 0, 0.0
-    with closing(_decode(path)) as decoded:
-        for block, file_rate in decoded:
-            if resampler is None:
-                resampler = soxr.ResampleStream(file_rate, sampling_rate, 1, dtype="float32")
-            mono = block.mean(axis=1)
-            if not np.isfinite(mono).all():
-                raise ValueError(f"{path} has samples that are NaN or infinite. Export it again from its source.")
-            num_samples += len(mono)
-            if num_samples > MAX_SECONDS * file_rate:
-                raise ValueError(f"{path} is longer than {MAX_SECONDS / 60:.0f} minutes. Cut it into shorter files.")
-            peak = max(peak, float(np.abs(mono).max(initial=0.0)))
-            blocks.append(resampler.resample_chunk(mono))
-    if resampler is None:
-        raise ValueError(f"{path} holds no sound: it is broken or no audio file.")
-    if num_samples < MIN_SECONDS * file_rate:
-        raise ValueError(
-            f"{path} is too short: at least {MIN_SECONDS} s are needed, it has {num_samples / file_rate:.3f} s."
-        )
-    if peak < SILENCE_PEAK:
-        raise ValueError(f"{path} is silent: its mono mix never exceeds {peak:.1e} of full scale.")
-    blocks.append(resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
-    # The resampler may round the last sample up or down; the length decides the number of dance frames.
-    missing = round(num_samples * sampling_rate / file_rate) - sum(map(len, blocks))
-    blocks.append(np.zeros(max(0, missing), dtype=np.float32))
-    waveform = np.concatenate(blocks)
-    return waveform[: len(waveform) + min(0, missing)]
+    with open_sound(path) as sound:
+        levels = _Levels(sound.num_channels, sound.sampling_rate)
+        waveform = _resampled_mono(sound, sampling_rate, levels, None)
+        levels.check(sound.name, sound.step)
+        loudest = levels.instead_of_mix()
+    if loudest is None:
+        return waveform
+    logger.info("The channels of %s cancel each other: channel %d is danced to.", path, loudest + 1)
+    with open_sound(path) as sound:
+        return _resampled_mono(sound, sampling_rate, None, loudest)
 
 
 def audio_duration_seconds(path: str | Path) -> float:
-    """Return the length of an audio file in seconds.
-
-    The length comes from the header where soundfile reads the file; other formats are decoded and counted, because
-    their headers are not exact.
+    """Return the length of an audio file in seconds; it is decoded and counted, because headers are not exact.
 
     Args:
         path: The audio file.
@@ -83,71 +72,118 @@ def audio_duration_seconds(path: str | Path) -> float:
 
     Raises:
         FileNotFoundError: If `path` does not exist.
-        ValueError: If it is a directory, empty, not audio, or broken.
+        PermissionError: If it cannot be opened.
+        ValueError: If it is a directory, empty, not audio, cut or damaged.
     """
-    import soundfile
-
-    path = _checked_file(path)
-    try:
-        info = soundfile.info(str(path))
-        return info.frames / info.samplerate
-    except soundfile.LibsndfileError:
-        return sum(len(block) / file_rate for block, file_rate in _decode(path))
+    with open_sound(path) as sound:
+        return sum(map(len, sound.blocks())) / sound.sampling_rate
 
 
-def _checked_file(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file. Pass one audio file, not a directory.")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty (0 bytes).")
-    return path
+@dataclass
+class _Channel:
+    """What was seen of one signal: sums in double precision, so that a large mean leaves room for what moves."""
+
+    count: int = 0
+    total: float = 0.0
+    total_squares: float = 0.0
+    lowest: float = np.inf
+    highest: float = -np.inf
+
+    def add(self, values: np.ndarray) -> None:
+        doubles = values.astype(np.float64)
+        self.count += len(values)
+        self.total += float(doubles.sum())
+        self.total_squares += float(doubles @ doubles)
+        self.lowest, self.highest = min(self.lowest, float(values.min())), max(self.highest, float(values.max()))
+
+    @property
+    def swing(self) -> float:
+        """Half of the distance from the lowest to the highest value, which a constant offset does not change."""
+        return (self.highest - self.lowest) / 2
+
+    @property
+    def power(self) -> float:
+        """Variance."""
+        return max(0.0, self.total_squares / self.count - (self.total / self.count) ** 2)
 
 
-def _decode(path: Path) -> Generator[tuple[np.ndarray, int], None, None]:
-    """Yield blocks `(samples, channels)` float32 with the file's own sampling rate in Hz."""
-    import soundfile
+class _Levels:
+    """What was seen of the channels of a song and of their mix, without its first and last moments.
 
-    try:
-        sound = soundfile.SoundFile(str(path))
-    except soundfile.LibsndfileError:
-        yield from _decode_with_av(path)
-        return
-    with sound:
-        num_read = 0
-        try:
-            while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-                num_read += len(block)
-                yield block, sound.samplerate
-        except soundfile.LibsndfileError as error:
+    There a constant begins and ends, and a lossy codec makes a sound of that.
+    """
+
+    def __init__(self, num_channels: int, rate: int):
+        self.mix, self.channels = _Channel(), [_Channel() for _ in range(num_channels)]
+        self._edge = round(EDGE_SECONDS * rate)
+        self._to_skip = self._edge
+        self._held = np.zeros((0, num_channels), np.float32)
+
+    def add(self, block: np.ndarray) -> None:
+        num_skipped = min(self._to_skip, len(block))
+        self._to_skip -= num_skipped
+        pending = np.concatenate([self._held, block[num_skipped:]])
+        split = max(0, len(pending) - self._edge)
+        inside, self._held = pending[:split], pending[split:]
+        if len(inside):
+            self.mix.add(inside.mean(axis=1))
+            for channel, values in zip(self.channels, inside.T, strict=True):
+                channel.add(values)
+
+    def check(self, name: str, step: float) -> None:
+        """Raise `ValueError` if no channel holds more than rounding noise."""
+        swing = max(channel.swing for channel in self.channels)
+        if swing <= max(SILENCE_PEAK, SILENCE_STEPS * step if step < 1e-3 else step / 2):
+            offset = max(abs(channel.total / channel.count) for channel in self.channels)
+            is_constant = offset > max(10 * swing, SILENCE_PEAK)
             raise ValueError(
-                f"{path} is broken: reading stopped after {num_read / sound.samplerate:.2f} s ({error.error_string})."
-            ) from error
-        if sound.frames - num_read > HEADER_TOLERANCE_SECONDS * sound.samplerate:
-            raise ValueError(
-                f"{path} is broken: its header promises {sound.frames / sound.samplerate:.2f} s of sound, it holds "
-                f"{num_read / sound.samplerate:.2f} s. Copy or download it again."
+                f"{name} is silent: "
+                + (f"it holds a constant of {offset:.2g}, around which " if is_constant else "")
+                + f"its samples move by no more than {swing:.1e} of full scale."
             )
 
+    def instead_of_mix(self) -> int | None:
+        """Return the loudest channel, of equals the first, if the mix has next to nothing of it, else `None`."""
+        powers = np.array([channel.power for channel in self.channels])
+        if self.mix.power >= CANCELLED_POWER * powers.max():
+            return None
+        return int(np.argmax(powers > 0.99 * powers.max()))  # rounding makes no difference
 
-def _decode_with_av(path: Path) -> Generator[tuple[np.ndarray, int], None, None]:
-    try:
-        require_extra("av", "video", "Audio that soundfile cannot read, such as m4a,")
-    except ImportError as error:
-        raise ValueError(f"{path} cannot be read as audio by soundfile. {error}") from error
-    import av
 
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise ValueError(f"{path} holds no audio stream.")
-            resampler = av.AudioResampler(format="fltp")
-            for frame in container.decode(audio=0):
-                for converted in resampler.resample(frame):
-                    yield converted.to_ndarray().T, converted.sample_rate
-    except av.FFmpegError as error:
+def _resampled_mono(sound: SoundReader, sampling_rate: int, levels: _Levels | None, channel: int | None) -> np.ndarray:
+    """Return the mix of a song, or one channel, at another rate."""
+    rate = sound.sampling_rate
+
+    def mono_blocks() -> Iterator[np.ndarray]:
+        num_samples = 0
+        for block in sound.blocks():
+            _check_values(block, sound.name, num_samples / rate)
+            num_samples += len(block)
+            if num_samples > MAX_SECONDS * rate:
+                raise ValueError(
+                    f"{sound.name} is longer than {MAX_SECONDS / 60:.0f} minutes. Cut it into shorter files."
+                )
+            mono = block.mean(axis=1) if channel is None else np.ascontiguousarray(block[:, channel])
+            if levels is not None:
+                levels.add(block)
+            yield mono[:, None]
+        if num_samples < MIN_SECONDS * rate:
+            raise ValueError(
+                f"{sound.name} is too short: at least {MIN_SECONDS} s are needed, it has {num_samples / rate:.3f} s."
+            )
+
+    return np.concatenate([block[:, 0] for block in resampled(mono_blocks(), rate, sampling_rate, 1)])
+
+
+def _check_values(block: np.ndarray, name: str, seconds: float) -> None:
+    """Raise `ValueError` unless all samples are numbers that sound may have."""
+    peak = float(np.abs(block).max(initial=0.0))
+    if not np.isfinite(peak):
         raise ValueError(
-            f"{path} cannot be read as audio: it is broken or no audio file (FFmpeg: {error.strerror})."
-        ) from error
+            f"{name} has samples that are NaN or infinite, after {seconds:.1f} s. Export it again from its source."
+        )
+    if peak > MAX_PEAK:
+        raise ValueError(
+            f"{name} has samples of {peak:.1e}, after {seconds:.1f} s, where sound lies within -1 to 1. Export it "
+            "again from its source."
+        )

@@ -29,7 +29,9 @@ def serve(connection: Connection) -> None:
     from infinitedance.spaces_demo.limits import SpaceLimits
     from infinitedance.spaces_demo.space import running_space
 
-    with running_space(limits=SpaceLimits(keep_minutes=KEEP_MINUTES)) as (_, url):
+    with running_space(
+        limits=SpaceLimits(keep_minutes=KEEP_MINUTES, max_visitor_jobs=100, max_visitor_files=1000)
+    ) as (_, url):
         connection.send((url, os.environ["GRADIO_TEMP_DIR"]))
         connection.recv()
     connection.send("ended")

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import signal
 import sys
+import tempfile
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+from ..utils.errors import one_line
 from ..utils.version import __version__
 from . import build, convert, dance, evaluate, index, procedural, restore, sheet, song, space, view
 
 COMMANDS = (dance, song, sheet, convert, view, space, restore, evaluate, build, index, procedural)
 """In the order of `--help`."""
+WRONG_INPUT, STOPPED = 2, 130
+"""Exit statuses: of what the user can mend, and of Ctrl-C as shells expect it."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,18 +36,69 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(command_line: list[str] | None = None) -> int:
-    """Run a command; wrong input is reported in one line, with exit status 2.
+    """Run a command; whatever ends it early is reported in one line.
 
     Args:
         command_line: Without the program's name; `sys.argv[1:]` by default.
 
     Returns:
-        The exit status.
+        The exit status: 0, 2 for wrong input, 130 after Ctrl-C.
     """
     arguments = build_parser().parse_args(command_line)
-    try:
-        arguments.run(arguments)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"infinitedance: error: {error}", file=sys.stderr)
-        return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+    with warnings.catch_warnings(), _ended_softly():
+        warnings.showwarning = _print_warning
+        try:
+            arguments.run(arguments)
+        except KeyboardInterrupt:
+            newline = "\n" if sys.stderr.isatty() else ""  # after the ^C and a progress bar
+            print(f"{newline}infinitedance: stopped", file=sys.stderr)
+            return STOPPED
+        except BrokenPipeError:  # what reads our output has ended, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except MemoryError as error:
+            return _report(f"there is not enough memory ({one_line(error)}). Give a shorter or smaller input.")
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            return _report(str(error))
+        except Exception as error:
+            return _report(_describe_defect(error))
     return 0
+
+
+@contextmanager
+def _ended_softly() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, so that temporary files are removed."""
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _report(message: str) -> int:
+    print(f"infinitedance: error: {message}", file=sys.stderr)
+    return WRONG_INPUT
+
+
+def _describe_defect(error: Exception) -> str:
+    """Keep the traceback of an error that should not happen in a file; return what to say of it."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="infinitedance-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(error, file=file)
+    return f"{type(error).__name__}: {one_line(error)}. This is a defect of the package; {file.name} has the details."
+
+
+def _print_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Print a warning as one line; what Python adds of the code that gave it is no news to a user."""
+    if issubclass(category, UserWarning):
+        print(f"infinitedance: warning: {' '.join(str(message).split())}", file=sys.stderr)

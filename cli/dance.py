@@ -1,25 +1,68 @@
-"""`infinitedance dance` and `infinitedance demo`: a dance to a song."""
+"""`infinitedance dance` and `infinitedance demo`: dances to songs."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..assets import DEFAULT_RESTORER, DEMO_GENRE, DEMO_SONG, MODELS
 from .energy_file import energy_option
+from .song_batch import (
+    PlannedSong,
+    Report,
+    SongResult,
+    bars_on_terminals_only,
+    find_songs,
+    plan_songs,
+    quieted,
+    without_finished,
+)
+from .song_options import add_beat_options, check_beat_options, check_range
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..motion.motion import Motion
+    from ..pipeline import Dance, MusicToDancePipeline
+
+MAX_SEED = 2**63 - 1
+"""What torch takes, and JSON readers hold as a whole number."""
+MAX_STAGE_METRES = 1000.0
+MAX_REFERENCES = 1000
+MAX_VIDEO_HEIGHT = 2160
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add both commands."""
-    dance = commands.add_parser("dance", help="make a dance to a song: BVH, npz and mp4")
-    dance.add_argument("song", type=Path, help="audio file: wav, mp3, flac, ogg, m4a; 0.5 s to 60 min")
+    dance = commands.add_parser("dance", help="make dances to songs: BVH, npz and mp4")
+    dance.add_argument(
+        "songs",
+        type=Path,
+        nargs="+",
+        metavar="SONG_OR_FOLDER",
+        help="audio file, or a video with sound, 0.5 s to 60 min; of a folder all audio files, but not those of the "
+        "folders inside it",
+    )
     _add_options(dance)
+    existing = dance.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that are there already (default: refuse, before any work)",
+    )
+    existing.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave out songs whose files are all there already: the same command finishes what was interrupted",
+    )
     dance.set_defaults(run=run)
-    demo = commands.add_parser("demo", help="make a dance to the song that ships with the package")
+    demo = commands.add_parser("demo", help="make a dance to the song that ships with the package, anew each time")
     _add_options(demo)
-    demo.set_defaults(run=run, song=DEMO_SONG, genre=DEMO_GENRE)
+    demo.set_defaults(run=run, songs=[DEMO_SONG], genre=DEMO_GENRE, overwrite=True, skip_existing=False)
 
 
 def genres_of(name: str) -> list[str]:
@@ -78,9 +121,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="how strongly the dance follows music and genre, 0 to 3 (default: the model's, mostly 2)",
     )
-    parser.add_argument("--bpm", type=float, help="tempo of the song, if the estimate is wrong")
-    parser.add_argument("--meter", type=int, help="beats in a bar, if the estimate is wrong")
-    parser.add_argument("--first-downbeat", type=float, help="time of a downbeat in seconds, if the estimate is wrong")
+    add_beat_options(parser)
     parser.add_argument(
         "--references",
         type=Path,
@@ -107,31 +148,200 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--video-height",
         type=int,
         default=540,
-        help="height of the mp4 in pixels; its width is 16/9 of that (default: 540)",
+        help="height of the mp4 in pixels, even, 64 to 2160; its width is 16/9 of that (default: 540)",
     )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--quiet", action="store_true", help="print errors only")
+    output.add_argument("--json", action="store_true", help="print one line of JSON a song, and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Make a dance and write its files; what can be refused is refused before the work."""
-    from ..motion.drawing.rendering import check_picture_size, render_video
-    from ..motion.files import save_motion, write_bvh
+    """Make a dance to each song. What can be refused is refused before the work; of several songs the rest is made.
+
+    Raises:
+        ValueError: If an option is out of range, the only song cannot be danced to, or of several songs some cannot.
+        FileExistsError: If files would be overwritten.
+    """
+    with quieted(arguments.quiet):
+        _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    report = Report(arguments)
+    _check_numbers(arguments)
+    video_size = _video_size(arguments, report)
+    suffixes = (".bvh", ".npz") if video_size is None else (".bvh", ".npz", ".mp4")
+    songs = find_songs(arguments.songs)
+    _check_folder(arguments.output)
+    label = f"{arguments.genre or 'any'}_{arguments.seed}"
+    planned = plan_songs(songs, arguments.output, label, suffixes)
+    todo = without_finished(planned, arguments)
+    for song in planned:
+        if song not in todo:
+            report.result(SongResult(song.song, "kept", song.paths))
+    dancer = _Dancer(arguments, video_size, report)
+    failures: list[Exception] = []
+    for index, song in enumerate(todo, 1):
+        if len(todo) > 1:
+            report.note(f"{index} of {len(todo)}: {song.song}")
+        try:
+            report.result(dancer.make(song))
+        except (ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:
+            if dancer.is_hopeless:
+                raise
+            failures.append(error)
+            report.result(SongResult(song.song, "failed", error=str(error)))
+    if len(planned) == 1 and failures:
+        raise failures[0]
+    _summarize(report, planned, todo, failures)
+
+
+def _summarize(report: Report, planned: list[PlannedSong], todo: list[PlannedSong], failures: list[Exception]) -> None:
+    """Print how many dances were made; list what failed, and end with an error if anything did."""
+    num_kept = len(planned) - len(todo)
+    if len(planned) > 1 or num_kept:
+        kept = f", {num_kept} kept" if num_kept else ""
+        report.note(f"{len(todo) - len(failures)} made{kept}, {len(failures)} failed")
+    for error in failures:
+        report.failure(error)
+    if failures:
+        raise ValueError(f"{len(failures)} of {len(planned)} songs failed.")
+
+
+class _Dancer:
+    """Maker of the dances of one command: the model is loaded once, when the first song was read."""
+
+    def __init__(self, arguments: argparse.Namespace, video_size: tuple[int, int] | None, report: Report):
+        self.arguments, self.video_size, self.report = arguments, video_size, report
+        self.pipeline: MusicToDancePipeline | None = None
+        self.is_hopeless = False
+        """No song can be danced to: what is wrong is not a song."""
+
+    def make(self, planned: PlannedSong) -> SongResult:
+        """Make the dance to a song and write its files, all or none."""
+        from ..audio.loading import load_audio
+        from ..audio.spectra import SAMPLING_RATE
+
+        waveform = load_audio(planned.song, SAMPLING_RATE)
+        if self.pipeline is None:
+            self.is_hopeless = True
+            self.pipeline = _load_pipeline(self.arguments, self.report)
+            self.is_hopeless = False
+        dance = self._dance(self.pipeline, waveform, planned.song)
+        self._write(dance.motion, planned)
+        self._tell(dance, planned)
+        provenance = dance.motion.provenance
+        details = {
+            "seconds": round(dance.motion.duration_seconds, 3),
+            "genre": provenance["genre"],
+            "bpm": provenance["song_map"]["beats"]["bpm"],
+        }
+        return SongResult(planned.song, "made", planned.paths, details)
+
+    def _dance(self, pipeline: MusicToDancePipeline, waveform: np.ndarray, song: Path) -> Dance:
+        arguments = self.arguments
+        num_references = arguments.num_references
+        if num_references is None and arguments.references is not None:
+            num_references = pipeline.default_num_references or 1
+        sampling = {} if arguments.guidance_scale is None else {"guidance_scale": arguments.guidance_scale}
+        try:
+            return pipeline(
+                waveform,
+                song_name=song.name,
+                genre=arguments.genre,
+                seed=arguments.seed,
+                side=arguments.side,
+                energy=arguments.energy,
+                ending=arguments.ending,
+                stage_radius=arguments.stage,
+                repeats=not arguments.no_repeats,
+                bpm=arguments.bpm,
+                meter=arguments.meter,
+                first_downbeat_seconds=arguments.first_downbeat,
+                num_references=num_references,
+                pinned_references=arguments.pin,
+                show_progress=self.report.shows_progress,
+                **sampling,
+            )
+        except ValueError as error:
+            raise ValueError(f"{song}: {error}") from error
+
+    def _write(self, motion: Motion, planned: PlannedSong) -> None:
+        """Write all files under temporary names, then give them theirs one right after the other."""
+        from ..motion.drawing.rendering import render_video
+        from ..motion.files import save_motion, write_bvh
+        from ..utils.atomic import atomic_path
+
+        self.arguments.output.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as renamed_at_its_end:
+            paths = [renamed_at_its_end.enter_context(atomic_path(path)) for path in planned.paths]
+            if self.video_size is not None:
+                render_video(
+                    motion, paths[2], planned.song, size=self.video_size, show_progress=self.report.shows_progress
+                )
+            write_bvh(motion, paths[0])
+            save_motion(motion, paths[1])
+
+    def _tell(self, dance: Dance, planned: PlannedSong) -> None:
+        motion, report = dance.motion, self.report
+        if reason := motion.provenance.get("genre_reason"):
+            report.note(reason)
+        if (copies := dance.copy_report) is not None:
+            num_clips = len({hit.clip_id for window in dance.references for hit in window.hits})
+            report.note(
+                f"{num_clips} reference dance{'' if num_clips == 1 else 's'}; the nearest piece, of "
+                f"{copies.nearest_clip_id}, is {copies.nearest_millimetres:.0f} mm away; copied: "
+                f"{100 * copies.copied_share:.0f} %; longest run of shared codes: {copies.longest_run_tokens} tokens"
+            )
+        report.note(f"{motion.num_frames} frames, {motion.duration_seconds:.2f} s of dance:")
+        for path in planned.paths:
+            report.note(f"  {path}")
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    """Raise `ValueError` for options that no model and no song could follow."""
+    if arguments.stage is not None and not 0 < arguments.stage <= MAX_STAGE_METRES:
+        raise ValueError(
+            f"`--stage` must be a positive number of metres, up to {MAX_STAGE_METRES:g}, got {arguments.stage}."
+        )
+    check_range("--guidance-scale", arguments.guidance_scale, 0, 3)
+    check_range("--seed", arguments.seed, 0, MAX_SEED)
+    check_range("--num-references", arguments.num_references, 0, MAX_REFERENCES)
+    check_beat_options(arguments)
+
+
+def _video_size(arguments: argparse.Namespace, report: Report) -> tuple[int, int] | None:
+    """Return width and height of the mp4, `None` if none is written."""
+    from ..motion.drawing.rendering import check_picture_size
+
+    check_range("--video-height", arguments.video_height, 64, MAX_VIDEO_HEIGHT, "pixels")
+    size = (round(arguments.video_height * 16 / 9 / 2) * 2, arguments.video_height)
+    check_picture_size(size)
+    return size if not arguments.no_video and _can_write_video(report) else None
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise an error unless a folder can be written to, or made; it is made when there is something to write."""
+    from ..utils.atomic import remove_partials
+
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"`--output` {folder} is a file. Give a folder.")
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"`--output` {folder} cannot be made: {there} is a file.")
+    if not os.access(there, os.W_OK):
+        raise PermissionError(f"Cannot write to {folder}: no permission. Give another `--output`.")
+    if folder.is_dir():
+        remove_partials(folder)  # of a run that was killed
+
+
+def _load_pipeline(arguments: argparse.Namespace, report: Report) -> MusicToDancePipeline:
+    """Load the model, and refuse what it cannot do."""
     from ..pipeline import MusicToDancePipeline
 
-    if not arguments.song.is_file():
-        raise FileNotFoundError(f"There is no audio file {arguments.song}.")
-    height = arguments.video_height
-    video_size = (round(height * 16 / 9 / 2) * 2, height)
-    check_picture_size(video_size)
-    writes_video = not arguments.no_video and _can_write_video()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    if not os.access(arguments.output, os.W_OK):
-        raise PermissionError(f"Cannot write to {arguments.output}: no permission. Give another `--output`.")
-    if arguments.stage is not None and not 0 < arguments.stage < float("inf"):
-        raise ValueError(f"`--stage` must be a positive number of metres, got {arguments.stage}.")
-    if arguments.guidance_scale is not None and not 0 <= arguments.guidance_scale <= 3:
-        raise ValueError(f"`--guidance-scale` must lie in 0 to 3, got {arguments.guidance_scale}.")
     restorer = DEFAULT_RESTORER if arguments.restore == "auto" else None
-    pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references, restorer)
+    with bars_on_terminals_only(report):
+        pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references, restorer)
     if pipeline.retriever is None and (arguments.pin or arguments.num_references):
         raise ValueError(
             "`--pin` and `--num-references` are about dances of a library, and this model has none: give "
@@ -143,55 +353,14 @@ def run(arguments: argparse.Namespace) -> None:
             f"This model dances {', '.join(pipeline.genres)}, not {arguments.genre!r}"
             + (f"; {knowing} does." if knowing else ".")
         )
-    sampling = {} if arguments.guidance_scale is None else {"guidance_scale": arguments.guidance_scale}
-    num_references = arguments.num_references
-    if num_references is None and arguments.references is not None:
-        num_references = pipeline.default_num_references or 1
-    dance = pipeline(
-        arguments.song,
-        genre=arguments.genre,
-        seed=arguments.seed,
-        side=arguments.side,
-        energy=arguments.energy,
-        ending=arguments.ending,
-        stage_radius=arguments.stage,
-        repeats=not arguments.no_repeats,
-        bpm=arguments.bpm,
-        meter=arguments.meter,
-        first_downbeat_seconds=arguments.first_downbeat,
-        num_references=num_references,
-        pinned_references=arguments.pin,
-        show_progress=True,
-        **sampling,
-    )
-    stem = arguments.output / f"{arguments.song.stem}_{arguments.genre or 'any'}_{arguments.seed}"
-    motion = dance.motion
-    paths = [Path(f"{stem}{suffix}") for suffix in (".bvh", ".npz")]
-    write_bvh(motion, paths[0])
-    save_motion(motion, paths[1])
-    if writes_video:
-        paths.append(Path(f"{stem}.mp4"))
-        render_video(motion, paths[-1], arguments.song, size=video_size)
-    if reason := motion.provenance.get("genre_reason"):
-        print(reason)
-    if dance.copy_report is not None:
-        num_clips = len({hit.clip_id for window in dance.references for hit in window.hits})
-        report = dance.copy_report
-        print(
-            f"{num_clips} reference dance{'' if num_clips == 1 else 's'}; the nearest piece, of "
-            f"{report.nearest_clip_id}, is {report.nearest_millimetres:.0f} mm away; copied: "
-            f"{100 * report.copied_share:.0f} %; longest run of shared codes: {report.longest_run_tokens} tokens"
-        )
-    print(f"{motion.num_frames} frames, {motion.duration_seconds:.2f} s of dance:")
-    for path in paths:
-        print(f"  {path}")
+    return pipeline
 
 
-def _can_write_video() -> bool:
-    """Return whether the packages for an mp4 are there; say so if not."""
+def _can_write_video(report: Report) -> bool:
+    """Return whether the package for an mp4 is there; say so if not."""
     from ..utils.extras import install_command, is_installed
 
-    missing = [package for package in ("av", "cv2") if not is_installed(package)]
-    if missing:
-        print(f"No mp4 will be written: that needs {' and '.join(missing)} ({install_command('video')}).")
-    return not missing
+    if not is_installed("cv2"):
+        report.note(f"No mp4 will be written: that needs cv2 ({install_command('video')}).")
+        return False
+    return True

@@ -7,6 +7,7 @@ import csv
 from pathlib import Path
 
 COLUMNS = ["seconds", "energy"]
+MAX_BYTES = 1 << 22
 
 
 def energy_option(text: str) -> float | list[tuple[float, float]]:
@@ -31,10 +32,12 @@ def read_energy_file(path: Path) -> list[tuple[float, float]]:
     """
     must_hold = "must hold the header `seconds,energy` and lines like `12.5,0.8`: seconds rise, energy is 0 to 1"
     try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:  # a pipe would block, a device never ends
+            raise OSError
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise argparse.ArgumentTypeError(
-            f"{path} is neither a number nor a file that can be read; a file {must_hold}"
+            f"{path} is neither a number nor a file that can be read, of up to 4 MB; a file {must_hold}"
         ) from error
     rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
     if not rows or rows[0] != COLUMNS or len(rows) < 2:

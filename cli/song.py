@@ -6,18 +6,18 @@ import argparse
 import json
 from pathlib import Path
 
+from .song_options import add_beat_options, check_beat_options
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "song", help="print beats, sections, loudness, silences, breaks and drops of a song as JSON"
     )
-    parser.add_argument("song", type=Path, help="audio file: wav, mp3, flac, ogg, m4a; 0.5 s to 60 min")
+    parser.add_argument("song", type=Path, help="audio file, or a video with sound; 0.5 s to 60 min")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the map into this file, too")
     parser.add_argument("--genre", help="dance genre: it chooses between half and double tempo")
-    parser.add_argument("--bpm", type=float, help="tempo of the song, if the estimate is wrong")
-    parser.add_argument("--meter", type=int, help="beats in a bar, if the estimate is wrong")
-    parser.add_argument("--first-downbeat", type=float, help="time of a downbeat in seconds, if the estimate is wrong")
+    add_beat_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..audio.song_plot import check_plot_path, draw_song_map
     from ..audio.spectra import SAMPLING_RATE
 
+    check_beat_options(arguments)
     if arguments.plot is not None:
         check_plot_path(arguments.plot)
     waveform = load_audio(arguments.song, SAMPLING_RATE)

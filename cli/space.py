@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 
 
@@ -15,6 +16,10 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         type=Path,
         help="library of `infinitedance index` (default: that of the model)",
     )
+    parser.add_argument(
+        "--host",
+        help="address to serve at; 0.0.0.0 lets every machine of the network in (default: 127.0.0.1, this machine)",
+    )
     parser.add_argument("--port", type=int, help="port to serve on (default: a free one from 7860 on)")
     parser.add_argument("--no-browser", action="store_true", help="print the address, open no browser")
     parser.set_defaults(run=run)
@@ -26,9 +31,15 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.port is not None and not 0 < arguments.port < 65536:
         raise ValueError(f"`--port` must lie in 1 to 65535, got {arguments.port}.")
+    if arguments.host not in (None, "127.0.0.1", "localhost", "::1"):
+        warnings.warn(
+            f"`--host {arguments.host}` lets everybody in who reaches this machine; there is no password.",
+            stacklevel=1,
+        )
     launch(
         arguments.model,
         arguments.references,
+        server_name=arguments.host,
         server_port=arguments.port,
         opens_browser=not arguments.no_browser,
     )

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ..audio.features import MUSIC_FEATURES_VERSION
-from ..utils.atomic import atomic_path
+from ..utils.atomic import PARTIAL_PREFIX, atomic_path, remove_partials
+from ..utils.checkpoints import read_json_object
 from ..utils.extras import require_extra
-from .build_report import REPORT_FILES, write_build_report
+from .build_report import write_build_report
 from .clip_folder import MIRROR_SUFFIX
 from .manifest import MANIFEST_FILE, BuiltClip, clip_from_json, write_manifest
 from .quality_gates import QualityGates
@@ -202,7 +203,7 @@ def _begin(output: Path, values: dict[str, Any]) -> None:
     """Make the output folder, or see that it is a build with the same settings."""
     path = output / SETTINGS_FILE
     if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json_object(path)
         changed = sorted(name for name in {*values, *found} if found.get(name) != values.get(name))
         if changed:
             raise ValueError(
@@ -212,7 +213,7 @@ def _begin(output: Path, values: dict[str, Any]) -> None:
         return
     if output.exists() and not output.is_dir():
         raise FileExistsError(f"`output_dir` must be a folder, got the file {output}. Name another one.")
-    if output.is_dir() and any(not path.name.startswith(f".{Path(SETTINGS_FILE).stem}.") for path in output.iterdir()):
+    if output.is_dir() and any(not path.name.startswith(PARTIAL_PREFIX) for path in output.iterdir()):
         raise FileExistsError(f"`output_dir` must be new, empty or a build, got {output} with other files in it.")
     output.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:
@@ -228,7 +229,7 @@ def _is_done(job: ClipJob, output: Path) -> bool:
     entry = read_entry(_entry_path(job, output))
     if entry is None or entry["status"] == FAILED or entry["fingerprint"] != job.fingerprint():
         return False
-    return all((output / file).is_file() for values in entry["clips"] for file in clip_from_json(values).files)
+    return all(clip_from_json(values).is_intact(output) for values in entry["clips"])
 
 
 def _remove_strangers(output: Path, entry_files: set[str], clips: Iterable[BuiltClip]) -> None:
@@ -239,9 +240,7 @@ def _remove_strangers(output: Path, entry_files: set[str], clips: Iterable[Built
                 path.unlink()
             elif path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
-    for name in (SETTINGS_FILE, MANIFEST_FILE, *REPORT_FILES):
-        for path in output.glob(f".{Path(name).stem}.*{Path(name).suffix}"):
-            path.unlink()
+    remove_partials(output)
 
 
 def _show(statuses: Iterable[str], num_clips: int, num_waiting: int, show_progress: bool) -> None:

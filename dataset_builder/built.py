@@ -9,6 +9,7 @@ import numpy as np
 from ..audio.features import MusicFeatureLayout, check_music_features_version
 from ..motion.features import NUM_FEATURES
 from ..motion.motion import FRAME_RATE
+from ..utils.errors import reading
 from .manifest import BuiltClip, manifest_path, read_manifest
 from .splits import MIN_SONGS_FOR_VALIDATION, SPLITS, VALIDATION
 
@@ -65,7 +66,9 @@ class BuiltDataset:
             FileNotFoundError: If the file is missing.
             ValueError: If shape or type are not those of the clip.
         """
-        features = np.load(self._path(clip, clip.motion_file), mmap_mode="r", allow_pickle=False)
+        path = self._path(clip, clip.motion_file)
+        with reading(path):
+            features = np.load(path, mmap_mode="r", allow_pickle=False)
         if features.shape != (clip.num_frames, NUM_FEATURES) or features.dtype != np.float32:
             raise ValueError(
                 f"{self.folder / clip.motion_file} must hold float32 of shape ({clip.num_frames}, {NUM_FEATURES}), "
@@ -83,7 +86,8 @@ class BuiltDataset:
         if clip.music_file is None:
             raise ValueError(f"Clip {clip.clip_id!r} has no aligned music.")
         path = self._path(clip, clip.music_file)
-        features = np.load(path, allow_pickle=False)
+        with reading(path):
+            features = np.load(path, allow_pickle=False)
         if len(features) < clip.num_frames - FRAME_RATE:
             raise ValueError(
                 f"{path} must be as long as its motion, got {len(features)} frames for {clip.num_frames}: are clip "
@@ -105,8 +109,9 @@ class BuiltDataset:
             return self.music_features(clip)
         features = np.zeros((clip.num_frames, MusicFeatureLayout.size), np.float32)
         if clip.clock_file is not None:
-            clock = np.load(self._path(clip, clip.clock_file), allow_pickle=False)
-            features[:, MusicFeatureLayout.beat_clock] = clock
+            path = self._path(clip, clip.clock_file)
+            with reading(path):
+                features[:, MusicFeatureLayout.beat_clock] = np.load(path, allow_pickle=False)
         return features
 
     def _path(self, clip: BuiltClip, file: str) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..utils.atomic import atomic_path, check_new_folder
+from ..utils.atomic import atomic_folder, check_new_folder
 from .data_card import CARD_FILE, render_data_card
 from .manifest import BuiltClip, manifest_sha256, read_manifest
 from .schema import CONFIG_DESCRIPTIONS, clip_table, clips_of_config, config_features, datasets, pa
@@ -173,16 +173,16 @@ def export_parquet(
     names = configs or [name for name in CONFIG_DESCRIPTIONS if clips_of_config(clips, name)]
     builders = [InfiniteDanceBuilder(config_name=name, data_dir=built_dir, cache_dir=cache_dir) for name in names]
     splits: dict[str, list[str]] = {}
-    for builder in builders:
-        builder.download_and_prepare(num_proc=num_proc)
-        parts = builder.as_dataset()
-        folder = output / builder.config.name
-        folder.mkdir(parents=True)
-        for split, part in parts.items():
-            _write_shards(part, folder, split, max_shard_bytes)
-        splits[builder.config.name] = list(parts)
-    with atomic_path(output / CARD_FILE) as partial:
-        partial.write_text(render_data_card(clips, splits), encoding="utf-8")
+    with atomic_folder(output) as partial:
+        for builder in builders:
+            builder.download_and_prepare(num_proc=num_proc)
+            parts = builder.as_dataset()
+            folder = partial / builder.config.name
+            folder.mkdir()
+            for split, part in parts.items():
+                _write_shards(part, folder, split, max_shard_bytes)
+            splits[builder.config.name] = list(parts)
+        (partial / CARD_FILE).write_text(render_data_card(clips, splits), encoding="utf-8")
     return output
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -14,7 +15,8 @@ from .splits import TRAIN
 def built_clips(data: BuiltDataset) -> Iterator[LibraryClip]:
     """List the training dances with aligned music, mirrored ones apart.
 
-    A held-out dance that served as reference would no longer be held out.
+    A held-out dance that served as reference would no longer be held out. A dance whose files are not those that were
+    built is left out, with a warning.
 
     Args:
         data: The data set.
@@ -23,7 +25,9 @@ def built_clips(data: BuiltDataset) -> Iterator[LibraryClip]:
         ValueError: If nothing is trained on.
     """
     for clip in data.split(TRAIN, mirrored=False):
-        if clip.music_file is not None:
+        if clip.music_file is None:
+            continue
+        if clip.is_intact(data.folder):
             yield LibraryClip(
                 clip_id=clip.clip_id,
                 song_id=clip.song_id,
@@ -31,6 +35,12 @@ def built_clips(data: BuiltDataset) -> Iterator[LibraryClip]:
                 source=clip.source,
                 license=clip.license,
                 motion_features=data.motion_features(clip),
+            )
+        else:
+            warnings.warn(
+                f"{clip.clip_id} is left out: a file of it in {data.folder} is missing or damaged. Run `infinitedance "
+                "build` again with the same settings to mend it.",
+                stacklevel=2,
             )
 
 

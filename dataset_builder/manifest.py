@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.atomic import atomic_path
+from ..utils.errors import reading
 from .splits import SPLITS
 
 MANIFEST_FILE = "manifest.jsonl"
@@ -77,6 +78,22 @@ class BuiltClip:
         files = (self.motion_file, self.music_file, self.clock_file, self.codes_file, self.audio_file)
         return [file for file in files if file]
 
+    def contents_sha256(self, built_dir: Path) -> str | None:
+        """Return the hash of the contents of the clip's files as they are, `None` if one is missing."""
+        digest = hashlib.sha256()
+        # In the order in which they were written.
+        for file in (self.motion_file, self.codes_file, self.clock_file, self.music_file, self.audio_file):
+            if file is None:
+                continue
+            if not (built_dir / file).is_file():
+                return None
+            digest.update((built_dir / file).read_bytes())
+        return digest.hexdigest()
+
+    def is_intact(self, built_dir: Path) -> bool:
+        """Return whether all files of the clip are there, with the contents that were written."""
+        return self.contents_sha256(built_dir) == self.sha256
+
 
 def write_manifest(clips: Iterable[BuiltClip], built_dir: Path) -> None:
     """Write the manifest; equal clips give equal bytes."""
@@ -94,9 +111,12 @@ def read_manifest(built_dir: str | os.PathLike) -> list[BuiltClip]:
     path = manifest_path(built_dir)
     clips = []
     names = {field.name for field in fields(BuiltClip)}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        values = json.loads(line)
-        if set(values) != names:
+    with reading(path):
+        lines = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines[:-1] if not lines[-1] else lines, start=1):
+        with reading(f"{path}, line {number},"):
+            values = json.loads(line)
+        if not isinstance(values, dict) or set(values) != names:
             raise ValueError(
                 f"{path}, line {number}: a clip must have the fields {', '.join(sorted(names))}. Build the data set "
                 "again if another version of this package made it."
@@ -106,7 +126,8 @@ def read_manifest(built_dir: str | os.PathLike) -> list[BuiltClip]:
                 f"{path}, line {number}: a clip must have a split out of {', '.join(SPLITS)} and at least one frame, "
                 f"got {values['split']!r} and {values['num_frames']}."
             )
-        clips.append(clip_from_json(values))
+        with reading(f"{path}, line {number},"):
+            clips.append(clip_from_json(values))
     counts = Counter(clip.clip_id for clip in clips)
     if len(counts) < len(clips):
         twice = sorted(clip_id for clip_id, count in counts.items() if count > 1)
@@ -115,7 +136,17 @@ def read_manifest(built_dir: str | os.PathLike) -> list[BuiltClip]:
 
 
 def clip_from_json(values: Mapping[str, Any]) -> BuiltClip:
-    """Return a clip of its fields as JSON holds them."""
+    """Return a clip of its fields as JSON holds them.
+
+    Raises:
+        TypeError: If a field is missing or of another type.
+    """
+    for name in ("clip_id", "song_id", "performer_id", "source", "license", "genre", "motion_file", "sha256"):
+        if not isinstance(values[name], str):
+            raise TypeError(f"`{name}` must be a text, got {values[name]!r}")
+    for name in ("music_file", "clock_file", "codes_file", "audio_file"):
+        if not isinstance(values[name], str | None):
+            raise TypeError(f"`{name}` must be a text or null, got {values[name]!r}")
     units = tuple((label, float(seconds)) for label, seconds in values["units"])
     return BuiltClip(**{**values, "flags": tuple(values["flags"]), "units": units})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -18,7 +17,7 @@ from ..evaluation.metrics.physics import bone_length_variation, jitter, step_len
 from ..evaluation.metrics.pulse import MIN_CYCLES, pulse_lock, pulse_phase, speed_curve
 from ..motion.motion import Motion
 from ..motion.skeleton import CONTACT_JOINTS, PARENTS
-from ..utils.extras import require_extra
+from ..utils.mappings import read_mapping
 
 ACTIONS = ("reject", "flag", "off")
 MIN_MEASURED_FRAMES = 4  # jitter needs third differences
@@ -132,25 +131,7 @@ class QualityGates:
             FileNotFoundError: If there is no such file.
             ValueError: If it cannot be read as a mapping of gates.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no file of quality gates {path}.")
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            try:
-                values = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path} is not JSON: {error}.") from error
-        else:
-            require_extra("yaml", "data", "A YAML file of quality gates")
-            import yaml
-
-            try:
-                values = yaml.safe_load(text)
-            except yaml.YAMLError as error:
-                raise ValueError(f"{path} is not YAML: {error}.") from error
-        if not isinstance(values, Mapping):
-            raise ValueError(f"{path} must hold a mapping of quality gates, got {type(values).__name__}.")
+        values = read_mapping(path)
         try:
             return cls.from_mapping(values)
         except ValueError as error:

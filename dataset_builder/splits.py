@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ..utils.extras import require_extra
+from ..utils.mappings import read_mapping
 
 SPLITS = TRAIN, VALIDATION, TEST = "train", "validation", "test"
 TEST_FRACTION, VALIDATION_FRACTION = 0.10, 0.05
@@ -147,20 +146,10 @@ def read_split_songs(path: str | os.PathLike) -> dict[str, list[str]]:
         ImportError: If a YAML file is given without the extra `data`.
         ValueError: If the file is not a mapping of splits to lists of song ids.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file of splits {path}.")
-    text = path.read_text(encoding="utf-8")
-    if path.suffix.lower() == ".json":
-        content = json.loads(text)
-    else:
-        require_extra("yaml", "data", "A YAML file of splits")
-        import yaml
-
-        content = yaml.safe_load(text)
-    lists = content.values() if isinstance(content, dict) else [None]
+    content = read_mapping(path)
+    lists = content.values()
     if not all(isinstance(songs, list) and all(isinstance(song, str) for song in songs) for songs in lists):
-        raise ValueError(f"{path} must map `validation` and `test` to lists of song ids, got {content!r:.80}.")
+        raise ValueError(f"{path} must map `validation` and `test` to lists of song ids.")
     return content
 
 

@@ -49,6 +49,8 @@ BUILT, REJECTED, FAILED = "built", "rejected", "failed"
 ENTRY_FOLDER = "entries"
 OUTPUT_FOLDERS = ("motion", "music", "clock", "codes", "audio", ENTRY_FOLDER)
 MEASURE_DECIMALS = 6
+MAX_STEM_LETTERS = 180
+"""Of a clip id as a name of files, of which most systems take 255 letters; a longer one ends in its hash."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,11 @@ class ClipJob:
 
     def file(self, folder: str, suffix: str) -> str:
         """Return the path of one of the clip's files, relative to the built folder."""
-        return f"{folder}/{self.source.name}/{quote(self.record.clip_id, safe=' ')}{suffix}"
+        stem = quote(self.record.clip_id, safe=" ")
+        if len(stem) > MAX_STEM_LETTERS:
+            digest = hashlib.blake2b(stem.encode(), digest_size=8).hexdigest()
+            stem = f"{stem[:MAX_STEM_LETTERS]}~{digest}"
+        return f"{folder}/{self.source.name}/{stem}{suffix}"
 
     def fingerprint(self) -> str:
         """Return a hash of the record, its files and the source's options: another one is built again.
@@ -190,6 +196,7 @@ def build_clip(job: ClipJob, settings: StageSettings, output_dir: str) -> str:
     for file, content in files.items():
         _write(Path(output_dir) / file, content)
     entry |= {"clip_id": job.clip_id, "fingerprint": job.fingerprint()}
+    entry["sha256"] = _entry_sha256(entry)
     _write(Path(output_dir) / job.file(ENTRY_FOLDER, ".json"), json_line(entry).encode())
     return entry["status"]
 
@@ -416,8 +423,17 @@ def flac_bytes(waveform: np.ndarray) -> bytes:
 
 
 def read_entry(path: Path) -> dict[str, Any] | None:
-    """Read the entry of a clip, `None` if there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """Read the entry of a clip, `None` if there is none, or a damaged one: the clip is built again."""
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        return entry if entry["sha256"] == _entry_sha256(entry) else None
+    except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _entry_sha256(entry: dict[str, Any]) -> str:
+    values = {name: value for name, value in entry.items() if name != "sha256"}
+    return hashlib.sha256(json_line(values).encode()).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -17,6 +17,7 @@ from ..audio.loading import AUDIO_SUFFIXES, load_audio
 from ..audio.spectra import SAMPLING_RATE
 from ..motion.files import MOTION_SUFFIXES, ReadOptions, read_joint_positions, read_motion
 from ..motion.motion import FRAME_RATE
+from ..utils.errors import reading
 from .measures import MIN_DANCE_SECONDS, MeasuredDance, Song
 
 MANIFEST_COLUMNS = ("file", "song", "genre", "bpm")
@@ -191,7 +192,7 @@ def read_pairing_manifest(path: Path) -> dict[str, ManifestRow]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no manifest {path}.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with reading(path), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         columns, rows = list(reader.fieldnames or ()), list(reader)
     if "file" not in columns or not set(columns) <= set(MANIFEST_COLUMNS):

@@ -110,7 +110,7 @@ def _shifted_beats(loop: Motion, start_seconds: float) -> dict[str, Any]:
     provenance = dict(loop.provenance)
     half_a_frame, end = 0.5 / loop.frame_rate, (loop.num_frames - 1) / loop.frame_rate
     for key in BEAT_KEYS:
-        times = np.asarray(provenance.get(key, ())) - start_seconds
+        times = np.asarray(provenance.get(key) or ()) - start_seconds
         times = times[(times >= -half_a_frame) & (times < end - half_a_frame)]
         provenance[key] = np.maximum(times, 0).tolist()
     return provenance

@@ -15,6 +15,7 @@ import numpy as np
 from ..modeling.choreollama.cadence_moe import rank_weights
 from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from ..utils.atomic import atomic_folder
+from ..utils.errors import reading
 from ..utils.extras import require_extra
 from .encoding import encode_windows, encoder_fingerprint
 from .library import ReferenceLibrary, features_digest
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 META_FILE, ROWS_FOLDER, FAISS_FILE = "retrieval_index.json", "rows", "embedding.faiss"
 FORMAT_VERSION = 1
+_META_TYPES = {"window_frames": int, "stride_frames": int, "frame_rate": float} | dict.fromkeys(
+    ("encoder_sha256", "faiss_sha256", "data_sha256", "embeddings_sha256", "starts_sha256"), str
+)
 MAX_SIMILARITY = 0.999
 """Two dances whose embeddings are more alike than this count as one (docs/retrieval_results.md)."""
 ADD_BATCH_SIZE = 50_000
@@ -203,32 +207,39 @@ class DanceRetrievalIndex:
                 f"{folder} has no retrieval index ({META_FILE}). Build one with `DanceRetrievalIndex.build`, "
                 "or generate without references."
             )
-        meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+        with reading(folder / META_FILE):
+            meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+            if not isinstance(meta, dict):
+                raise ValueError("it must hold an object")
         if meta.get("format_version") != FORMAT_VERSION:
             raise ValueError(
                 f"{folder} must be of format {FORMAT_VERSION}, got {meta.get('format_version')}: rebuild it."
             )
+        found = {name: type(meta.get(name)) for name in _META_TYPES}
+        if any(kind is not found[name] for name, kind in _META_TYPES.items()):
+            raise ValueError(f"{folder / META_FILE} is damaged: rebuild the index.")
         if encoder is not None and encoder_fingerprint(encoder) != meta["encoder_sha256"]:
             raise ValueError(
                 f"The index in {folder} was built with another encoder ({meta['encoder_sha256'][:12]}) than the one "
                 f"given ({encoder_fingerprint(encoder)[:12]}): load that one, or build the index again."
             )
-        if _file_digest(folder / FAISS_FILE) != meta["faiss_sha256"]:
-            raise ValueError(
-                f"{folder / FAISS_FILE} is not the file that was saved with this index: rebuild the index."
-            )
+        layout = WindowLayout(meta["window_frames"], meta["stride_frames"], meta["frame_rate"])
+        if encoder is not None and layout != WindowLayout.from_config(encoder.config):
+            raise ValueError(f"{folder / META_FILE} states other windows than its encoder has: rebuild the index.")
+        with reading(folder / FAISS_FILE):
+            if _file_digest(folder / FAISS_FILE) != meta["faiss_sha256"]:
+                raise ValueError(
+                    f"{folder / FAISS_FILE} is not the file that was saved with this index: rebuild the index."
+                )
         _require_packages()
         import datasets
 
-        dataset = datasets.load_from_disk(str(folder / ROWS_FOLDER))
-        dataset.load_faiss_index(EMBEDDING, folder / FAISS_FILE)
-        layout = WindowLayout(meta["window_frames"], meta["stride_frames"], meta["frame_rate"])
-        index = cls(dataset, layout=layout, encoder_fingerprint=meta["encoder_sha256"], encoder=encoder)
-        for name, digest in index._digests().items():
-            if digest != meta[name]:
-                raise ValueError(
-                    f"The rows in {folder / ROWS_FOLDER} are not those that were saved: rebuild the index."
-                )
+        with reading(folder / ROWS_FOLDER):
+            dataset = datasets.load_from_disk(str(folder / ROWS_FOLDER))
+            dataset.load_faiss_index(EMBEDDING, folder / FAISS_FILE)
+            index = cls(dataset, layout=layout, encoder_fingerprint=meta["encoder_sha256"], encoder=encoder)
+            if any(digest != meta[name] for name, digest in index._digests().items()):
+                raise ValueError("the rows are not those that were saved: rebuild the index")
         return index
 
     def query(self, music_features: np.ndarray, k: int = 10, **options: Any) -> list[RetrievedWindow]:
@@ -361,15 +372,16 @@ class DanceRetrievalIndex:
             hits=hits,
         )
 
-    def open_library(self, clips: Mapping[str, np.ndarray]) -> ReferenceLibrary:
+    def open_library(self, clips: Mapping[str, np.ndarray], name: str = "the library") -> ReferenceLibrary:
         """Return what turns hits into `reference_features`.
 
         Args:
             clips: Motion features `(frames, 269)` by clip id, of the dances that the index was built from.
+            name: Of the library in messages.
         """
         rows = self._first_rows()
         digests = {self.columns["clip_id"][row]: self.columns["clip_digest"][row] for row in rows}
-        return ReferenceLibrary(clips, digests)
+        return ReferenceLibrary(clips, digests, name)
 
 
 def _file_digest(path: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..utils.errors import reading
 from .windows import RetrievedWindow
 
 
@@ -16,10 +17,11 @@ class ReferenceLibrary:
     Args:
         clips: For each clip id its motion features, `(frames, 269)`.
         digests: For each clip id the digest of its features when the index was built.
+        name: Of the library in messages, such as the file that the dances are read from.
     """
 
-    def __init__(self, clips: Mapping[str, np.ndarray], digests: Mapping[str, str]):
-        self.clips, self.digests = clips, digests
+    def __init__(self, clips: Mapping[str, np.ndarray], digests: Mapping[str, str], name: str = "the library"):
+        self.clips, self.digests, self.name = clips, digests, name
         self._checked: set[str] = set()
 
     def features(self, clip_id: str) -> np.ndarray:
@@ -31,15 +33,16 @@ class ReferenceLibrary:
         """
         if clip_id not in self.clips:
             raise KeyError(
-                f"The library has no clip {clip_id!r}, which the index names: open the data that the index was built "
+                f"{self.name} has no clip {clip_id!r}, which the index names: open the data that the index was built "
                 "from, or build the index again."
             )
-        features = np.asarray(self.clips[clip_id], np.float32)
+        with reading(self.name):
+            features = np.asarray(self.clips[clip_id], np.float32)
         if clip_id not in self._checked:
             if features_digest(features) != self.digests.get(clip_id):
                 raise ValueError(
-                    f"The features of clip {clip_id!r} are not those that the index was built from: build the index "
-                    "again."
+                    f"The features of clip {clip_id!r} in {self.name} are not those that the index was built from: "
+                    "build the index again."
                 )
             self._checked.add(clip_id)
         return features

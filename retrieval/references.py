@@ -13,6 +13,7 @@ import numpy as np
 from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from ..utils.atomic import atomic_folder
 from ..utils.checkpoints import load_model
+from ..utils.errors import reading
 from .index import DanceRetrievalIndex
 from .windows import LibraryClip, RetrievedWindow
 
@@ -29,8 +30,10 @@ class SavedDances(Mapping):
     def __init__(self, path: Path):
         from safetensors import safe_open
 
-        self.file = safe_open(path, framework="numpy")
-        self.names = list(self.file.keys())
+        self.path = path
+        with reading(path):
+            self.file = safe_open(path, framework="numpy")
+            self.names = list(self.file.keys())
 
     def __getitem__(self, clip_id: str) -> np.ndarray:
         return self.file.get_tensor(clip_id).astype(np.float32)
@@ -66,7 +69,8 @@ class ReferenceRetriever:
 
     def __init__(self, index: DanceRetrievalIndex, dances: Mapping[str, np.ndarray]):
         self.index, self.dances = index, dances
-        self.library = index.open_library(dances)
+        name = str(dances.path) if isinstance(dances, SavedDances) else "the library"
+        self.library = index.open_library(dances, name)
 
     @classmethod
     def build(cls, encoder: MusicDanceEncoder, clips: Iterable[LibraryClip]) -> ReferenceRetriever:

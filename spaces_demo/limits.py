@@ -16,6 +16,10 @@ class SpaceLimits:
         max_variants: Dances made at once.
         max_guidance_scale: Of the sampler.
         max_queue: Visitors who may wait; more are asked to come back.
+        max_visitor_jobs: Pieces of work of one visitor that may wait or run; a dance in the page takes up to three.
+        max_visitor_files: Songs that one visitor may upload within `keep_minutes`.
+        max_visitor_megabytes: Their size together.
+        max_total_megabytes: Size of all files of all visitors, from which on no song is taken.
         keep_minutes: How long uploads and dances stay on the disk.
     """
 
@@ -27,4 +31,8 @@ class SpaceLimits:
     max_variants: int = 4
     max_guidance_scale: float = 3.0
     max_queue: int = 40
+    max_visitor_jobs: int = 6
+    max_visitor_files: int = 60
+    max_visitor_megabytes: int = 500
+    max_total_megabytes: int = 8000
     keep_minutes: float = 60.0

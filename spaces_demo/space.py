@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from .limits import SpaceLimits
 from .studio import DOWNLOADS, MAX_SEED, DanceRequest, DanceSet, Studio, load_pipeline
 from .viewer_component import downloads_value, make_downloads, make_viewer, viewer_value
 from .visitor_files import VisitorFiles
+from .visitor_limits import VisitorLimits, count_jobs_in, refuse_addresses
 
 ANY_GENRE = "any"
 USUAL_ENERGY = 0.5
@@ -58,16 +61,18 @@ def build_demo(studio: Studio) -> Any:
                 gr.Radio(choices=[("Nothing", -1), *names], value=-1),
             ]
 
-        def show(made: DanceSet, index: int, other: int) -> list[Any]:
-            variant = made.variants[index]
+        def show(made: DanceSet | None, index: int, other: int) -> list[Any]:
+            variant = _checked(made, index, other).variants[index]
             indices = [index] if other in (-1, index) else [index, other]
             return [_told(viewer_value, made, indices), card_html(variant.card, f"How seed {variant.seed} dances")]
 
-        def write(made: DanceSet, index: int) -> dict[str, Any]:
-            return downloads_value(_told(studio.write, made, index, [each for each in DOWNLOADS if each != ".mp4"]))
+        def write(made: DanceSet | None, index: int) -> dict[str, Any]:
+            return downloads_value(
+                _told(studio.write, _checked(made, index), index, [each for each in DOWNLOADS if each != ".mp4"])
+            )
 
-        def draw(made: DanceSet, index: int) -> dict[str, Any]:
-            return downloads_value(_told(studio.write, made, index, list(DOWNLOADS)))
+        def draw(made: DanceSet | None, index: int) -> dict[str, Any]:
+            return downloads_value(_told(studio.write, _checked(made, index), index, list(DOWNLOADS)))
 
         # One piece of work at a time: two would only take turns on the processor and hold twice the memory.
         work: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1, "api_visibility": "private"}
@@ -83,7 +88,7 @@ def build_demo(studio: Studio) -> Any:
                 draw, [dances, shown], downloads, show_progress="hidden", **work
             )
         _add_endpoint(studio, inputs)
-    return demo.queue(max_size=limits.max_queue)
+    return demo.queue(max_size=limits.max_queue, api_open=False)
 
 
 def _make_inputs(studio: Studio) -> dict[str, Any]:
@@ -94,6 +99,7 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
     song = gr.Audio(
         label="Song", sources=["upload", "microphone"], type="filepath", elem_id="song", buttons=[], editable=False
     )
+    refuse_addresses(song)
     example = gr.Button("Use the example song", size="sm", elem_id="example")
     genre = gr.Dropdown(
         [(each.capitalize(), each) for each in (ANY_GENRE, *studio.pipeline.genres)],
@@ -271,6 +277,15 @@ def _make(studio: Studio, values: dict[str, Any], progress: Any) -> DanceSet:
     return _told(studio.make, Path(song), request, lambda stage, share: progress(share, desc=stage))
 
 
+def _checked(made: DanceSet | None, *indices: int) -> DanceSet:
+    """Return the visitor's dances, or say that there are none: the page asks for those only that it shows."""
+    import gradio as gr
+
+    if made is None or not all(index in range(-1, len(made.variants)) for index in indices):
+        raise gr.Error("Make a dance first.", title="No dance", duration=None, print_exception=False)
+    return made
+
+
 def _told(function: Any, *arguments: Any) -> Any:
     """Call a function; report what the visitor did wrong."""
     import gradio as gr
@@ -281,12 +296,27 @@ def _told(function: Any, *arguments: Any) -> Any:
         raise gr.Error(str(error), title="That did not work", duration=None, print_exception=False) from error
 
 
+def check_address(server_name: str, server_port: int | None) -> None:
+    """Raise `OSError` unless a server can be started there; before a model is loaded."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            server_name, server_port or 0, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        place = server_name if server_port is None else f"{server_name}:{server_port}"
+        raise OSError(f"Cannot serve at {place}: {error.strerror or error}. Give another port or address.") from error
+
+
 @contextmanager
 def running_space(
     model: str | Path = DEFAULT_MODEL,
     references: Path | None = None,
     *,
     limits: SpaceLimits | None = None,
+    server_name: str | None = None,
     server_port: int | None = None,
     opens_browser: bool = False,
 ) -> Iterator[tuple[Any, str]]:
@@ -296,16 +326,22 @@ def running_space(
         model: As in `MusicToDancePipeline.from_pretrained`.
         references: Library of reference dances; by default that of the model, if there is one.
         limits: What each visitor may cost; those of `SpaceLimits` if not given.
+        server_name: Address to serve at; `"0.0.0.0"` lets other machines in. By default this machine only, or what the
+            environment of a host says to Gradio.
         server_port: A free one from 7860 on if not given.
         opens_browser: Open the page in the default browser.
 
     Raises:
         ImportError: If the extra `demo` is not installed.
         FileNotFoundError: If there is no such model or library.
+        OSError: If another program serves at the port, or the address is not of this machine.
     """
     require_extra("gradio", "demo", "The Space")
+    check_address(server_name or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), server_port)
     limits = limits or SpaceLimits()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    from starlette.middleware import Middleware
+
     with VisitorFiles.temporary(60 * limits.keep_minutes) as files:
         before = os.environ.get("GRADIO_TEMP_DIR")
         os.environ["GRADIO_TEMP_DIR"] = str(files.root)  # uploads and downloads, swept with the rest
@@ -313,6 +349,7 @@ def running_space(
         demo = build_demo(Studio(pipeline, files, limits, no_references))
         try:
             _, url, _ = demo.launch(
+                server_name=server_name,
                 server_port=server_port,
                 inbrowser=opens_browser,
                 prevent_thread_lock=True,
@@ -324,6 +361,9 @@ def running_space(
                 footer_links=["api"],
                 theme=make_theme(),
                 css=CSS,
+                app_kwargs={
+                    "middleware": [Middleware(VisitorLimits, limits, files, partial(count_jobs_in, demo))],
+                },
             )
             yield demo, url
         finally:

@@ -150,14 +150,17 @@ class _ViewerHandler(BaseHTTPRequestHandler):
     def _send_song(self, song: Path) -> None:
         """Send the bytes that the request's `Range` asks for: a browser that gets all of them cannot seek."""
         size = song.stat().st_size
-        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "bytes=0-"))
+        # A range that is no single one, or runs backwards, is passed over, as RFC 9110 has it.
+        wanted = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", self.headers.get("Range", ""))
         first, last = wanted.groups() if wanted else ("", "")
-        start = int(first) if first else max(0, size - int(last or 0))
-        end = min(int(last), size - 1) if first and last else size - 1
-        if start > end:
+        is_part = bool(first or last) and not (first and last and int(first) > int(last))
+        start, end = 0, size - 1
+        if is_part:
+            start = int(first) if first else max(0, size - int(last))
+            end = min(int(last), end) if first and last else end
+        if start > end and is_part:
             self._send(416, "text/plain", {"Content-Range": f"bytes */{size}", "Content-Length": "0"})
             return
-        is_part = "Range" in self.headers
         headers = {"Accept-Ranges": "bytes", "Content-Length": str(end - start + 1)}
         if is_part:
             headers["Content-Range"] = f"bytes {start}-{end}/{size}"

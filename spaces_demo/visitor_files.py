@@ -48,6 +48,14 @@ class VisitorFiles:
         folder.mkdir(parents=True)
         return folder
 
+    def total_bytes(self) -> int:
+        """Return the size of all files."""
+        total = 0
+        for path in self.root.rglob("*"):
+            with suppress(OSError):  # swept away meanwhile
+                total += path.lstat().st_size
+        return total
+
     def sweep(self) -> None:
         """Delete files and empty folders that are old: a copy is as old as the copying, whatever its date says."""
         oldest = time.time() - self.keep_seconds

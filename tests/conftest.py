@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import roma
 import torch
 
 import infinitedance
-from infinitedance.audio.features import MUSIC_FEATURES_VERSION
+from infinitedance.audio.features import MUSIC_FEATURES_VERSION, MusicFeatureLayout
 from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.manifest import BuiltClip, write_manifest
@@ -38,6 +40,86 @@ sys.modules.setdefault(REPOSITORY_ROOT.name, infinitedance)
 
 
 RATE = 24_000
+
+
+@pytest.fixture(scope="session")
+def click_song() -> Callable[..., np.ndarray]:
+    """Make `(channels, samples)` soft noise with a click at 0.25 s and every half second after it."""
+
+    def make(rate: int, seconds: float = 4.0, channels: int = 2) -> np.ndarray:
+        song = np.random.default_rng(0).normal(size=round(rate * seconds)) * 1e-3
+        times = np.arange(round(0.02 * rate)) / rate
+        click = 0.8 * np.sin(2 * np.pi * 1000 * times) * np.exp(-times / 0.005)
+        for start in np.round(np.arange(0.25, seconds - 0.05, 0.5) * rate).astype(int):
+            song[start : start + len(click)] += click
+        return np.repeat(song[None], channels, axis=0).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def click_times() -> Callable[[np.ndarray, int], np.ndarray]:
+    """Find when the clicks of `samples (samples,)` sound, in seconds."""
+
+    def find(samples: np.ndarray, rate: int) -> np.ndarray:
+        loud = np.flatnonzero(np.abs(samples) > 0.25) / rate
+        return loud[np.diff(loud, prepend=-1.0) > 0.1]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def write_sound() -> Callable[..., Path]:
+    """Write sound with PyAV: `write_sound(path, "mp4", "aac", song (channels, samples), rate)`.
+
+    `start` is the time of its first sample, `gaps` are pairs of a time and by how much the time stamps jump there,
+    `video` is the length of a picture track that begins at 0 s.
+    """
+    import av
+
+    def encode(container: Any, stream: Any, frame: Any) -> None:
+        for packet in stream.encode(frame):
+            container.mux(packet)
+
+    def write(
+        path: Path,
+        container_format: str,
+        codec: str,
+        song: np.ndarray,
+        rate: int,
+        *,
+        layout: str = "stereo",
+        start: float = 0.0,
+        gaps: Sequence[tuple[float, float]] = (),
+        video: float = 0.0,
+        options: Mapping[str, str] | None = None,
+    ) -> Path:
+        with av.open(str(path), "w", format=container_format, options=dict(options or {})) as container:
+            pictures: Any = None
+            if video:
+                pictures = container.add_stream("libvpx" if container_format == "webm" else "mpeg4", rate=25)
+                pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
+            sound: Any = container.add_stream(codec, rate=rate, layout=layout)
+            for index in range(round(25 * video)):
+                picture = av.VideoFrame.from_ndarray(np.zeros((96, 64), np.uint8), format="yuv420p")
+                picture.pts, picture.time_base = index, Fraction(1, 25)
+                encode(container, pictures, picture)
+            if video:
+                encode(container, pictures, None)
+            resampler = av.AudioResampler(format=sound.codec_context.format.name, layout=layout, rate=rate)
+            size = sound.codec_context.frame_size or 1024
+            for begin in range(0, song.shape[1], size):
+                block = np.ascontiguousarray(song[:, begin : begin + size], np.float32)
+                frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+                frame.sample_rate = rate
+                jumps = sum(jump for at, jump in gaps if begin >= at * rate)
+                for converted in resampler.resample(frame):
+                    converted.pts, converted.time_base = begin + round((start + jumps) * rate), Fraction(1, rate)
+                    encode(container, sound, converted)
+            encode(container, sound, None)
+        return path
+
+    return write
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +214,10 @@ def write_built(built_clip) -> Callable[..., Path]:
             built_clip(clip_id, num_frames=len(values), **fields.get(clip_id, {}))
             for clip_id, values in features.items()
         ]
-        write_manifest(clips, folder)
+        for file in {clip.music_file for clip in clips} - {None}:
+            if not (folder / file).exists():
+                np.save(folder / file, np.zeros((10, MusicFeatureLayout.size), np.float32))
+        write_manifest([replace(clip, sha256=clip.contents_sha256(folder) or "") for clip in clips], folder)
         return folder
 
     return write

@@ -14,7 +14,7 @@ LAYERS = [
     {"restoration", "retrieval"},
     {"tokenization", "modeling", "evaluation"},
     {"audio", "motion"},
-    {"utils", "assets"},
+    {"utils", "assets", "media"},
 ]
 """From the top down: a layer imports those below it. Siblings of one layer do not import each other."""
 RUN_BY_PATH = Path("spaces_demo/app.py")

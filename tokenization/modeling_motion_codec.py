@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from ..utils.checkpoints import CheckedWeightsMixin
 from ..utils.feature_statistics import FeatureStatisticsMixin
 from .configuration_motion_codec import MotionCodecConfig
 from .losses_motion_codec import reconstruction_losses
@@ -353,7 +354,7 @@ def _draw_rows_of_all_processes(rows: torch.Tensor, num_drawn: int) -> torch.Ten
     return _sum_over_processes(seeds)
 
 
-class MotionCodecModel(PreTrainedModel, FeatureStatisticsMixin):
+class MotionCodecModel(CheckedWeightsMixin, PreTrainedModel, FeatureStatisticsMixin):
     """The motion codec: motion features to codes and back (paper section "dance tokenizer").
 
     The model takes features as `motion_to_features` gives them and returns such features: mean and standard deviation

@@ -9,13 +9,14 @@ import torch
 from transformers import BatchFeature, ProcessorMixin
 
 from ..audio.beats import BeatClock
+from ..utils.checkpoints import NamedFilesMixin
 
 SIDES = ("right", "left")
 """Right, the natural side, is how dancers dance it; left is its mirror image. The index is the side's id."""
 Energy = float | Sequence[Sequence[float]] | np.ndarray
 
 
-class ChoreoLlamaProcessor(ProcessorMixin):
+class ChoreoLlamaProcessor(NamedFilesMixin, ProcessorMixin):
     """The processor of ChoreoLLaMA: it makes the model's inputs from songs and what is asked of their dances.
 
     Args:

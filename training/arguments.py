@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from transformers import HfArgumentParser
 
 from ..dataset_builder.built import BuiltDataset
 from ..dataset_builder.manifest import BuiltClip
+from ..utils.mappings import read_mapping
 
 
 @dataclass
@@ -127,7 +127,7 @@ def parse_arguments(dataclasses: Sequence[type], command_line: Sequence[str] | N
     config_parser.add_argument("--config")
     recipe_path = config_parser.parse_known_args(command_line)[0].config
     if recipe_path is not None:
-        recipe = _read_recipe(Path(recipe_path))
+        recipe = read_mapping(recipe_path, extra="train")
         options = {action.dest: action for action in parser._actions}
         unknown = sorted(set(recipe) - set(options))
         if unknown:
@@ -136,14 +136,3 @@ def parse_arguments(dataclasses: Sequence[type], command_line: Sequence[str] | N
         for name in recipe:
             options[name].required = False
     return parser.parse_args_into_dataclasses(command_line)[: len(dataclasses)]
-
-
-def _read_recipe(path: Path) -> dict:
-    import yaml
-
-    if not path.is_file():
-        raise FileNotFoundError(f"The recipe {path} does not exist.")
-    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(recipe, dict):
-        raise ValueError(f"{path} must hold `option: value` lines, got {type(recipe).__name__}.")
-    return recipe

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from transformers.utils import ModelOutput
 
 from ..utils.atomic import atomic_path
+from ..utils.errors import reading
 from .arguments import LoopArguments
 
 PROCESS_TIMEOUT = timedelta(hours=12)
@@ -187,8 +188,20 @@ def train(
 
     Returns:
         Steps and time of the whole run.
+
+    Raises:
+        FileExistsError: If `output_dir` holds a run, and this one does not go on with it.
+        FileNotFoundError: If it is to go on, and there is none.
     """
     output_dir = Path(arguments.output_dir)
+    if not arguments.resume and find_checkpoints(output_dir):
+        raise FileExistsError(
+            f"{output_dir} holds a run already: go on with it by `--resume`, or give another `--output_dir`."
+        )
+    accelerator.wait_for_everyone()  # before the first checkpoint of the fastest process
+    if accelerator.is_main_process:
+        for folder in output_dir.glob(f"{_PARTIAL_PREFIX}*"):
+            shutil.rmtree(folder)
     model, optimizer = accelerator.prepare(model, optimizer)
     if accelerator.process_index > 0:
         from accelerate.utils import set_seed
@@ -336,7 +349,8 @@ def save_checkpoint(accelerator: Any, output_dir: Path, progress: TrainingProgre
 
 def find_checkpoints(output_dir: Path) -> list[Path]:
     """Return the complete checkpoints of a run, oldest first."""
-    return sorted(output_dir.glob(f"{_CHECKPOINT_PREFIX}*"), key=lambda path: int(path.name.split("-")[1]))
+    found = [path for path in output_dir.glob(f"{_CHECKPOINT_PREFIX}*") if path.name.split("-", 1)[1].isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
 
 def load_checkpoint(accelerator: Any, output_dir: Path) -> TrainingProgress:
@@ -344,15 +358,15 @@ def load_checkpoint(accelerator: Any, output_dir: Path) -> TrainingProgress:
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If a file of it is damaged.
     """
     checkpoints = find_checkpoints(output_dir)
     if not checkpoints:
         raise FileNotFoundError(f"{output_dir} has no checkpoint to resume from: start without `--resume`.")
-    accelerator.load_state(str(checkpoints[-1]))
-    progress = TrainingProgress(**json.loads((checkpoints[-1] / _PROGRESS_FILE).read_text(encoding="utf-8")))
+    with reading(checkpoints[-1]):
+        accelerator.load_state(str(checkpoints[-1]))
+        progress = TrainingProgress(**json.loads((checkpoints[-1] / _PROGRESS_FILE).read_text(encoding="utf-8")))
     if accelerator.is_main_process:
-        for folder in output_dir.glob(f"{_PARTIAL_PREFIX}*"):
-            shutil.rmtree(folder)
         truncate_metrics(output_dir, progress.step)
     accelerator.wait_for_everyone()
     return progress

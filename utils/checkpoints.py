@@ -1,30 +1,261 @@
-"""Checks of a model's folder before its weights are read, and the one way in which weights are read."""
+"""The one way in which models are read and saved: what is missing, odd or damaged is refused by its name."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from .atomic import atomic_path
+from .errors import reading
+
 AnyModel = TypeVar("AnyModel", bound=PreTrainedModel)
+
+CHECKSUMS_FILE = "SHA256SUMS"
+"""Lists the weights of a folder as `sha256sum` does, so that `sha256sum --check SHA256SUMS` checks them, too."""
+_WEIGHTS = "*.safetensors"
+_CONFIGURATIONS = ("config.json", "generation_config.json")  # transformers passes over a damaged one of the latter
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_MAX_NAMED = 3
+
+
+class NamedFilesMixin:
+    """Mixin, before a processor of transformers, whose errors of damaged files name the folder."""
+
+    @classmethod
+    def from_pretrained(cls: Any, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
+        """Load a processor as transformers does.
+
+        Args:
+            pretrained_model_name_or_path: Folder, or name on the Hub.
+            *args: As transformers takes them, like all that follows.
+            **kwargs: Fields that go before those of the files.
+
+        Raises:
+            OSError: If a file is missing.
+            ValueError: If a file cannot be read.
+        """
+        with reading(pretrained_model_name_or_path):
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)  # type: ignore[misc]
+
+
+class CheckedWeightsMixin:
+    """Mixin, before `PreTrainedModel`, that loads all weights or none.
+
+    transformers fills what a checkpoint lacks with random numbers and says so in a table of its log. Here that is an
+    error, as are weights that the model does not have, of another shape, not finite, or other than those that were
+    saved.
+    """
+
+    @classmethod
+    def from_pretrained(
+        cls: Any,
+        pretrained_model_name_or_path: str | os.PathLike | None,
+        *args: Any,
+        output_loading_info: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Load a model as `PreTrainedModel.from_pretrained` does.
+
+        Args:
+            pretrained_model_name_or_path: Folder, or name on the Hub; `None` with `config` and `state_dict`.
+            *args: As transformers takes them, like all that follows.
+            output_loading_info: Return what was loaded, too.
+            **kwargs: With `ignore_mismatched_sizes=True` nothing but damage is refused.
+
+        Raises:
+            FileNotFoundError: If there is no such folder.
+            OSError: If the model cannot be had from the Hub.
+            ValueError: If a weight is missing, unknown to the model, of another shape, not finite or not the one that
+                was saved, or a file cannot be read.
+        """
+        path = pretrained_model_name_or_path
+        name = "The given weights" if path is None else os.fspath(path)
+        if path is not None:
+            check_model_name(path)
+            check_checksums(path)
+            for file in _CONFIGURATIONS:
+                read_json_object(Path(path) / file)
+        is_lenient = kwargs.pop("ignore_mismatched_sizes", False)
+        kwargs.setdefault("use_safetensors", True)
+        with reading(name), _without_load_report():
+            model, loading = super().from_pretrained(  # type: ignore[misc]
+                path, *args, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
+            )
+        if not is_lenient:
+            problems = {
+                "lacks": loading["missing_keys"],
+                "has what the model does not know:": loading["unexpected_keys"],
+                "has of another shape": {key[0] for key in loading["mismatched_keys"]},
+            }
+            for problem, keys in problems.items():
+                if keys:
+                    raise ValueError(
+                        f"{name} is not a checkpoint of {cls.__name__} with this configuration: it {problem} "
+                        f"{_some(keys)}. Copy or download the whole folder again, or give the configuration that it "
+                        "was trained with."
+                    )
+        check_finite(model.state_dict(), name)
+        return (model, loading) if output_loading_info else model
+
+    def save_pretrained(self: Any, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """Save a model as `PreTrainedModel.save_pretrained` does, and the hashes of its weights.
+
+        Args:
+            save_directory: The folder.
+            *args: As transformers takes them.
+            **kwargs: As transformers takes them.
+        """
+        super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]
+        if kwargs.get("is_main_process", True):
+            write_checksums(save_directory)
+
+
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """Keep transformers from printing its table of odd weights, which are an error here."""
+    log = logging.getLogger("transformers.modeling_utils")
+
+    def is_no_report(record: logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in record.getMessage()
+
+    log.addFilter(is_no_report)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_no_report)
+
+
+def _some(names: Iterable[str]) -> str:
+    """Return how many names there are, and the first of them."""
+    ordered = sorted(names)
+    more = ", ..." if len(ordered) > _MAX_NAMED else ""
+    weights = "weight" if len(ordered) == 1 else "weights"
+    return f"{len(ordered)} {weights}, {', '.join(ordered[:_MAX_NAMED])}{more}"
+
+
+def check_finite(weights: dict[str, torch.Tensor], name: str) -> None:
+    """Raise `ValueError`, with the name of the folder or file, if a weight is NaN or infinite."""
+    odd = [
+        key
+        for key, weight in weights.items()
+        if weight.is_floating_point() and weight.device.type != "meta" and not torch.isfinite(weight).all()
+    ]
+    if odd:
+        raise ValueError(
+            f"{name} is damaged, or was saved by a training that diverged: it has NaN or infinity in {_some(odd)}."
+        )
+
+
+def write_checksums(folder: str | os.PathLike) -> None:
+    """Write the hashes of the weights in a folder."""
+    lines = [f"{_sha256(path)}  {path.name}\n" for path in sorted(Path(folder).glob(_WEIGHTS))]
+    with atomic_path(Path(folder) / CHECKSUMS_FILE) as partial:
+        partial.write_text("".join(lines), encoding="utf-8")
+
+
+def check_checksums(folder: str | os.PathLike) -> None:
+    """Compare the weights in a folder with the hashes that were saved with them; a folder without any passes.
+
+    Raises:
+        ValueError: If a file is not the one that was saved, or the list cannot be read.
+    """
+    path = Path(folder) / CHECKSUMS_FILE
+    if not path.is_file():
+        return
+    with reading(path):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        match = re.fullmatch(r"([0-9a-f]{64})  ([\w.-]+\.safetensors)", line)
+        if match is None:
+            raise ValueError(f"{path} is damaged. Copy or download the folder again, or delete it to skip the check.")
+        weights = Path(folder) / match[2]
+        if weights.is_file() and _sha256(weights) != match[1]:
+            raise ValueError(
+                f"{weights} is not the file that was saved: its hash is not the one in {CHECKSUMS_FILE}. Copy or "
+                f"download it again; if it was changed on purpose, delete {CHECKSUMS_FILE}."
+            )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read a file of weights that is no model's folder, checked as those are.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or not the one that was saved.
+    """
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    check_checksums(path.parent)
+    with reading(path):
+        weights = load_file(path)
+    check_finite(weights, str(path))
+    return weights
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a file of JSON that must hold an object; of a file that does not exist return an empty one.
+
+    Raises:
+        ValueError: If it is no JSON, or holds something else.
+    """
+    if not path.is_file():
+        return {}
+    with reading(path):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("it must hold an object")
+        return values
+
+
+def check_model_name(path: str | os.PathLike) -> None:
+    """Raise unless `path` is a folder with a model or may be a name on the Hub, before the network is asked.
+
+    Raises:
+        FileNotFoundError: If it is no folder, and cannot be or does not look like a name on the Hub.
+        ValueError: If it is a file, or a folder without a model.
+    """
+    name = os.fspath(path)
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise ValueError(f"{name} holds no model: there is no config.json. Give the folder that was saved.")
+        return
+    if Path(name).exists():
+        raise ValueError(f"{name} is a file. Give the folder that a model was saved to.")
+    first = Path(name).parts[0] if Path(name).parts else ""
+    if _HUB_NAME.fullmatch(name) is None or first in (".", "..") or Path(first).is_dir():
+        raise FileNotFoundError(f"There is no model folder {name}. Give a folder, or a name on the Hub: owner/model.")
 
 
 def find_model_type(path: str | os.PathLike) -> str:
     """Return the `model_type` of the model in a folder or on the Hub.
 
     Raises:
-        FileNotFoundError: If `path` looks like a folder and does not exist.
-        ValueError: If no model lies there.
+        FileNotFoundError: If there is no such folder, and `path` is no name on the Hub.
+        OSError: If the Hub has no such model, or cannot be reached.
+        ValueError: If no model lies there, or its configuration cannot be read.
     """
     path = os.fspath(path)
-    if os.sep in path and path.count("/") != 1 and not Path(path).is_dir():
-        raise FileNotFoundError(f"There is no model folder {path}.")
-    if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
-        raise ValueError(f"{path} holds no model: there is no config.json. Give the folder that was saved.")
-    return PreTrainedConfig.get_config_dict(path)[0].get("model_type", "none")
+    check_model_name(path)
+    read_json_object(Path(path) / "config.json")
+    with reading(path):
+        return PreTrainedConfig.get_config_dict(path)[0].get("model_type", "none")
 
 
 def load_model(path: str | os.PathLike, model_class: type[AnyModel]) -> AnyModel:
@@ -32,7 +263,8 @@ def load_model(path: str | os.PathLike, model_class: type[AnyModel]) -> AnyModel
 
     Raises:
         FileNotFoundError: As `find_model_type`.
-        ValueError: As `find_model_type`, or if another kind of model lies there.
+        OSError: As `find_model_type`.
+        ValueError: As `find_model_type`, if another kind of model lies there, or as the model's `from_pretrained`.
     """
     found, wanted = find_model_type(path), model_class.config_class.model_type
     if found != wanted:

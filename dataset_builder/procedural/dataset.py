@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from ...motion.files.npz import save_motion
+from ...utils.atomic import atomic_folder
 from ..clip_folder import METADATA_FILE
 from .dance import synthesize_dance
 from .music import MUSIC_PATTERNS, SAMPLING_RATE, synthesize_music
 
-MIN_SECONDS = 1.0
+MIN_SECONDS, MAX_SECONDS = 1.0, 600.0
 
 
 def make_procedural_dataset(output_dir: str | Path, num_clips: int, seconds: float, seed: int = 0) -> Path:
@@ -32,22 +33,22 @@ def make_procedural_dataset(output_dir: str | Path, num_clips: int, seconds: flo
 
     Raises:
         FileExistsError: If the folder holds anything.
-        ValueError: If `num_clips` or `seconds` is too small.
+        ValueError: If `num_clips` or `seconds` is out of range.
     """
-    import soundfile
-
-    folder = Path(output_dir)
     if num_clips < 1:
         raise ValueError(f"`num_clips` must be at least 1, got {num_clips}.")
-    if not seconds >= MIN_SECONDS:
-        raise ValueError(f"`seconds` must be at least {MIN_SECONDS}, got {seconds}.")
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(
-            f"`output_dir` must be new or empty, got {folder} with files in it. Name another folder."
-        )
-    (folder / "motion").mkdir(parents=True)
-    (folder / "audio").mkdir()
+    if not MIN_SECONDS <= seconds <= MAX_SECONDS:
+        raise ValueError(f"`seconds` must lie in {MIN_SECONDS} to {MAX_SECONDS:g}, got {seconds}.")
+    with atomic_folder(output_dir) as folder:
+        _write_clips(folder, num_clips, seconds, seed)
+    return Path(output_dir)
 
+
+def _write_clips(folder: Path, num_clips: int, seconds: float, seed: int) -> None:
+    import soundfile
+
+    (folder / "motion").mkdir()
+    (folder / "audio").mkdir()
     rows = []
     genres = list(MUSIC_PATTERNS)
     for index in range(num_clips):
@@ -74,9 +75,7 @@ def make_procedural_dataset(output_dir: str | Path, num_clips: int, seconds: flo
                 "license": "CC0-1.0",
             }
         )
-    # The table comes last: a folder that was left half-written is no clip folder.
     with (folder / METADATA_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    return folder

@@ -182,7 +182,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             processors.append(ConditionGuidanceLogitsProcessor(guidance.scale, guidance.reference_scale))
         levels = (self.config.num_quantizers, self.config.codebook_size)
         processors.append(CodeSlotLogitsProcessor(*levels))
-        if generation_config.max_code_repeats is not None:
+        if getattr(generation_config, "max_code_repeats", None) is not None:
             processors.append(AntiCollapseLogitsProcessor(generation_config.max_code_repeats, *levels))
         samplers = [processor for processor in others if isinstance(processor, SeededGumbelLogitsProcessor)]
         processors.extend(processor for processor in others if processor not in samplers)

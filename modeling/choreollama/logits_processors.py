@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from transformers import LogitsProcessor
 
+MAX_SCALE = 10.0
+"""Of guidance; what lies beyond is a slip: from 3 on dances begin to suffer (docs/dances.md)."""
+
 
 @dataclass(frozen=True)
 class Guidance:
@@ -23,7 +26,15 @@ class Guidance:
 
     @classmethod
     def of(cls, scale: float | None, reference_scale: float | None, *, has_references: bool = True) -> Guidance:
-        """Return the guidance of two scales, each none where it was not given."""
+        """Return the guidance of two scales, each none where it was not given.
+
+        Raises:
+            ValueError: If a scale is not a number from 0 to `MAX_SCALE`.
+        """
+        for value in (scale, reference_scale):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (is_number and 0 <= value <= MAX_SCALE):
+                raise ValueError(f"A guidance scale must be a number from 0 to {MAX_SCALE:g}, got {value!r}.")
         scale = 1.0 if scale is None else scale
         return cls(scale, None if not has_references or reference_scale == scale else reference_scale)
 

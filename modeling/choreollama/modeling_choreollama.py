@@ -12,6 +12,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
+from ...utils.checkpoints import CheckedWeightsMixin
 from .cadence_moe import CadenceExpert, CadenceMoE, combine_references, frames_to_tokens
 from .conditions import Conditions
 from .configuration_choreollama import ChoreoLlamaConfig
@@ -65,7 +66,7 @@ class ChoreoLlamaOutput(ModelOutput):
     attentions: tuple[torch.Tensor, ...] | None = None
 
 
-class ChoreoLlamaPreTrainedModel(PreTrainedModel):
+class ChoreoLlamaPreTrainedModel(CheckedWeightsMixin, PreTrainedModel):
     """Base of the ChoreoLLaMA models: configuration, initialization, capabilities."""
 
     config: ChoreoLlamaConfig
@@ -106,6 +107,9 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
     """
 
     codebook_vectors: torch.Tensor
+
+    # A checkpoint of the whole generator holds this model, too.
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\.", r"^depth_decoder\.", r"^codec\."]
 
     def __init__(self, config: ChoreoLlamaConfig):
         super().__init__(config)

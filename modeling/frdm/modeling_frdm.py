@@ -13,6 +13,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from ...motion.features import NUM_FEATURES
+from ...utils.checkpoints import CheckedWeightsMixin
 from ...utils.feature_statistics import FeatureStatisticsMixin
 from .configuration_frdm import FrdmConfig
 from .losses_frdm import frdm_losses
@@ -97,7 +98,7 @@ def frame_embedding(num_frames: int, size: int) -> torch.Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-class FrdmModel(PreTrainedModel, FeatureStatisticsMixin):
+class FrdmModel(CheckedWeightsMixin, PreTrainedModel, FeatureStatisticsMixin):
     """Denoiser that predicts clean root, knees and feet (x0) of a window of dance (paper section "FRDM").
 
     As in the paper, the features of root, knees and feet are replaced by noisy ones (`Merge`) and predicted from the

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from ...utils.checkpoints import CheckedWeightsMixin
 from ...utils.feature_statistics import FeatureStatisticsMixin
 from .configuration_music_dance import MusicDanceConfig
 
@@ -129,7 +130,7 @@ class MusicDanceTower(nn.Module):
         return F.normalize(self.projection(pooled).float(), dim=-1)
 
 
-class MusicDanceEncoder(PreTrainedModel, FeatureStatisticsMixin):
+class MusicDanceEncoder(CheckedWeightsMixin, PreTrainedModel, FeatureStatisticsMixin):
     """Two CLIP-like towers for music and dance, trained with InfoNCE (paper section "MD-Retrieval").
 
     The features are those of `MusicFeatureExtractor` and `motion_to_features`, not normalized: mean and standard

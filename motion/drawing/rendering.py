@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ...media.decoding import open_sound, resampled, to_channels
 from ...utils.atomic import atomic_path
 from ...utils.extras import require_extra
 from ..motion import FRAME_RATE, Motion
@@ -24,6 +25,9 @@ _AUDIO_RATE = 48_000
 # of "veryfast" at 47 dB PSNR.
 _ENCODER_OPTIONS = {"preset": "ultrafast", "crf": "24", "x264-params": "cabac=1:deblock=1,1", "threads": "1"}
 _SOUND_PIECE_SECONDS = 0.25
+_SOUND_BLOCK_SAMPLES = 1 << 12
+MAX_PICTURE_LENGTH = 4096
+"""Pixels: what H.264 and players take; a picture of so many squared takes 50 MB, and some are drawn at once."""
 
 
 def render_video(
@@ -34,6 +38,7 @@ def render_video(
     size: tuple[int, int] = (1280, 720),
     frame_rate: int = round(FRAME_RATE),
     beside: Motion | None = None,
+    show_progress: bool = True,
 ) -> None:
     """Write an mp4 (H.264, AAC) of the dancing figure; left limbs are blue, right limbs orange.
 
@@ -44,6 +49,7 @@ def render_video(
         size: Width and height of a picture in pixels, even numbers.
         frame_rate: Frames per second of the video; the motion is resampled.
         beside: Another dance of the same length, drawn to the right of the first in a picture of its own.
+        show_progress: Show a progress bar on a terminal.
 
     Raises:
         ValueError: If `path`, `size`, `frame_rate` or `beside` is not as above, or the audio cannot be decoded.
@@ -51,7 +57,7 @@ def render_video(
         OSError: As `atomic_path`.
         ImportError: If the extra `video` is not installed.
     """
-    require_extra("av", "video", "Writing a video")
+    require_extra("cv2", "video", "Writing a video")
     check_picture_size(size)
     if Path(path).suffix.lower() != ".mp4":
         raise ValueError(f"A video must end in .mp4, got {path}.")
@@ -68,6 +74,7 @@ def render_video(
         raise ValueError(
             f"`beside` must be as long as `motion`: got {dances[-1].num_frames}, {motion.num_frames} frames."
         )
+    hides_progress = None if show_progress else True  # None: unless there is a terminal
     painters = [Painter(build_scene(dance, size)) for dance in dances]
     with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "faststart"}) as container:
         video: Any = container.add_stream("libx264", rate=frame_rate)
@@ -89,7 +96,7 @@ def render_video(
         with closing(pictures), closing(sound_pieces):
             piece = next(sound_pieces)
             for frame, picture in enumerate(
-                tqdm(pictures, total=motion.num_frames, desc=Path(path).name, unit="frame", disable=None)
+                tqdm(pictures, total=motion.num_frames, desc="drawing", unit="frame", disable=hides_progress)
             ):
                 container.mux(video.encode(picture))
                 while piece is not None and piece[0] <= frame / frame_rate:
@@ -125,39 +132,30 @@ def _encode_audio(
     stream.layout = "stereo"
     stream.bit_rate = 160_000
     stream.options = {"aac_coder": "fast"}
-    resampler = av.AudioResampler(format="fltp", layout="stereo", rate=_AUDIO_RATE)
     wanted, done, begun = round(duration_seconds * _AUDIO_RATE), 0, 0
     packets: list[Any] = []
-    for samples in _decoded(audio_path, resampler):
-        samples = samples[:, : wanted - done]
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="stereo")
-        frame.sample_rate, frame.pts = _AUDIO_RATE, done
-        packets += stream.encode(frame)
-        done += samples.shape[1]
-        if done - begun >= _SOUND_PIECE_SECONDS * _AUDIO_RATE:
-            yield begun / _AUDIO_RATE, packets
-            begun, packets = done, []
-        if done >= wanted:
-            break
-    if done == 0:
-        raise ValueError(f"There is no sound in {audio_path}.")
+    with closing(_stereo_sound(audio_path)) as blocks:
+        for block in blocks:
+            samples = np.ascontiguousarray(block[: wanted - done].T)
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = _AUDIO_RATE, done
+            packets += stream.encode(frame)
+            done += samples.shape[1]
+            if done - begun >= _SOUND_PIECE_SECONDS * _AUDIO_RATE:
+                yield begun / _AUDIO_RATE, packets
+                begun, packets = done, []
+            if done >= wanted:
+                break
     yield begun / _AUDIO_RATE, packets + stream.encode()
 
 
-def _decoded(audio_path: str | os.PathLike, resampler: Any) -> Iterator[np.ndarray]:
-    """Decode a file to blocks of `(2, samples)`."""
-    import av
-
-    try:
-        with av.open(str(audio_path)) as source:
-            for frame in source.decode(audio=0):
-                frame.pts = None
-                for block in resampler.resample(frame):
-                    yield block.to_ndarray()
-        for block in resampler.resample(None):
-            yield block.to_ndarray()
-    except (av.FFmpegError, IndexError) as error:
-        raise ValueError(f"Cannot decode any sound in {audio_path}: {error}.") from error
+def _stereo_sound(audio_path: str | os.PathLike) -> Generator[np.ndarray, None, None]:
+    """Yield short blocks `(samples, 2)` of a file, by the decoder and on the time axis that the dance has."""
+    with open_sound(audio_path) as sound:
+        stereo = (to_channels(block, 2) for block in sound.blocks())
+        for block in resampled(stereo, sound.sampling_rate, _AUDIO_RATE, 2):
+            for start in range(0, len(block), _SOUND_BLOCK_SAMPLES):
+                yield block[start : start + _SOUND_BLOCK_SAMPLES]
 
 
 def render_contact_sheet(
@@ -214,6 +212,10 @@ def render_contact_sheet(
 
 
 def check_picture_size(size: tuple[int, int]) -> None:
-    """Raise `ValueError` unless width and height are even numbers of at least 64 pixels, as encoders want them."""
-    if len(size) != 2 or any(length != int(length) or length < 64 or length % 2 for length in size):
-        raise ValueError(f"Width and height must be even numbers of at least 64 pixels, got {size}.")
+    """Raise `ValueError` unless width and height are even numbers of 64 to 4096 pixels, as encoders want them."""
+    if len(size) != 2 or any(
+        length != int(length) or not 64 <= length <= MAX_PICTURE_LENGTH or length % 2 for length in size
+    ):
+        raise ValueError(
+            f"Width and height must be even numbers of at least 64 and at most {MAX_PICTURE_LENGTH}, got {size}."
+        )

@@ -41,7 +41,7 @@ def generator_name() -> str:
 
 def export_notes(motion: Motion, *, up_axis: str = "Y", unit: str = "metre") -> dict[str, Any]:
     """Return the notes of a dance, of values that JSON can hold; `beat_times_seconds` count from the first frame."""
-    beats = {key: list(motion.provenance.get(key, ())) for key in BEAT_KEYS}
+    beats = {key: list(motion.provenance.get(key) or ()) for key in BEAT_KEYS}
     return {
         "generator": generator_name(),
         "frame_rate": motion.frame_rate,

@@ -35,10 +35,11 @@ _MAX_SPEED = 12.0
 def finite_array(value: Any, name: str, path: str | os.PathLike) -> np.ndarray:
     """Return numbers as float64, or raise `ValueError` that names the file, the array and what is wrong with it."""
     try:
-        array = np.asarray(_checked(value))
+        # Of lists with a long text among the numbers NumPy would make an array of texts as long.
+        array = np.asarray(_checked(value), np.float64 if isinstance(value, list | tuple) else None)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"{path}: `{name}` must be an array of numbers, got {type(value).__name__}: {error}"
+            f"{path}: `{name}` must be an array of numbers, got {type(value).__name__}: {str(error):.200}"
         ) from error
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{path}: `{name}` must be an array of numbers, got {array.dtype}.")

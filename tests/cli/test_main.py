@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import soundfile
 import infinitedance
 from infinitedance.cli import convert, main, restore
 from infinitedance.dataset_builder.manifest import read_manifest
-from infinitedance.motion.files import BODIES, BONE_NAMES, EXPORT_FORMATS, write_bvh
+from infinitedance.motion.files import BODIES, BONE_NAMES, EXPORT_FORMATS, save_motion, write_bvh
 from infinitedance.restoration.foot_placer import FOOT_LOCKS
 from infinitedance.restoration.pipeline_frdm import SAMPLERS
 
@@ -130,3 +131,45 @@ def test_wrong_input_is_told_in_one_line_and_leaves_nothing_behind(tiny_pipeline
         assert "infinitedance: error:" in message and fragment in message, (command, message)
         assert "Traceback" not in message
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_command_that_is_stopped_says_so_in_one_line(dance, tmp_path):
+    save_motion(dance, tmp_path / "dance.npz")
+    program = """
+import os, signal, sys, infinitedance.motion.files as files
+from infinitedance.cli import main
+def stopped(motion, path, **options):
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+files.export_motion = stopped
+sys.exit(main(["convert", "dance.npz", "dance.glb"]))
+"""
+    for name, status, told in (("SIGINT", 130, "infinitedance: stopped\n"), ("SIGTERM", 128 + 15, "")):
+        command = [sys.executable, "-c", program, name]
+        completed = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert (completed.returncode, completed.stderr) == (status, told)
+
+
+def test_an_unforeseen_error_is_one_line_and_a_file_with_the_details(dance, tmp_path, monkeypatch, capsys):
+    save_motion(dance, tmp_path / "dance.npz")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fail(*_, **__):
+        raise KeyError("odd")
+
+    monkeypatch.setattr("infinitedance.motion.files.export_motion", fail)
+    assert main(["convert", str(tmp_path / "dance.npz"), str(tmp_path / "dance.glb")]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    (details,) = tmp_path.glob("infinitedance-*.log")
+    assert "KeyError: it lacks 'odd'. This is a defect of the package" in told and str(details) in told
+    assert "Traceback" in details.read_text()
+
+
+def test_warnings_are_lines_without_code(dance, tmp_path, monkeypatch, capsys):
+    save_motion(dance, tmp_path / "dance.npz")
+
+    def warn(*_, **__):
+        warnings.warn("dance.npz is odd:\n  see `--up-axis`.", stacklevel=1)
+
+    monkeypatch.setattr("infinitedance.motion.files.export_motion", warn)
+    assert main(["convert", str(tmp_path / "dance.npz"), str(tmp_path / "dance.glb")]) == 0
+    assert capsys.readouterr().err == "infinitedance: warning: dance.npz is odd: see `--up-axis`.\n"

@@ -39,9 +39,11 @@ def test_the_options_of_the_beats_are_kept(song, capsys):
         (["missing.mp3"], "missing.mp3 does not exist"),
         (["{song}", "--plot", "song.jpg"], "ends in .png"),
         (["{song}", "--plot", "no/folder/song.png"], "There is no folder"),
-        (["{song}", "--bpm", "-3"], "bpm"),
-        (["{song}", "--meter", "99"], "meter"),
-        (["{song}", "--first-downbeat", "1e9"], "first_downbeat_seconds"),
+        (["{song}", "--bpm", "-3"], "`--bpm` must lie in 30 to 300 beats a minute, got -3.0"),
+        (["{song}", "--bpm", "nan"], "`--bpm` must lie in 30 to 300 beats a minute, got nan"),
+        (["{song}", "--meter", "99"], "`--meter` must lie in 1 to 12 beats in a bar, got 99"),
+        (["{song}", "--first-downbeat", "1e9"], "`--first-downbeat` must lie in 0 to 3600 seconds"),
+        (["{song}", "--first-downbeat", "3599"], "`first_downbeat_seconds` must lie in the song"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(song, tmp_path, monkeypatch, capsys, arguments, fragment):

@@ -151,7 +151,7 @@ def test_gates_are_read_from_a_file(tmp_path, suffix):
         ('{"jitter": {"limit": NaN}}', "finite number, got nan"),
         ('{"jitter": {"action": "warn"}}', "one of reject, flag, off, got 'warn'"),
         ("[1]", "must hold a mapping"),
-        ("{", "is not JSON"),
+        ("{", "gates.json cannot be read"),
     ],
 )
 def test_a_wrong_file_of_gates_is_refused_with_the_reason(tmp_path, content, message):

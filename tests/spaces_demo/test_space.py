@@ -1,3 +1,4 @@
+import asyncio
 import re
 
 import pytest
@@ -92,7 +93,10 @@ def test_wrong_requests_are_told_in_words(connect, song, tmp_path):
     client = connect("a")
     (tmp_path / "notes.wav").write_text("not a song")
     cases = [
-        ({"song": gradio_client.handle_file(tmp_path / "notes.wav")}, "notes.wav is no sound"),
+        (
+            {"song": gradio_client.handle_file(tmp_path / "notes.wav")},
+            "notes.wav cannot be read as audio: it is a",
+        ),
         ({"song": gradio_client.handle_file(song), "seconds": 600}, "120"),
         ({"song": gradio_client.handle_file(song), "seed": -4}, "seed|minimum|Value"),
         ({"song": gradio_client.handle_file(song), "genre": "polka"}, "polka|choices"),
@@ -111,7 +115,7 @@ def test_no_file_of_the_server_can_be_asked_for(space, song):
         request = {"data": [file, "any", 2, 0, 0, 2, 1, 0, [], None, True, 0.5, "pose", [".npz"]]}
         event = httpx.post(f"{space[1]}gradio_api/call/dance", json=request).json()
         answer = httpx.get(f"{space[1]}gradio_api/call/dance/{event['event_id']}", timeout=60).text
-        assert "event: error" in answer and "no sound" not in answer
+        assert "event: error" in answer and "as audio" not in answer
         assert httpx.get(f"{space[1]}gradio_api/file={path}").status_code in (403, 404)
 
 
@@ -119,6 +123,59 @@ def test_a_file_that_is_too_large_is_refused_while_it_comes(connect, tmp_path):
     (tmp_path / "large.wav").write_bytes(bytes(3_000_000))
     with pytest.raises(Exception, match="maximum file size"):
         connect("a").predict(song=gradio_client.handle_file(tmp_path / "large.wav"), api_name="/dance")
+
+
+def test_work_cannot_go_past_the_queue(space):
+    import httpx
+
+    queued = {index: function for index, function in space[0].fns.items() if function.queue}
+    assert len(queued) >= 6
+    for index, function in queued.items():
+        body = {"data": [None] * len(function.inputs), "fn_index": index, "session_hash": "a"}
+        answer = httpx.post(f"{space[1]}gradio_api/run/predict", json=body)
+        assert answer.status_code == 404 and "join the queue" in answer.text
+
+
+def test_a_song_by_its_address_is_refused_and_not_fetched(space, song):
+    import gradio
+
+    (component,) = (block for block in space[0].blocks.values() if isinstance(block, gradio.Audio))
+    for scheme in ("http", "HTTP", "https", "ftp", "file"):
+        with pytest.raises(gradio.Error, match="not an address"):
+            asyncio.run(component.async_move_resource_to_block_cache(f"{scheme}://127.0.0.1/song.wav"))
+    assert asyncio.run(component.async_move_resource_to_block_cache(str(song)))
+
+
+def test_each_visitor_has_a_share_of_room_and_work(tiny_pipeline_dir, song):
+    import httpx
+
+    from infinitedance.spaces_demo.space import running_space
+
+    limits = SpaceLimits(max_visitor_files=3, max_visitor_jobs=0, max_file_megabytes=1)
+    with running_space(tiny_pipeline_dir, limits=limits) as (_, url):
+
+        def upload(*contents: bytes):
+            files = [("files", (f"{number}.wav", content)) for number, content in enumerate(contents)]
+            return httpx.post(f"{url}gradio_api/upload", files=files)
+
+        assert upload(b"a").status_code == 200
+        many = upload(*[b"a"] * 500)
+        assert many.status_code == 413 and many.text == "One song at a time."
+        large = upload(bytes(1_200_000))
+        assert large.status_code == 413 and "maximum file size of 1 MB" in large.text
+        assert [upload(b"a").status_code for _ in range(3)] == [200, 200, 429]
+        joined = httpx.post(f"{url}gradio_api/queue/join", json={"data": [], "fn_index": 0, "session_hash": "a"})
+        assert joined.status_code == 429 and "not done yet" in joined.text
+
+
+def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(space, monkeypatch):
+    from infinitedance.spaces_demo import space as module
+
+    monkeypatch.setattr(module, "load_pipeline", lambda *_: pytest.fail("the model was loaded"))
+    port = int(re.search(r":(\d+)/", space[1])[1])
+    for options, told in (({"server_port": port}, f":{port}"), ({"server_name": "192.0.2.1"}, "192.0.2.1")):
+        with pytest.raises(OSError, match=f"Cannot serve at .*{told}"), module.running_space(**options):
+            pass
 
 
 def test_the_page_has_a_label_for_every_control(space):

@@ -68,6 +68,9 @@ def test_the_page_and_the_song_are_served_and_the_song_in_parts(connection, danc
         assert response.status == 206 and body == expected
     assert response.headers["Content-Range"] == f"bytes {len(song) - 7}-{len(song) - 1}/{len(song)}"
     assert get(connection, content["audioUrl"], range=f"bytes={len(song)}-")[0].status == 416
+    for passed_over in ("bytes=9-3", "bytes=0-1,5-9", "bytes=-", "chunks=1-2", f"bytes={'9' * 5000}-"):
+        response, body = get(connection, content["audioUrl"], range=passed_over)
+        assert response.status == 200 and body == song and "Content-Range" not in response.headers
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def test_an_option_without_default_must_come_from_somewhere(tmp_path, capsys):
     ("recipe", "message"),
     [
         ("output_dir: run\nmax_step: 5\n", "unknown option max_step"),
-        ("- 1\n- 2\n", "must hold `option: value` lines, got list"),
+        ("- 1\n- 2\n", "must hold a mapping, `name: value`, got list"),
+        ("output_dir: [run\n", "recipe.yaml cannot be read: while parsing"),
         ("output_dir: run\nmax_steps: 0\n", "`max_steps` must be at least 1, got 0"),
         ("output_dir: run\nmax_minutes: -1\n", "`max_minutes` must be positive"),
     ],
@@ -36,5 +37,5 @@ def test_wrong_recipes_are_refused(tmp_path, recipe, message):
 
 
 def test_a_missing_recipe_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="missing.yaml does not exist"):
+    with pytest.raises(FileNotFoundError, match="There is no file .*missing.yaml"):
         parse_arguments((LoopArguments,), ["--config", str(tmp_path / "missing.yaml")])

@@ -159,6 +159,20 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(tmp_path, data_workers)
     assert not (tmp_path / "resumed" / "partial-6").exists()
 
 
+def test_a_run_does_not_begin_in_the_folder_of_another(tmp_path):
+    arguments = LoopArguments(str(tmp_path), max_steps=1)
+    (tmp_path / "partial-1").mkdir()
+    run_noisy_model(arguments)
+    assert not (tmp_path / "partial-1").exists()
+    before = read_metrics(tmp_path)
+    with pytest.raises(FileExistsError, match="holds a run already: go on with it by `--resume`"):
+        run_noisy_model(arguments)
+    assert read_metrics(tmp_path) == before
+    (tmp_path / "checkpoint-1" / "progress.json").write_text("{")
+    with pytest.raises(ValueError, match="checkpoint-1 cannot be read"):
+        run_noisy_model(LoopArguments(str(tmp_path), max_steps=2, resume=True))
+
+
 def read_metrics(folder) -> list[dict]:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in line.items() if name != "elapsed_seconds"} for line in lines]

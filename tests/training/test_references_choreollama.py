@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from infinitedance.dataset_builder.built import BuiltDataset
+from infinitedance.dataset_builder.manifest import write_manifest
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from infinitedance.training.data_choreollama import ChoreoWindows
 from infinitedance.training.references_choreollama import REFERENCE_CHOICES, ReferenceFinder
@@ -18,7 +21,8 @@ def data(tmp_path_factory, build_procedural):
     for clip in data.clips:
         features = np.array(data.motion_features(clip)) + generator.normal(scale=3, size=269).astype(np.float32)
         np.save(data.folder / clip.motion_file, features)
-    return data
+    write_manifest([replace(clip, sha256=clip.contents_sha256(data.folder)) for clip in data.clips], data.folder)
+    return BuiltDataset(data.folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Takes: encoded clips with music or the clock of their pulse, in memory or mapped from disk."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_takes_on_disk_are_written_anew_when_they_would_be_others(folder, codec,
     elif change == "data":
         path = folder / "manifest.jsonl"
         np.save(folder / "heard.npy", 0.5 * np.load(folder / "heard.npy"))
-        path.write_text(path.read_text().replace('"sha256": ""', '"sha256": "1"', 1))
+        path.write_text(re.sub(r'"sha256": "[0-9a-f]+"', '"sha256": "1"', path.read_text(), count=1))
         data = BuiltDataset(folder)
         clips = data.clips
     elif change == "clips":

@@ -172,7 +172,7 @@ def test_a_run_continues_from_a_trained_generator_with_another_codec(built_music
     # Absent layers would be drawn at random by transformers, with no more than a table in the log.
     backbone = TINY_MODEL["backbone_config"]
     deeper = TINY_MODEL | {"backbone_config": backbone | {"num_hidden_layers": backbone["num_hidden_layers"] + 1}}
-    with pytest.raises(ValueError, match="must have the sizes"):
+    with pytest.raises(ValueError, match="with this configuration: it lacks 9 weights"):
         run(tmp_path / "third", tmp_path / "codec", *options, "--model", json.dumps(deeper))
 
 

@@ -1,6 +1,9 @@
+import subprocess
+import sys
+
 import pytest
 
-from infinitedance.utils.atomic import atomic_folder, atomic_path
+from infinitedance.utils.atomic import atomic_folder, atomic_path, remove_partials
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -41,3 +44,41 @@ def test_a_folder_is_whole_or_not_there(tmp_path):
     for taken in (target, target / "part"):
         with pytest.raises(FileExistsError, match="must be new or empty"), atomic_folder(taken):
             pass
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_try(tmp_path):
+    program = """
+import os, sys
+from infinitedance.utils.atomic import atomic_folder, atomic_path
+with atomic_path(sys.argv[1]) as file, atomic_folder(sys.argv[2]) as folder:
+    file.write_text("half")
+    (folder / "part").write_text("half")
+    print(len(os.listdir(os.path.dirname(sys.argv[1]))), flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    file, folder = tmp_path / f"{'long' * 60}.txt", tmp_path / "library"
+    for _ in range(2):
+        killed = subprocess.run([sys.executable, "-c", program, file, folder], capture_output=True, text=True)
+        assert killed.returncode == -9 and killed.stdout == "2\n"  # the second removes what the first has left
+    with atomic_path(file) as temporary:
+        temporary.write_text("whole")
+    with atomic_folder(folder):
+        pass
+    assert sorted(tmp_path.iterdir()) == [folder, file] and file.read_text() == "whole"
+
+
+def test_what_another_process_is_writing_stays(tmp_path):
+    file = tmp_path / "file.txt"
+    with atomic_path(file) as first, atomic_path(file) as second:
+        assert first != second
+        remove_partials(tmp_path)
+        first.write_text("first")
+        second.write_text("second")
+    assert file.read_text() == "first" and list(tmp_path.iterdir()) == [file]
+
+
+def test_a_name_that_the_system_does_not_take_is_told(tmp_path):
+    with pytest.raises(OSError, match=r"Cannot write .*x+\.txt: File name too long"):
+        with atomic_path(tmp_path / f"{'x' * 300}.txt") as temporary:
+            temporary.write_text("x")
+    assert not list(tmp_path.iterdir())

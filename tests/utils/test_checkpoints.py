@@ -1,11 +1,16 @@
 import json
+import re
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
+from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
 from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
-from infinitedance.utils.checkpoints import find_model_type, load_model
+from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
+from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
+from infinitedance.utils.checkpoints import CHECKSUMS_FILE, find_model_type, load_model, read_weights
 
 
 @pytest.fixture
@@ -26,10 +31,115 @@ def test_another_kind_of_model_is_refused(folder):
 
 
 def test_a_folder_without_a_model_is_refused_with_its_name(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no model folder .*absent"):
-        find_model_type(tmp_path / "absent")
+    for name in (str(tmp_path / "absent"), "absent", f"{tmp_path.name}/../a/b", "./a/b"):
+        with pytest.raises(FileNotFoundError, match="no model folder .*owner/model"):
+            find_model_type(name)
     with pytest.raises(ValueError, match="holds no model: there is no config.json"):
         find_model_type(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({}))
     with pytest.raises(ValueError, match="got none"):
         load_model(tmp_path, FrdmModel)
+
+
+@pytest.fixture(params=["frdm", "generator", "codec", "retrieval"])
+def any_folder(request, make_frdm, make_model, tmp_path):
+    """A saved model of each kind that the package has."""
+    makers = {
+        "frdm": make_frdm,
+        "generator": make_model,
+        "codec": lambda: MotionCodecModel(
+            MotionCodecConfig(hidden_size=24, codebook_dim=8, codebook_size=16, residual_dilations=[1])
+        ),
+        "retrieval": lambda: MusicDanceEncoder(
+            MusicDanceConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+        ),
+    }
+    model = makers[request.param]()
+    model.save_pretrained(tmp_path / "model")
+    return tmp_path / "model", type(model)
+
+
+def changed(folder, change):
+    """Change the weights in a folder as a tool would that knows nothing of their hashes."""
+    weights = load_file(folder / "model.safetensors")
+    change(weights, sorted(weights)[len(weights) // 2])
+    save_file(weights, folder / "model.safetensors")
+
+
+def put(value):
+    def change(weights, name):
+        weights[name].view(-1)[0] = value
+
+    return change
+
+
+def drop_half(weights, _):
+    for name in sorted(weights)[::2]:
+        del weights[name]
+
+
+DAMAGES = {
+    "half of the weights": (drop_half, r"it lacks \d+ weights?, "),
+    "one weight": (lambda weights, name: weights.pop(name), "it lacks 1 weight, "),
+    "a weight too many": (lambda weights, _: weights.update(stray=torch.zeros(1)), "does not know: 1 weight, stray"),
+    "another shape": (
+        lambda weights, name: weights.update({name: torch.zeros(*weights[name].shape, 2)}),
+        "has of another shape 1 weight",
+    ),
+    "not a number": (put(float("nan")), "NaN or infinity in 1 weight"),
+    "infinity": (put(float("inf")), "NaN or infinity in 1 weight"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_model_with_other_weights_than_its_own_is_refused_by_name(damage, any_folder):
+    folder, model_class = any_folder
+    change, told = DAMAGES[damage]
+    changed(folder, change)
+    with pytest.raises(ValueError, match="model.safetensors is not the file that was saved"):
+        model_class.from_pretrained(folder)
+    (folder / CHECKSUMS_FILE).unlink()  # somebody changed the weights on purpose, or an older version saved them
+    with pytest.raises(ValueError, match=f"{re.escape(str(folder))}.*{told}"):
+        model_class.from_pretrained(folder)
+
+
+def test_a_flipped_bit_is_noticed(any_folder):
+    folder, model_class = any_folder
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="model.safetensors is not the file that was saved"):
+        model_class.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "generation_config.json", CHECKSUMS_FILE])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\x00junk" * 50])
+def test_a_damaged_file_ends_in_one_line_that_names_it(file, content, any_folder):
+    folder, model_class = any_folder
+    if file == CHECKSUMS_FILE and not content:
+        return  # an empty list of hashes checks nothing
+    if file == "model.safetensors":
+        (folder / CHECKSUMS_FILE).unlink()
+    (folder / file).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(str(folder))) as refused:
+        load_model(folder, model_class)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 600
+
+
+def test_weights_without_a_model_are_checked_the_same(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.tensor([1.0, float("nan")])}, path)
+    with pytest.raises(ValueError, match="model.safetensors is damaged.* NaN or infinity in 1 weight, a"):
+        read_weights(path)
+    path.write_bytes(b"junk")
+    with pytest.raises(ValueError, match="model.safetensors cannot be read"):
+        read_weights(path)
+
+
+def test_the_weights_that_ship_are_those_that_were_saved(repository_root):
+    lists = sorted((repository_root / "assets").rglob(CHECKSUMS_FILE))
+    weights = sorted((repository_root / "assets").rglob("model.safetensors"))
+    assert [path.parent for path in lists] == [path.parent for path in weights]
+    for path in weights:
+        read_weights(path)
