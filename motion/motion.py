@@ -148,7 +148,7 @@ class Motion:
         last = self.num_frames - 1
         num_steps = last * frame_rate / self.frame_rate
         if self.is_loop:
-            source_frames = np.linspace(0, last, max(round(num_steps), 1) + 1)
+            source_frames: np.ndarray = np.linspace(0, last, max(round(num_steps), 1) + 1)
         else:
             source_frames = np.arange(int(num_steps + _STEP_ROUNDING) + 1) * (self.frame_rate / frame_rate)
             source_frames = np.minimum(source_frames, last)

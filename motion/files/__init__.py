@@ -1,4 +1,4 @@
-"""Motion files: BVH of any tool, SMPL, joint arrays and estimators' results, our own `.npz`, clips of a data folder."""
+"""Motion files: BVH, SMPL, joint arrays, estimators' results, our own `.npz`, and clips of a data folder."""
 
 from __future__ import annotations
 

@@ -72,9 +72,9 @@ def _floor_spread(joint_positions: np.ndarray, up_axis: str) -> float:
 def warn_of_turn(up_axis: str, default: str, path: str | os.PathLike) -> None:
     """Say that a file is taken for one with another axis up than its format or its rest pose has."""
     warnings.warn(
-        f"{path}: the body stands along {'' if up_axis[0] == '-' else '+'}{up_axis} in most frames, which is taken for "
-        f"up. If the dancer lies down or stands on the hands, pass `--up-axis={default}` (`up_axis={default!r}` in "
-        "Python).",
+        f"{path}: the body stands along {'' if up_axis[0] == '-' else '+'}{up_axis} in most frames, which is taken "
+        f"for up. If the dancer lies down or stands on the hands, pass `--up-axis={default}` (`up_axis={default!r}` "
+        "in Python).",
         stacklevel=2,
     )
 
@@ -116,8 +116,9 @@ def _cosine(vectors: np.ndarray, directions: np.ndarray) -> np.ndarray:
 def warn_of_mirror(path: str | os.PathLike) -> None:
     """Say that a file is taken for a mirror image."""
     warnings.warn(
-        f"{path}: left and right contradict the way in which feet point and knees bend. The file is taken for a mirror "
-        "image, and x is negated. If the names of its sides are exchanged instead, exchange them with `--joint-map`.",
+        f"{path}: left and right contradict the way in which feet point and knees bend. The file is taken for a "
+        "mirror image, and x is negated. If the names of its sides are exchanged instead, exchange them with "
+        "`--joint-map`.",
         stacklevel=2,
     )
 

@@ -21,7 +21,7 @@ from ..retargeting.source_animation import SourceAnimation
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, neutral_skeleton
 from .anatomy import find_up_axis, is_mirrored, mirrored_rig, turn_to_y_up, warn_of_mirror, warn_of_turn
 from .bvh_parsing import BVHError, BvhJoint, decode, parse_hierarchy, parse_motion
-from .limits import check_file, check_frames, naming
+from .limits import MAX_BVH_BYTES, check_file, check_frames, naming
 from .read_options import UNIT_OPTION, ReadOptions
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def read_bvh_rig(
     unit_scale = options.metres_per_unit if unit_scale is None else unit_scale
     if unit_scale is not None and not (np.isfinite(unit_scale) and unit_scale > 0):
         raise ValueError(f"`unit_scale` must be a positive number of metres, got {unit_scale}.")
-    path = check_file(path)
+    path = check_file(path, MAX_BVH_BYTES)
     with naming(path):
         text, encoding = decode(path.read_bytes(), path)
         lines = text.removeprefix("\ufeff").splitlines()

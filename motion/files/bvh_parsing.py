@@ -240,8 +240,8 @@ def _frame_rate(frame_time: str, path: Path, number: int) -> float:
         _fail(path, number, f"Frame Time must be a positive number of seconds, got {frame_time}.")
     if seconds > 1 / MIN_FRAME_RATE and (rate := rate_written_for_time(seconds)):
         warnings.warn(
-            f"{path}, line {number + 1}: a Frame Time of {frame_time} s is taken for {rate:g} frames a second. If that "
-            f"is wrong, pass {FRAME_RATE_OPTION}.",
+            f"{path}, line {number + 1}: a Frame Time of {frame_time} s is taken for {rate:g} frames a second. If "
+            f"that is wrong, pass {FRAME_RATE_OPTION}.",
             stacklevel=4,
         )
         return rate

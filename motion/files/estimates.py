@@ -6,10 +6,10 @@
 | GENMO | `smpl_params.pt` | `body_params_global`, likewise | y up, 30 Hz |
 | WHAM | `wham_output.pkl` | by person: `pose_world`, `trans_world`, `frame_ids` | y up, the video's rate |
 | PromptHMR | `results.pkl` | `people`, by person: `frames`, `smplx_world`: `pose`, `trans` | the video's rate |
-| TRAM | `hps_track_<k>.npy` | `pred_rotmat`, `pred_trans`, `frame` | camera (see below), the video's rate |
-| 4D-Humans, PHALP | `demo_<video>.pkl` | by picture: `tracked_ids`, `smpl`, `camera` | camera, the video's rate |
-| VIBE, PARE | `vibe_output.pkl` | by person: `pose`, `frame_ids`; no path through the room | camera, the video's rate |
-| SAM 3D Body | `.pkl`, `.npy` of people or of pictures | `pred_keypoints_3d`, `pred_cam_t` | camera, the video's rate |
+| TRAM | `hps_track_<k>.npy` | `pred_rotmat`, `pred_trans`, `frame` | camera, the video's rate |
+| 4D-Humans, PHALP | `demo_<video>.pkl` | by picture: `tid`, `smpl`, `camera` | camera, the video's rate |
+| VIBE, PARE | `vibe_output.pkl` | by person: `pose`, `frame_ids`; no path through the room | camera, as TRAM |
+| SAM 3D Body | `.pkl`, `.npy` of people or of pictures | `pred_keypoints_3d`, `pred_cam_t` | camera, as TRAM |
 | SMPLer-X | folder of `<frame>_<person>.npz` | `global_orient`, `body_pose`, `transl` | camera, the video's rate |
 
 Camera coordinates (x right, y down, z ahead) are turned by 180 degrees about x, which is upright for a level camera
@@ -114,7 +114,7 @@ def load_value(path: Path, options: ReadOptions) -> Any:
         content = check_file(path).read_bytes()
         try:
             return load_tensors(io.BytesIO(content), len(content))
-        except Exception as error:  # noqa: BLE001: torch raises many kinds on broken files
+        except Exception as error:  # torch raises all kinds on broken files
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"{path} is not a torch file of tensors only: {reason[:200]}") from error
     if suffix in (".pkl", ".pickle"):
@@ -161,8 +161,8 @@ def dances_of(estimates: Sequence[Estimate], path: Path, options: ReadOptions) -
             rate = ESTIMATE_FRAME_RATE
             if estimate is estimates[0]:
                 warnings.warn(
-                    f"{path}: a result of {estimate.tool} does not say the frame rate of its video, which is taken for "
-                    f"{rate:g} Hz. Pass {FRAME_RATE_OPTION}.",
+                    f"{path}: a result of {estimate.tool} does not say the frame rate of its video, which is taken "
+                    f"for {rate:g} Hz. Pass {FRAME_RATE_OPTION}.",
                     stacklevel=2,
                 )
         for piece in split_at_gaps(estimate):
@@ -209,11 +209,21 @@ def split_at_gaps(estimate: Estimate) -> list[Estimate]:
             Slerp(known, Rotation.from_matrix(estimate.rotations[part, joint]))(wanted).as_matrix()
             for joint in range(NUM_JOINTS)
         ]
-        places = {
-            name: None if values is None else _interpolated(wanted, known, values[part])
-            for name, values in (("translations", estimate.translations), ("keypoints", estimate.keypoints))
-        }
-        pieces.append(replace(estimate, rotations=np.stack(joints, axis=1), frame_indices=wanted, **places))
+        translations, keypoints = (
+            None if values is None else _interpolated(wanted, known, values[part])
+            for values in (estimate.translations, estimate.keypoints)
+        )
+        pieces.append(
+            Estimate(
+                estimate.tool,
+                estimate.person,
+                np.stack(joints, axis=1),
+                translations,
+                wanted,
+                estimate.frame_rate,
+                keypoints,
+            )
+        )
     return pieces
 
 

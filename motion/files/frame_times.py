@@ -30,8 +30,8 @@ _ALIKE = 0.02
 def likely_rate(frame_time: str) -> tuple[float, float | None]:
     """Return the rate that a frame time in seconds stands for.
 
-    It is the likeliest rate whose frame time, with as many digits, is what is written: `0.033` is 30 Hz. Where none is,
-    it is the whole rate that is, else the reciprocal.
+    It is the likeliest rate whose frame time, with as many digits, is what is written: `0.033` is 30 Hz. If there is
+    none, it is the whole rate that is, else the reciprocal.
 
     Args:
         frame_time: A positive number, as it is written.

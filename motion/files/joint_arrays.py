@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from ..kinematics import rotation_6d_to_matrix, yaw_to_matrix
 from ..retargeting.source_animation import joints_on_neighbors, place_missing_trunk
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS, neutral_skeleton
 from .anatomy import find_up_axis_of_body, turn_to_y_up, with_left_on_the_left
-from .limits import check_file, naming, parse_json
+from .limits import MAX_JSON_BYTES, check_file, naming, parse_json
 from .npz import read_npy
 from .pickles import load_restricted, require_trust
 from .plausibility import check_body, check_frame_rate, finite_array, key_list
@@ -65,8 +66,8 @@ def read_number_file(path: str | os.PathLike, trust_pickle: bool = False) -> Any
         FileNotFoundError: If there is no such file.
         ValueError: If the file is broken or a pickle that is not trusted.
     """
-    path = check_file(path)
-    is_json = path.suffix.lower() == ".json"
+    is_json = Path(path).suffix.lower() == ".json"
+    path = check_file(path, MAX_JSON_BYTES if is_json else None)
     try:
         if is_json:
             return parse_json(path.read_text(encoding="utf-8-sig"))
@@ -185,8 +186,8 @@ def _assumed_rate(array: np.ndarray, count: int, path: str | os.PathLike) -> flo
             "Bailando and Danceba on AIST++, 30 for most others."
         )
     warnings.warn(
-        f"{path} does not say its frame rate, which is taken for {_ASSUMED_FRAME_RATE:g} Hz; HumanML3D and MDM have 20. "
-        f"Pass {FRAME_RATE_OPTION}.",
+        f"{path} does not say its frame rate, which is taken for {_ASSUMED_FRAME_RATE:g} Hz; HumanML3D and MDM have "
+        f"20. Pass {FRAME_RATE_OPTION}.",
         stacklevel=2,
     )
     return _ASSUMED_FRAME_RATE

@@ -7,12 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ..retargeting.joint_mapping import JointMappingError
 
 MAX_FILE_BYTES = 1 << 29
 """Of a file, and of what a compressed one holds."""
+MAX_BVH_BYTES, MAX_JSON_BYTES = 1 << 28, 1 << 26
+"""Of texts, which take several times as much memory while they are parsed."""
 MAX_FRAMES = 250_000
 """Of a motion: 2.3 hours at 30 Hz, 35 minutes at 120 Hz."""
 MAX_VALUES = 50_000_000
@@ -27,29 +29,29 @@ MAX_JSON_DEPTH = 64
 _MAX_MESSAGE = 400
 
 
-def check_file(path: str | os.PathLike) -> Path:
+def check_file(path: str | os.PathLike, max_bytes: int | None = None) -> Path:
     """Return the path of a file that exists and is not too large to be read.
+
+    Args:
+        path: The file.
+        max_bytes: `MAX_FILE_BYTES` by default.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is larger than `MAX_FILE_BYTES`.
+        ValueError: If it is larger.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
-    check_size(path.stat().st_size, path)
+    check_size(path.stat().st_size, path, max_bytes)
     return path
 
 
-def check_size(num_bytes: int, path: str | os.PathLike) -> None:
-    """Raise `ValueError` if a file, or what it unpacks to, is larger than `MAX_FILE_BYTES`."""
-    if num_bytes > MAX_FILE_BYTES:
-        refuse_size(path)
-
-
-def refuse_size(path: str | os.PathLike) -> NoReturn:
-    """Raise `ValueError`: a file holds more than `MAX_FILE_BYTES`."""
-    raise ValueError(f"{path} must hold at most {MAX_FILE_BYTES >> 20} MiB, got more: cut the motion into parts.")
+def check_size(num_bytes: int, path: str | os.PathLike, max_bytes: int | None = None) -> None:
+    """Raise `ValueError` if a file, or what it unpacks to, is larger than `max_bytes`, `MAX_FILE_BYTES` by default."""
+    most = MAX_FILE_BYTES if max_bytes is None else max_bytes
+    if num_bytes > most:
+        raise ValueError(f"{path} must hold at most {most >> 20} MiB, got more: cut the motion into parts.")
 
 
 def check_frames(num_frames: int, path: str | os.PathLike, num_joints: int = 1) -> None:
@@ -91,7 +93,7 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
         if str(path) in error.problem:
             raise
         raise JointMappingError(error.missing, error.joint_names, f"{path}: {error.problem}") from error
-    except ImportError:
+    except (ImportError, NameError):  # defects of this package
         raise
     except Exception as error:  # libraries raise all kinds on bytes that are not what they should be
         text = " ".join(str(error).split())
@@ -99,4 +101,6 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
             raise
         if isinstance(error, ValueError):
             raise ValueError(f"{path}: {text[:_MAX_MESSAGE]}") from error
-        raise ValueError(f"{path} cannot be read: {type(error).__name__} {text[:_MAX_MESSAGE]}".rstrip()) from error
+        if not text or isinstance(error, LookupError):  # its text is a key alone
+            text = f"{type(error).__name__} {text}".strip()
+        raise ValueError(f"{path} cannot be read: {text[:_MAX_MESSAGE]}") from error

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .limits import MAX_FILE_BYTES, check_file, naming, refuse_size
+from .limits import MAX_FILE_BYTES, check_file, check_size, naming
 from .pickle_objects import KNOWN, JoblibArray, Unbuilt, check_key, load_tensors, size_of
 
 RESTRICTED_PICKLE_NOTE = (
@@ -73,8 +73,7 @@ def _decompressed(content: bytes, path: Path) -> bytes:
         return content
     decompressor = _COMPRESSED[start]()
     unpacked = decompressor.decompress(content, MAX_FILE_BYTES + 1)
-    if len(unpacked) > MAX_FILE_BYTES:
-        refuse_size(path)
+    check_size(len(unpacked), path, MAX_FILE_BYTES)
     if not decompressor.eof:
         raise EOFError("its compressed content is cut off.")
     return unpacked

@@ -119,7 +119,8 @@ def check_body(joint_positions: np.ndarray, path: str | os.PathLike) -> None:
         guess = f"this looks like {names}" if units else "this is no adult in any unit"
         option = f"`--unit {units[0].split(': ')[1]}`" if units else UNIT_OPTION
         raise ValueError(
-            f"{path}: joint positions must be in metres, got legs (thigh + shank) of {leg:.3g}: {guess}. Pass {option}."
+            f"{path}: joint positions must be in metres, got legs (thigh + shank) of {leg:.3g}: {guess}. Pass "
+            f"{option}."
         )
 
 

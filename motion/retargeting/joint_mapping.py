@@ -75,8 +75,8 @@ def guess_joint_mapping(
         joint_names: The rig's joints, parents before children.
         parents: Index of each joint's parent, -1 for a root.
         overrides: Our joint name to the rig's, where the guess is wrong or impossible.
-        on_parent: Joints that lie on their parent, as those of the CMU library do: as good as absent where ours is
-            optional.
+        on_parent: Joints that lie on their parent, as those of the CMU library do: those of spine and neck are as good
+            as absent.
 
     Returns:
         Our joint name to the rig's, in our order. `OPTIONAL_JOINTS` and one of neck and head may be absent.
@@ -91,7 +91,7 @@ def guess_joint_mapping(
             raise JointMappingError([ours], joint_names, f"The file has no joint {theirs!r} to use as {ours!r}.")
     found = {ours: list(joint_names).index(theirs) for ours, theirs in (overrides or {}).items()}
     words = _words_of_joints(joint_names)
-    _find_limbs(words, found, on_parent)
+    _find_limbs(words, found)
     _find_trunk(words, list(parents), found, on_parent)
 
     missing = [name for name in JOINT_NAMES if name not in found and name not in OPTIONAL_JOINTS]
@@ -131,11 +131,11 @@ def _words_of_joints(joint_names: Sequence[str]) -> list[tuple[str, str] | None]
     return result
 
 
-def _find_limbs(words: list[tuple[str, str] | None], found: dict[str, int], on_parent: Collection[int]) -> None:
+def _find_limbs(words: list[tuple[str, str] | None], found: dict[str, int]) -> None:
     """Find the sided joints by their names."""
     places: dict[tuple[str, str] | None, list[int]] = {}
-    for index, word in enumerate(words):
-        places.setdefault(word, []).append(index)
+    for joint, word in enumerate(words):
+        places.setdefault(word, []).append(joint)
     for side in ("left", "right"):
         for part, synonyms in _LIMB_WORDS.items():
             if f"{side}_{part}" in found:
@@ -143,9 +143,7 @@ def _find_limbs(words: list[tuple[str, str] | None], found: dict[str, int], on_p
             for synonym in synonyms:
                 # The first of several equal names is the nearest to the root ("upper_arm.L", "upper_arm.L.001").
                 index = next(iter(places.get((side, synonym), ())), None)
-                if index is None or index in found.values():
-                    continue
-                if index not in on_parent or f"{side}_{part}" not in OPTIONAL_JOINTS:
+                if index is not None and index not in found.values():
                     found[f"{side}_{part}"] = index
                     break
 
@@ -207,8 +205,12 @@ def way_between(start: int, end: int, parents: Sequence[int]) -> list[int]:
 
 def _find_spine(parents: list[int], found: dict[str, int], on_parent: Collection[int]) -> None:
     """Spread `spine1` and `spine2` over the joints between pelvis and chest."""
-    way = way_between(found["pelvis"], found["spine3"], parents) if "pelvis" in found else []
-    spine = [joint for joint in way[1:] if joint not in on_parent or joint == found["spine3"]]
+    if "pelvis" not in found:
+        return
+    pelvis, chest = found["pelvis"], found["spine3"]
+    # What carries pelvis and trunk alike, as the waist of MikuMikuDance does, is no part of the trunk.
+    left_out = {pelvis, _lowest_common(path_to_root(pelvis, parents), path_to_root(chest, parents)), *on_parent}
+    spine = [joint for joint in way_between(pelvis, chest, parents) if joint not in left_out or joint == chest]
     if len(spine) > 1 and "spine1" not in found and spine[0] not in found.values():
         found["spine1"] = spine[0]
     middle = spine[len(spine) // 2] if len(spine) > 2 else None
@@ -235,8 +237,8 @@ def _find_neck_and_head(
         head = heads[0] if heads else max(spines, key=lambda joint: len(above[joint]))
         if head not in found.values():
             found["head"] = head
-    top = found.get("head")
-    if top is not None and top in above:
+    top = found.get("head", -1)
+    if top in above:
         way = [joint for joint in above[top] if joint not in on_parent and joint != top]
     else:
         way = sorted(above)[:1]

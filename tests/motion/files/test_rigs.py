@@ -9,7 +9,8 @@ import pytest
 import roma
 import torch
 
-from infinitedance.motion.files import read_bvh, read_motion
+from infinitedance.motion.files import read_bvh, read_joint_positions, read_motion, save_motion
+from infinitedance.motion.files.anatomy import mirrored_motion, turned_motion
 from infinitedance.motion.files.bvh import read_bvh_rig
 from infinitedance.motion.files.limits import MAX_RIG_JOINTS
 from infinitedance.motion.retargeting.joint_mapping import JointMappingError
@@ -197,7 +198,7 @@ def bent(dance):
 
 def apart(motion, other):
     """Return the mean distance of all joints, metres, wherever both begin on the floor."""
-    first, second = (each.joint_positions() for each in (motion, other))
+    first, second = (each if isinstance(each, np.ndarray) else each.joint_positions() for each in (motion, other))
     first, second = (each - each[:1, :1] * [1, 0, 1] for each in (first, second))
     return np.linalg.norm(first - second, axis=-1).mean()
 
@@ -239,14 +240,68 @@ def test_an_old_encoding_is_told(bent, tmp_path):
         read_motion(path)
 
 
-def test_mmd_s_center_on_the_floor_is_not_the_pelvis(bent, expected, tmp_path):
-    names = NAMES["Japanese"] | {"pelvis": "下半身"}
-    source = read_bvh(written(bent, tmp_path / "mmd.bvh", names=names))
-    parents = (-1, *(0 if parent < 0 else parent + 1 for parent in source.parents))
-    joint_names = ("センター", *source.joint_names)
-    from infinitedance.motion.retargeting.joint_mapping import guess_joint_mapping
+# Name, parent, position in centimetres: the trunk and one side of MikuMikuDance's standard bones.
+MMD = [
+    ("全ての親", "", (0, 0, 0)),
+    ("センター", "全ての親", (0, 64, 0)),
+    ("グルーブ", "センター", (0, 66, 0)),
+    ("腰", "グルーブ", (0, 94, 0)),
+    ("上半身", "腰", (0, 97, 0)),
+    ("上半身2", "上半身", (0, 110, 0)),
+    ("首", "上半身2", (0, 140, 0)),
+    ("頭", "首", (0, 148, 2)),
+    ("左肩P", "上半身2", (3, 134, 0)),
+    ("左肩", "左肩P", (3, 134, 0)),
+    ("左腕", "左肩", (14, 133, 0)),
+    ("左腕捩", "左腕", (26, 133, 0)),
+    ("左ひじ", "左腕捩", (40, 133, 0)),
+    ("左手捩", "左ひじ", (52, 133, 0)),
+    ("左手首", "左手捩", (64, 133, 0)),
+    ("左親指０", "左手首", (66, 132, 2)),
+    ("下半身", "腰", (0, 97, 0)),
+    ("腰キャンセル左", "下半身", (9, 90, 0)),
+    ("左足", "腰キャンセル左", (9, 90, 0)),
+    ("左ひざ", "左足", (9, 50, 0)),
+    ("左足首", "左ひざ", (9, 9, 0)),
+    ("左つま先", "左足首", (9, 2, 12)),
+    ("左足ＩＫ", "全ての親", (9, 9, 0)),
+    ("左つま先ＩＫ", "左足ＩＫ", (9, 2, 12)),
+]
 
-    assert guess_joint_mapping(joint_names, parents)["pelvis"] == "下半身"
+
+def test_the_bones_of_mikumikudance_are_found_among_their_helpers(tmp_path):
+    rows = MMD + [
+        tuple(name.replace("左", "右") for name in row[:2]) + ((-row[2][0], *row[2][1:]),)
+        for row in MMD
+        if row[0].startswith(("左", "腰キャンセル"))
+    ]
+    places = {name: np.array(place) for name, _, place in rows}
+
+    def lines(name):
+        parent = next(row[1] for row in rows if row[0] == name)
+        x, y, z = places[name] - places.get(parent, 0)
+        channels = "CHANNELS 3 Zrotation Xrotation Yrotation" if parent else "CHANNELS 3 Xposition Yposition Zposition"
+        inner = [line for row in rows if row[1] == name for line in lines(row[0])]
+        return [f"{'JOINT' if parent else 'ROOT'} {name}", "{", f"OFFSET {x} {y} {z}", channels, *inner, "}"]
+
+    text = "\n".join(["HIERARCHY", *lines("全ての親"), "MOTION", "Frames: 2", "Frame Time: 0.033"])
+    path = tmp_path / "mmd.bvh"
+    path.write_text(text + "\n" + "\n".join(["0 " * 3 * len(rows)] * 2) + "\n", encoding="cp932")
+    with pytest.warns(UserWarning, match="cp932"):
+        source = read_bvh(path)
+    mapping = source.joint_mapping()
+    sides = {name: mapping[name] for name in mapping if name.startswith("left_")}
+    assert (mapping["pelvis"], mapping["spine3"], mapping["neck"], mapping["head"]) == (
+        "下半身",
+        "上半身2",
+        "首",
+        "頭",
+    )
+    expected = ["左足", "左ひざ", "左足首", "左つま先", "左肩", "左腕", "左ひじ", "左手首"]
+    assert list(sides.values()) == expected
+    body = source.to_body()[0][0]
+    heights = body[[JOINT_INDEX[name] for name in ("pelvis", "spine1", "spine2", "spine3", "neck", "head")], 1]
+    assert (np.diff(heights) > 0).all()
 
 
 CMU_EXTRA = {
@@ -498,3 +553,65 @@ def test_numbers_that_no_rig_has_are_refused(old, new, message, bent, tmp_path):
     path.write_text(text)
     with pytest.raises(ValueError, match=f"wild.bvh.*({message})"):
         read_motion(path)
+
+
+def own_file(motion, path):
+    save_motion(motion, path.with_suffix(".npz"))
+    return path.with_suffix(".npz")
+
+
+def joints_file(motion, path):
+    np.savez(
+        path.with_suffix(".npz"), joints22=motion.joint_positions(), joint22_names=np.array(JOINT_NAMES), fps=30.0
+    )
+    return path.with_suffix(".npz")
+
+
+def array_file(motion, path):
+    np.save(path.with_suffix(".npy"), motion.joint_positions())
+    return path.with_suffix(".npy")
+
+
+def smpl_file(motion, path):
+    poses = roma.rotmat_to_rotvec(motion.joint_rotations_matrix()).numpy().reshape(motion.num_frames, 66)
+    np.savez(path.with_suffix(".npz"), poses=poses, trans=motion.root_positions, fps=30.0)
+    return path.with_suffix(".npz")
+
+
+@pytest.mark.parametrize("axis", TURNS)
+@pytest.mark.parametrize("write", [own_file, array_file, smpl_file])
+def test_stance_is_checked_in_every_format(write, axis, bent, tmp_path):
+    turned = turned_motion(bent, {"x": "-x", "-x": "x", "z": "-z", "-z": "z"}.get(axis, axis))
+    path = write(turned, tmp_path / "turned")
+    usual = axis == "z" and write is not own_file
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        read, _ = read_joint_positions(path, frame_rate=30)
+    assert [f"stands along {'' if axis[0] == '-' else '+'}{axis} " in str(each.message) for each in told] == [True] * (
+        not usual
+    )
+    straight, _ = read_joint_positions(write(bent, tmp_path / "straight"), frame_rate=30)
+    assert apart(read, straight) < 1e-3
+
+
+@pytest.mark.parametrize("write", [own_file, array_file, joints_file])
+def test_handedness_is_checked_in_every_format(write, bent, tmp_path):
+    straight, _ = read_joint_positions(write(bent, tmp_path / "straight"), frame_rate=30)
+    with pytest.warns(UserWarning, match="mirror.*left and right contradict.*`--joint-map`"):
+        read, _ = read_joint_positions(write(mirrored_motion(bent), tmp_path / "mirror"), frame_rate=30)
+    assert apart(read, straight) < 1e-3
+
+
+def test_a_handstand_and_a_dancer_on_the_back_are_left_as_they_are(bent, tmp_path, recwarn):
+    hands = turned_motion(bent, "-y")
+    lowest = hands.joint_positions()[..., 1].min(axis=1)
+    root = hands.root_positions.copy()
+    root[:, 1] -= lowest  # whatever is lowest rests on the floor
+    path = own_file(replace(hands, root_positions=root), tmp_path / "handstand")
+    assert read_motion(path).joint_positions()[:, JOINT_INDEX["head"], 1].max() < 0.8
+    back = turned_motion(bent, "z")
+    root = back.root_positions.copy()
+    root[:, 1] -= back.joint_positions()[..., 1].min(axis=1)
+    path = array_file(replace(back, root_positions=root), tmp_path / "back")
+    assert np.ptp(read_joint_positions(path, frame_rate=30)[0][..., 1]) < 1.2
+    assert not recwarn.list
