@@ -56,6 +56,8 @@ _HEAD_DOWN = -0.3
 """Cosine of the trunk's direction to y below which a body is upside down."""
 _GVHMR_KEYS = {"GVHMR": "smpl_params_global", "GENMO": "body_params_global"}
 _SAM_KEY = "pred_keypoints_3d"
+_MIN_PICTURES = 10
+"""Of a person; there are hardly so many people in one picture."""
 _SMPLERX_NAME = re.compile(r"(\d+)_(\d+)\.npz")
 
 
@@ -354,6 +356,9 @@ def _is_sam(value: Any) -> bool:
 
 def _sam_3d_body(named: Mapping[str, Any], path: Path) -> list[Estimate]:
     """Read people with all their frames, or pictures with all their people, which are told apart by their order."""
+    lengths = [len(entry) if isinstance(entry, (list, tuple)) else 0 for entry in named.values()]
+    if min(lengths) > max(len(named), _MIN_PICTURES):  # people with lists of their pictures
+        named = {name: {key: [each[key] for each in entry] for key in entry[0]} for name, entry in named.items()}
     people: dict[str, list[tuple[int, np.ndarray]]] = {}
     for index, (name, entry) in enumerate(named.items()):
         pictures = entry if isinstance(entry, (list, tuple)) else [entry]

@@ -178,6 +178,12 @@ def sam_people(motion, folder):
     return folder / "sam.npy"
 
 
+def sam_lists(motion, folder):
+    people = {"a": [{"pred_keypoints_3d": points, "pred_cam_t": np.zeros(3)} for points in mhr70(motion)]}
+    (folder / "sam_lists.pkl").write_bytes(pickle.dumps(people))
+    return folder / "sam_lists.pkl"
+
+
 def smplerx(motion, folder):
     arrays = smplx(motion, TO_CAMERA)
     (folder / "result" / "smplx").mkdir(parents=True)
@@ -221,7 +227,7 @@ def test_a_result_without_a_path_dances_on_the_spot_with_a_word(write, tool, dan
     np.testing.assert_allclose(heights.min(axis=1), 0, atol=1e-3)
 
 
-@pytest.mark.parametrize("write", [sam_pictures, sam_people])
+@pytest.mark.parametrize("write", [sam_pictures, sam_people, sam_lists])
 def test_key_points_of_sam_3d_body_become_a_dance(write, dance, tmp_path):
     path = write(dance, tmp_path)
     (motion,) = read_estimates(path, trust_pickle=True, frame_rate=30.0)
