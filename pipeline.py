@@ -554,8 +554,13 @@ class MusicToDancePipeline:
 def _check_sampling(defaults: Any) -> None:
     """Raise `ValueError` unless the numbers of a generation configuration can be sampled with."""
     Guidance.of(defaults.guidance_scale, getattr(defaults, "reference_guidance_scale", None))
-    ranges = {"temperature": (1e-3, 100), "top_p": (1e-3, 1), "top_k": (0, 10**6), "max_code_repeats": (1, 10**9)}
-    ranges["default_num_references"] = (0, 100)
+    ranges: dict[str, tuple[float, float]] = {
+        "temperature": (1e-3, 100),
+        "top_p": (1e-3, 1),
+        "top_k": (0, 10**6),
+        "max_code_repeats": (1, 10**9),
+        "default_num_references": (0, 100),
+    }
     for name, (low, high) in ranges.items():
         value = getattr(defaults, name, None)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)

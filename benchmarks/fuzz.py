@@ -30,7 +30,7 @@ from pathlib import Path
 
 import torch
 
-from infinitedance.evaluation.report.tables import Table, table_markdown
+from infinitedance.evaluation.report.tables import Cell, Table, table_markdown
 from infinitedance.utils.atomic import atomic_path
 
 from .fuzz_inputs import Reading, Target, damage, make_targets
@@ -203,7 +203,7 @@ def _memory_bytes(name: str) -> int:
 def summarize(outcomes: Sequence[Outcome]) -> Table:
     """Count the outcomes of each area."""
     areas = list(dict.fromkeys(each.area for each in outcomes))
-    rows = []
+    rows: list[list[Cell]] = []
     for area in [*areas, "all"]:
         counts = Counter(each.outcome for each in outcomes if area in (each.area, "all"))
         rows.append([area, sum(counts.values()), *(counts[name] for name in OUTCOMES)])

@@ -110,7 +110,7 @@ def _songs(folder: Path) -> list[Target]:
     soundfile.write(folder / "song.mp3", song, 24_000)
     for name, codec in {"song.m4a": "aac", "song.webm": "libopus", "song.aac": "aac"}.items():
         with av.open(str(folder / name), "w") as container:
-            stream = container.add_stream(codec, rate=24_000, layout="mono")
+            stream: Any = container.add_stream(codec, rate=24_000, layout="mono")
             for start in range(0, len(song), 960):
                 piece = np.ascontiguousarray(song[None, start : start + 960], np.float32)
                 frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="mono")
@@ -468,7 +468,22 @@ def _encode_otherwise(content: bytes, draw: random.Random) -> bytes:
 
 
 _TEXT = {"cut": _cut, "a number": _change_number, "lines": _change_lines, "another encoding": _encode_otherwise}
-_ODD_VALUES = (None, True, -1, 0, 1e300, float("nan"), "text", "", [], {}, [[]], {"a": {}}, "x" * 100_000, 10**18)
+_ODD_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    1e300,
+    float("nan"),
+    "text",
+    "",
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    "x" * 100_000,
+    10**18,
+)
 
 
 def _change_value(content: bytes, draw: random.Random) -> bytes:

@@ -116,7 +116,7 @@ def remove_partials(folder: str | os.PathLike, name: str | None = None) -> None:
     if os.name != "posix":
         return
     prefix = PARTIAL_PREFIX if name is None else _partial_stem(name)
-    with os.scandir(folder) as entries:
+    with os.scandir(os.fspath(folder)) as entries:
         found = [Path(entry.path) for entry in entries if entry.name.startswith(prefix) and not entry.is_symlink()]
     for path in found:
         with suppress(OSError):  # another process may remove it, too
