@@ -363,7 +363,7 @@ def _floor_notes(clip: Clip) -> list[str]:
     """Tell what was found out on the floor and the first frames."""
     rig, notes = clip.rig, []
     shift = floor_shift(clip)
-    if shift and not clip.floor_shift:
+    if round(shift, 3) and not clip.floor_shift:
         notes.append(f"Feet stand at a height of {rig.floor_height:.2f} m; the dance was moved by {shift:+.3f} m.")
     if rig.bind_frames:
         first = "Frame 0 shows" if rig.bind_frames == 1 else f"Frames 0 to {rig.bind_frames - 1} show"
