@@ -115,7 +115,7 @@ def load_value(path: Path, options: ReadOptions) -> Any:
     if suffix in (".pt", ".pth"):
         content = check_file(path).read_bytes()
         try:
-            return load_tensors(io.BytesIO(content), len(content))
+            return load_tensors(io.BytesIO(content))
         except Exception as error:  # torch raises all kinds on broken files
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"{path} is not a torch file of tensors only: {reason[:200]}") from error

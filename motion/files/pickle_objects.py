@@ -7,7 +7,9 @@ takes flags that make numbers into pointers. None of them is called with what a 
 from __future__ import annotations
 
 import io
+import itertools
 import math
+import pickletools
 import re
 import zipfile
 from abc import ABC, abstractmethod
@@ -26,8 +28,10 @@ OBJECT_DTYPE = "objects"
 """Stands for NumPy's dtype of Python objects: arrays of it become lists."""
 NDARRAY = "numpy.ndarray"
 """Stands for the class, which nothing may call."""
-_MAX_TORCH_BYTES = 1 << 26
-"""Of a torch file that is one pickle, whose instructions are counted by nobody."""
+_MAX_TORCH_PICKLE_BYTES = 1 << 23
+_MAX_TORCH_INSTRUCTIONS = 1_000_000
+"""Of the pickles in a torch file, which torch itself does not count; results have some thousands."""
+_PICKLES_OF_OLD_TORCH_FILES = 5
 _MAX_DIMENSIONS = 16
 _MAX_KEY_BITS = 128
 _KEY_TYPES = (str, int, float, bytes, type(None), np.generic)
@@ -214,7 +218,7 @@ def _named_class() -> None:
 def _storage(content: Any) -> torch.TypedStorage:
     if not isinstance(content, bytes):
         raise UnpicklingError("it holds a tensor without bytes.")
-    storage = load_tensors(io.BytesIO(content), len(content))
+    storage = load_tensors(io.BytesIO(content))
     if not isinstance(storage, torch.TypedStorage):
         raise UnpicklingError("it holds a tensor without storage.")
     return storage
@@ -243,12 +247,11 @@ def tensor_values(tensor: torch.Tensor) -> np.ndarray:
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy().copy()
 
 
-def load_tensors(file: BinaryIO, num_bytes: int) -> Any:
+def load_tensors(file: BinaryIO) -> Any:
     """Open a torch file of tensors only.
 
     Args:
         file: Its bytes.
-        num_bytes: How many they are.
 
     Raises:
         pickle.UnpicklingError: If it holds anything else, or unpacks to too much.
@@ -258,10 +261,15 @@ def load_tensors(file: BinaryIO, num_bytes: int) -> Any:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
         largest = max((member.file_size for member in members if member.filename.endswith(".pkl")), default=0)
-        if sum(member.file_size for member in members) > MAX_FILE_BYTES or largest > _MAX_TORCH_BYTES:
+        if sum(member.file_size for member in members) > MAX_FILE_BYTES:
             raise UnpicklingError(f"it holds more than {MAX_FILE_BYTES >> 20} MiB, which is too much.")
-    elif num_bytes > _MAX_TORCH_BYTES:
-        raise UnpicklingError(f"a torch file of the old format must have at most {_MAX_TORCH_BYTES >> 20} MiB.")
+        if largest > _MAX_TORCH_PICKLE_BYTES:
+            raise UnpicklingError(f"it has more than {_MAX_TORCH_PICKLE_BYTES >> 20} MiB of instructions.")
+    else:
+        file.seek(0)
+        parts = itertools.chain.from_iterable(pickletools.genops(file) for _ in range(_PICKLES_OF_OLD_TORCH_FILES))
+        if sum(1 for _ in itertools.islice(parts, _MAX_TORCH_INSTRUCTIONS)) == _MAX_TORCH_INSTRUCTIONS:
+            raise UnpicklingError(f"it has more than {_MAX_TORCH_INSTRUCTIONS} instructions, which is too much.")
     file.seek(0)
     return torch.load(file, map_location="cpu", weights_only=True)
 

@@ -53,7 +53,7 @@ def read_pickle(path: str | os.PathLike, trust_pickle: bool = False) -> Any:
     with naming(path):
         content = path.read_bytes()
         if content.startswith(_ZIP):
-            return load_tensors(io.BytesIO(content), len(content))
+            return load_tensors(io.BytesIO(content))
         return load_restricted(io.BytesIO(_decompressed(content, path)))
 
 

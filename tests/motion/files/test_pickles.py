@@ -273,6 +273,24 @@ def test_a_torch_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch)
         read_estimates(tmp_path / "bomb.pt")
 
 
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_torch_file_of_too_many_instructions_is_refused(is_zip, tmp_path, monkeypatch):
+    from infinitedance.motion.files import pickle_objects
+
+    monkeypatch.setattr(pickle_objects, "_MAX_TORCH_PICKLE_BYTES", 1000)
+    monkeypatch.setattr(pickle_objects, "_MAX_TORCH_INSTRUCTIONS", 1000)
+    torch.save({"x": [0] * 2000}, tmp_path / "long.pt", _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(ValueError, match="long.pt is not a torch file of tensors only: it has more than"):
+        read_estimates(tmp_path / "long.pt")
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_old_and_new_torch_files_are_read(is_zip, tmp_path):
+    torch.save({"x": torch.arange(3.0)}, tmp_path / "clip.pt", _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(ValueError, match="clip.pt must hold `smpl_params_global` .* got x"):
+        read_estimates(tmp_path / "clip.pt")
+
+
 def test_a_tensor_spread_over_one_number_is_not_unfolded(tmp_path):
     wide = torch.zeros(1).expand(10**10)
     people = {"smpl_params_global": {name: wide for name in ("global_orient", "body_pose", "transl")}}
