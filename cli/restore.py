@@ -52,9 +52,9 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation.report.tables import format_cell
     from ..restoration.restore import RestoreOptions, restore_with_model
 
-    reading = vars(read_options(arguments))
-    names = RestoreOptions.__dataclass_fields__.keys() - reading.keys()
-    options = RestoreOptions(**{name: getattr(arguments, name) for name in names}, **reading)
+    names = RestoreOptions.__dataclass_fields__.keys() - {"reading"}
+    given = {name: getattr(arguments, name) for name in names}
+    options = RestoreOptions(**given, reading=read_options(arguments))
     record = restore_with_model(arguments.files, arguments.output, options, arguments.model)
     for clip in record["clips"]:
         before, after = clip["feet"]["before"], clip["feet"]["after"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import numpy as np
 from ..evaluation.report.tables import without_nan
 from ..motion.drawing.rendering import render_video
 from ..motion.feet.grounding import MAX_UNEVEN_SHARE, UNEVEN_METRES
+from ..motion.files.read_options import ReadOptions
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.physics.imitation import PhysicsReport, imitate
 from ..motion.skeleton import CONTACT_JOINTS, JOINT_NAMES
@@ -56,12 +57,7 @@ class RestoreOptions:
         contacts: CSV with contacts of the only clip that is restored; `None`: they are found.
         physics: Let a simulated body imitate the dance first.
         side_by_side: Write an mp4 of both dances.
-        trust_pickle: Read files that are pickles.
-        frame_rate: Hz, of files that do not say theirs.
-        up_axis: One of `UP_AXES`, where the guess is wrong.
-        unit: One of `UNITS`, likewise.
-        overrides: Our joint name to the file's, likewise.
-        person: Of a result of an estimator; `None`: all.
+        reading: How the files are read.
         seed: Of the sampler.
     """
 
@@ -71,12 +67,7 @@ class RestoreOptions:
     contacts: Path | None = None
     physics: bool = False
     side_by_side: bool = False
-    trust_pickle: bool = False
-    frame_rate: float | None = None
-    up_axis: str | None = None
-    unit: str | None = None
-    overrides: Mapping[str, str] | None = None
-    person: str | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -90,6 +81,12 @@ class RestoreOptions:
             raise ValueError(f"`strength` must be between 0 and 1, got {self.strength}.")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"`seed` must be between 0 and 2**63 - 1, got {self.seed}.")
+
+    def to_settings(self) -> dict[str, Any]:
+        """Return all options by their names, of values that JSON can hold."""
+        values = asdict(self)
+        values |= values.pop("reading")
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -174,7 +171,7 @@ def _open_all(
 ) -> tuple[list[_Job], list[dict[str, str]]]:
     jobs: list[_Job] = []
     left_out = []
-    settings = {**asdict(options), "contacts": None}
+    settings = {**options.to_settings(), "contacts": None}
     for file in files:
         try:
             made_from = {
@@ -183,15 +180,7 @@ def _open_all(
                 "weights_sha256": weights,
                 **settings,
             }
-            opened = open_clips(
-                file,
-                trust_pickle=options.trust_pickle,
-                frame_rate=options.frame_rate,
-                up_axis=options.up_axis,
-                unit=options.unit,
-                overrides=options.overrides,
-                person=options.person,
-            )
+            opened = open_clips(file, options.reading)
             for clip in opened:
                 _check_length(clip, file)
         except Exception as error:  # whatever is wrong with one file, the others are restored
@@ -333,7 +322,6 @@ def _report(
     changed, _, _ = change.apply(rig.source).to_body(names)
     shift = np.array([0.0, floor_shift(clip), 0.0])
     feet = compare_feet(rig.joint_positions + shift, changed, rig.source.frame_rate, foot_contacts, CONTACT_JOINTS)
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
     return without_nan(
         {
             "name": clip.name,
@@ -341,7 +329,7 @@ def _report(
             "files": _outputs(clip, options),
             "feet": feet,
             "physics": None if physics is None else {**_plain(physics), "rejected": physics.rejected},
-            "settings": settings,
+            "settings": options.to_settings(),
             "versions": {name: version(name) for name in _PACKAGES},
         }
     )
