@@ -1,7 +1,7 @@
 """Damage files of every kind that the package reads, and see that each is read right or refused in one clear line.
 
 ```bash
-python -m benchmarks.fuzz --output docs/reliability.md     # 1,600 damaged files, a quarter of an hour
+python -m benchmarks.fuzz --output docs/reliability.md     # 1,600 damaged files, some minutes
 python -m benchmarks.fuzz --area songs --count 200         # one area; the cases that fail are printed
 ```
 
@@ -258,7 +258,7 @@ def _write_report(table: Table, arguments: argparse.Namespace) -> None:
     options = f"--count {arguments.count} --seed {arguments.seed} --output docs/reliability.md"
     parts = [
         INTRODUCTION.format(seconds=MAX_SECONDS),
-        f"<!-- not run: it takes a quarter of an hour -->\n```bash\npython -m benchmarks.fuzz {options}\n```\n",
+        f"<!-- not run: it takes a few minutes -->\n```bash\npython -m benchmarks.fuzz {options}\n```\n",
         table_markdown(asdict(table)),
         f"{100 * record['named_share']:.1f} % of the refusals name the file.\n",
     ]
