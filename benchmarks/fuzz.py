@@ -261,9 +261,29 @@ def _write_report(table: Table, arguments: argparse.Namespace) -> None:
         f"<!-- not run: it takes a few minutes -->\n```bash\npython -m benchmarks.fuzz {options}\n```\n",
         table_markdown(asdict(table)),
         f"{100 * record['named_share']:.1f} % of the refusals name the file.\n",
+        *_describe_kills(arguments.output.with_name("kills.json")),
     ]
     with atomic_path(arguments.output) as temporary:
         temporary.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _describe_kills(path: Path) -> list[str]:
+    """Show what `benchmarks.kill` has written, if it has."""
+    if not path.is_file():
+        return []
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    cells: list[list[Cell]] = [
+        [name, row["kills"], ", ".join(row["differing"]) or "the same bytes, nothing else"]
+        for name, row in rows.items()
+    ]
+    table = Table("", ["Command", "Kills", "After it was run again"], cells)
+    return [
+        "## Kills\n",
+        "Each command was killed (SIGKILL) at random moments and run again with the same command line, until it "
+        "ended; all files, also hidden ones, are compared with those of a run that nothing interrupted.\n",
+        "<!-- not run: it takes minutes -->\n```bash\npython -m benchmarks.kill --output docs/kills.json\n```\n",
+        table_markdown(asdict(table)),
+    ]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Kill every command at random moments, run it again, and compare with a run that nothing interrupted.
 
 ```bash
-python -m benchmarks.kill --output docs/kills.json      # three kills of each of ten commands, some ten minutes
+python -m benchmarks.kill --output docs/kills.json      # four kills of each of ten commands, some minutes
 python -m benchmarks.kill --command build --kills 10    # one command
 ```
 
@@ -151,7 +151,7 @@ def kill_command(make_line: Callable[[Path], list[str]], kills: int, draw: rando
 def main(command_line: list[str] | None = None) -> int:
     """Kill the commands, and print and write what became of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=3, help="of each command (default: 3)")
+    parser.add_argument("--kills", type=int, default=4, help="of each command (default: 4)")
     parser.add_argument("--command", help="one command only")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
     parser.add_argument("--output", type=Path, help="JSON file to write")
