@@ -73,6 +73,7 @@ _PACKAGES = (
     "cli",
     "dataset_builder",
     "evaluation",
+    "media",
     "modeling",
     "motion",
     "pipeline",

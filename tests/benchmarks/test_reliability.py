@@ -15,14 +15,13 @@ def run(repository_root, *arguments):
 
 @pytest.mark.slow
 def test_damaged_files_of_every_kind_are_read_right_or_refused_in_one_line(repository_root):
-    table = run(repository_root, "benchmarks.fuzz", "--count", "120", "--seed", "5")
+    table = run(repository_root, "benchmarks.fuzz", "--count", "64", "--seed", "5")
     rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
-    assert len(rows) == 9 + 2 and rows[-1][1] == "120"
+    assert len(rows) == 9 + 2 and rows[-1][1] == "64"
     assert "refused without the name:" not in table
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["build", "dance", "restore"])
-def test_a_killed_command_is_finished_by_the_same_command(command, repository_root):
-    told = run(repository_root, "benchmarks.kill", "--command", command, "--kills", "2")
-    assert told.splitlines()[-1] == f"{command}: 2 kills, the same bytes"
+def test_a_killed_command_is_finished_by_the_same_command(repository_root):
+    told = run(repository_root, "benchmarks.kill", "--command", "dance", "--kills", "2")
+    assert told.splitlines()[-1] == "dance: 2 kills, the same bytes"
