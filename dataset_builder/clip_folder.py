@@ -7,14 +7,16 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ..motion.files import MOTION_SUFFIXES
+from ..motion.files.read_options import UNITS, UP_AXES
 from .splits import SPLITS
 
 logger = logging.getLogger(__name__)
 
 METADATA_FILE = "metadata.csv"
 REQUIRED_COLUMNS = ("clip", "file", "genre")
-MOTION_SUFFIXES = (".npz", ".bvh")
 VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")
 MIRROR_SUFFIX = "_mirror"
 """What the `clip_id` of a mirrored copy ends with."""
@@ -28,7 +30,7 @@ class ClipRecord:
 
     Args:
         clip_id: Unique name of the clip.
-        motion_path: A `.npz` or `.bvh` file.
+        motion_path: Any file that `read_motion` reads.
         audio_path: The song that it is danced to, `None` where there is none.
         song_id: Names the song; all takes and mirrored copies of one song share it.
         genre: Genre of the dance.
@@ -46,6 +48,7 @@ class ClipRecord:
         beats_path: Beat times of the dance, `None` if there are none.
         pulse_bpm: Steady pulse of a dance without music, a minute, `None` if not known.
         split: `"train"`, `"validation"` or `"test"`, empty to have it drawn.
+        read_options: Names and values of `ReadOptions` for files that do not say them.
     """
 
     clip_id: str
@@ -66,6 +69,7 @@ class ClipRecord:
     beats_path: Path | None = None
     pulse_bpm: float | None = None
     split: str = ""
+    read_options: tuple[tuple[str, Any], ...] = ()
 
     def missing_files(self) -> list[Path]:
         """Return which of the clip's files do not exist."""
@@ -226,7 +230,19 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
         beats_path=folder / row["beats"] if row.get("beats") else None,
         pulse_bpm=_positive_number(row, "pulse_bpm") or _positive_number(row, "pulse_per_min"),
         split=split,
+        read_options=_read_options(row),
     )
+
+
+def _read_options(row: dict[str, str]) -> tuple[tuple[str, Any], ...]:
+    """Return what the columns say that are named like options of `read_motion`."""
+    options: dict[str, Any] = {"frame_rate": _positive_number(row, "frame_rate")}
+    for name, known in (("up_axis", UP_AXES), ("unit", UNITS)):
+        options[name] = row.get(name)
+        if options[name] and options[name] not in known:
+            raise ValueError(f"`{name}` must be one of {', '.join(known)} or empty, got {options[name]!r}")
+    options["person"] = row.get("person")
+    return tuple((name, value) for name, value in options.items() if value)
 
 
 def _units(text: str) -> tuple[tuple[str, float], ...]:

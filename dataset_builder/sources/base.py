@@ -48,6 +48,7 @@ class SourceRecord:
         beats_path: A text file of the dance's beats, see `read_beats`; `None` if there is none.
         pulse_bpm: Steady pulse of a dance without music, a minute, `None` if not known.
         split: `"train"`, `"validation"` or `"test"` where the set says so, empty to have it drawn.
+        read_options: Names and values of `ReadOptions` for a motion file that does not say them.
         problem: Why the clip cannot be used, found while listing (a song that is missing, an unknown genre code);
             empty for a good clip. `load` raises it.
     """
@@ -72,6 +73,7 @@ class SourceRecord:
     beats_path: Path | None = None
     pulse_bpm: float | None = None
     split: str = ""
+    read_options: tuple[tuple[str, Any], ...] = ()
     problem: str = ""
 
 

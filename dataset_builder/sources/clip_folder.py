@@ -48,9 +48,10 @@ class ClipFolderSource(MotionSource):
                 beats_path=clip.beats_path,
                 pulse_bpm=clip.pulse_bpm,
                 split=clip.split,
+                read_options=clip.read_options,
                 problem=f"there is no file {' and no '.join(missing)}" if missing else "",
             )
 
     def read(self, record: SourceRecord) -> Motion:
         """Read the motion file."""
-        return read_motion(record.motion_path)
+        return read_motion(record.motion_path, trust_pickle=self.trust_pickle, **dict(record.read_options))

@@ -3,17 +3,20 @@
 import csv
 import json
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import roma
 import torch
 
 from infinitedance.audio.beats import BeatClock
 from infinitedance.audio.features import MusicFeatureLayout
 from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.built import BuiltDataset
+from infinitedance.dataset_builder.manifest import read_manifest
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 from infinitedance.dataset_builder.sources import open_source
@@ -236,3 +239,20 @@ def test_stretching_bones_are_measured_in_the_part_alone(tmp_path):
 def make_records(folder: Path) -> list:
     (folder / "metadata.csv").write_text("clip,file,genre\na,clip.npz,waltz\n")
     return list(open_source("clip_folder", folder).records())
+
+
+def test_a_clip_folder_holds_motion_files_of_every_kind(dance, tmp_path):
+    """What a file does not say stands in the table; pickles are read if they are trusted."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    np.save(folder / "joints.npy", dance.joint_positions()[::2])
+    vectors = roma.unitquat_to_rotvec(torch.from_numpy(dance.joint_rotations[..., [1, 2, 3, 0]])).numpy()
+    edge = {"smpl_poses": vectors.reshape(len(vectors), -1), "smpl_trans": dance.root_positions}
+    (folder / "edge.pkl").write_bytes(pickle.dumps(edge | {"full_pose": dance.joint_positions()}))
+    (folder / "metadata.csv").write_text("clip,file,genre,frame_rate\na,joints.npy,pop,15\nb,edge.pkl,pop,\n")
+    sources = [SourceFolder("clip_folder", str(folder))]
+    for trusts, expected in ((True, {"a", "b"}), (False, {"a"})):
+        built = build_dataset(sources, tmp_path / str(trusts), mirror=False, trust_pickle=trusts)
+        clips = read_manifest(built)
+        assert {clip.clip_id.split("/")[1] for clip in clips} == expected
+        assert all(abs(clip.num_frames - dance.num_frames) <= 2 for clip in clips)
