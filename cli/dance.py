@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_SEED = 2**63 - 1
 """What torch takes, and JSON readers hold as a whole number."""
-MAX_STAGE_METRES = 1000.0
+MIN_STAGE_METRES, MAX_STAGE_METRES = 0.01, 1000.0
 MAX_REFERENCES = 1000
 MAX_VIDEO_HEIGHT = 2160
 
@@ -281,6 +281,7 @@ class _Dancer:
                 )
             write_bvh(motion, paths[0])
             save_motion(motion, paths[1])
+            without_finished([planned], self.arguments)  # another process may have made the same meanwhile
 
     def _tell(self, dance: Dance, planned: PlannedSong) -> None:
         motion, report = dance.motion, self.report
@@ -300,10 +301,7 @@ class _Dancer:
 
 def _check_numbers(arguments: argparse.Namespace) -> None:
     """Raise `ValueError` for options that no model and no song could follow."""
-    if arguments.stage is not None and not 0 < arguments.stage <= MAX_STAGE_METRES:
-        raise ValueError(
-            f"`--stage` must be a positive number of metres, up to {MAX_STAGE_METRES:g}, got {arguments.stage}."
-        )
+    check_range("--stage", arguments.stage, MIN_STAGE_METRES, MAX_STAGE_METRES, "metres")
     check_range("--guidance-scale", arguments.guidance_scale, 0, 3)
     check_range("--seed", arguments.seed, 0, MAX_SEED)
     check_range("--num-references", arguments.num_references, 0, MAX_REFERENCES)

@@ -125,7 +125,7 @@ def bars_on_terminals_only(report: Report) -> Iterator[None]:
 
 def _print(text: str) -> None:
     """Print a line, which names of files do not break, whatever their bytes are and the terminal can show."""
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # there is no output where it was closed
     text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 

@@ -15,7 +15,7 @@ import numpy as np
 from . import ebml_blocks, mpeg_frames, ogg_pages
 from .byte_ranges import ByteRanges
 from .kinds import AAC, MATROSKA, MOV, MP3, OGG, W64, WAV, end_of_tags, kind_of
-from .promises import UnfinishedError, joined_riffs, lost_step, missing_bytes
+from .promises import UnfinishedError, joined_riffs, missing_bytes, walk_packets
 from .timeline import Timeline
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ FORGIVEN_SECONDS = 0.1
 """So far into a piece of a longer stream, frames may need others that were cut off."""
 # The bytes come from an open file. FFmpeg may open nothing else, by whatever name or protocol a file asks for it.
 _OPTIONS = {"protocol_whitelist": "none"}
-_CHECKED_CODECS = ("flac", "tta", "wavpack")
+_CHECKED_CODECS = ("flac", "tta", "wavpack", "ac3", "eac3")
 """Each of their frames has a checksum."""
 _AGAIN = "Copy or download it again."
 
@@ -56,6 +56,7 @@ def open_sound(path: str | os.PathLike, name: str | None = None) -> Iterator[Sou
         PermissionError: If it cannot be opened.
     """
     path, name = Path(path), str(path) if name is None else name
+    name = "".join(each if each.isprintable() else repr(each)[1:-1] for each in name)  # a line stays a line
     check_file(path, name)
     try:
         file = path.open("rb")
@@ -144,8 +145,13 @@ class SoundReader:
                 self._refuse_cut(missing_bytes(self._file, self.kind, start))
         except UnfinishedError as error:
             raise ValueError(f"{self.name} is broken: {error}. {_AGAIN}") from error
-        if (place := lost_step(self._file, self.kind, self._start)) is not None:
-            raise ValueError(f"{self.name} is broken: no packet begins at byte {place:,}, as one should. {_AGAIN}")
+        steps = walk_packets(self._file, self.kind, self._start)
+        if steps.lost is not None:
+            raise ValueError(
+                f"{self.name} is broken: no packet begins at byte {steps.lost:,}, as one should. {_AGAIN}"
+            )
+        if steps.is_cut:
+            logger.warning("%s ends in the middle of a packet, so it may be cut; all before it is read.", self.name)
         return [_Part(ByteRanges(self._file, [each])) for each in ranges]
 
     def _refuse_cut(self, missing: tuple[str, int, int] | None) -> None:
@@ -346,6 +352,8 @@ class SoundReader:
                         yield placed, frame.sample_rate
                 except ValueError as error:
                     raise self._damaged(seconds_before + timeline.seconds, str(error)) from error
+                if frame.is_corrupt and not is_forgiven:
+                    failure = here, "FFmpeg calls a frame corrupt"
         if failure is not None:
             if not self.kind.may_be_cut_out:
                 raise self._damaged(*failure)

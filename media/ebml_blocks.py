@@ -77,8 +77,10 @@ def walk(file: BinaryIO, start: int) -> EbmlFile:
 
 def _begins_known(file: BinaryIO, position: int, end: int, known: set[int]) -> bool:
     """Tell whether an element that is known begins here, or nothing follows."""
+    if position >= end:
+        return position == end
     file.seek(position)
-    return position == end or (position < end and _identifier(file.read(8))[0] in known)
+    return _identifier(file.read(8))[0] in known
 
 
 def _identifier(head: bytes) -> tuple[int, int]:

@@ -50,7 +50,10 @@ ASF = Kind("wma", "asf", stamps="all")
 AVI = Kind("avi", "avi", stamps="start")
 AAC = Kind("aac", "aac", may_be_cut_out=True)
 _BROADCAST: Any = {"stamps": "all", "begins_anywhere": True, "is_broadcast": True, "may_be_cut_out": True}
+MPEG = Kind("mpeg", "mpeg", **_BROADCAST)
 MPEGTS = Kind("mpegts", "mpegts", **_BROADCAST)
+FLV = Kind("flv", "flv", stamps="all")
+VOC = Kind("voc", "voc")
 
 _GUID_ASF = rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
 _GUID_W64 = rb"riff\x2e\x91\xcf\x11"
@@ -64,7 +67,7 @@ _KINDS = (
     (rb"....(?:ftyp|moov|mdat|wide|free|skip|pnot)", MOV),
     (rb"\x1aE\xdf\xa3", MATROSKA),
     (_GUID_ASF, ASF),
-    (rb"FLV\x01", Kind("flv", "flv", stamps="all")),
+    (rb"FLV\x01", FLV),
     (rb"\.snd", Kind("au", "au", states_length=True)),
     (rb"caff\x00", Kind("caf", "caf", states_length=True)),
     (rb"#!AMR", Kind("amr", "amr")),
@@ -75,9 +78,9 @@ _KINDS = (
     (rb"DSD \x1c", Kind("dsf", "dsf", states_length=True)),
     (rb"MPCK", Kind("mpc", "mpc8", states_length=True)),
     (rb"MP\+", Kind("mpc", "mpc", states_length=True)),
-    (rb"Creative Voice File\x1a", Kind("voc", "voc")),
+    (rb"Creative Voice File\x1a", VOC),
     (rb"\.RMF", Kind("rm", "rm", stamps="start")),
-    (rb"\x00\x00\x01\xba", Kind("mpeg", "mpeg", **_BROADCAST)),
+    (rb"\x00\x00\x01\xba", MPEG),
     (rb"G.{187}G.{187}G", MPEGTS),
     (rb".{4}G.{191}G.{191}G", MPEGTS),
     (rb"\x0b\x77", Kind("ac3", "ac3", may_be_cut_out=True)),

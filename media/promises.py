@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
-from .kinds import ASF, AVI, MOV, MPEGTS, W64, WAV, Kind
+from .kinds import AIFF, ASF, AVI, FLV, MOV, MPEG, MPEGTS, VOC, W64, WAV, Kind
 
 _NO_LENGTH = 0x7FFF0000
 """A program that streams does not know the length, and writes 0, this or more."""
@@ -15,8 +16,11 @@ _SLACK_BYTES = 64
 """Some programs count padding that they do not write, or the header as samples."""
 
 
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+
+
 class UnfinishedError(ValueError):
-    """A recording lacks what is written at its end, without which nothing of it can be read."""
+    """A recording lacks what is written at its end, or holds a second one, which no reader goes on to."""
 
 
 def missing_bytes(file: BinaryIO, kind: Kind, start: int) -> tuple[str, int, int] | None:
@@ -32,7 +36,7 @@ def missing_bytes(file: BinaryIO, kind: Kind, start: int) -> tuple[str, int, int
         no length is promised.
 
     Raises:
-        UnfinishedError: If it lacks its index.
+        UnfinishedError: If it lacks its index, or another file was joined to it.
     """
     size = file.seek(0, os.SEEK_END)
     checks: dict[Kind, Callable[[BinaryIO, int, int], Iterator[tuple[str, int]]]] = {
@@ -40,6 +44,7 @@ def missing_bytes(file: BinaryIO, kind: Kind, start: int) -> tuple[str, int, int
         AVI: _avi_parts,
         W64: _w64_parts,
         MOV: _mov_parts,
+        AIFF: _form_parts,
         ASF: _asf_parts,
     }
     if kind not in checks:
@@ -124,6 +129,8 @@ def _mov_parts(file: BinaryIO, start: int, size: int) -> Iterator[tuple[str, int
             length = size - position
         if length < 8 or not all(32 <= byte < 127 for byte in name):
             break
+        if name == b"moov" and has_index:
+            raise UnfinishedError(f"a second film begins before byte {position:,}, so two files were joined")
         has_index |= name == b"moov"
         if name in (b"moov", b"mdat", b"moof"):
             yield f"its box `{name.decode()}`", position + length
@@ -132,11 +139,21 @@ def _mov_parts(file: BinaryIO, start: int, size: int) -> Iterator[tuple[str, int
         raise UnfinishedError("it has no index (box `moov`): it was cut, or the recording was not finished")
 
 
+def _form_parts(file: BinaryIO, start: int, size: int) -> Iterator[tuple[str, int]]:
+    """Yield nothing, for the reader counts the samples; refuse a second file behind the first."""
+    file.seek(start + 4)
+    behind = start + 8 + int.from_bytes(file.read(4), "big")
+    file.seek(behind)
+    if file.read(4) == b"FORM":
+        raise UnfinishedError(f"another file begins at byte {behind:,}, so two were joined")
+    yield from ()
+
+
 def _asf_parts(file: BinaryIO, start: int, size: int) -> Iterator[tuple[str, int]]:
     """Yield the size that the file's own properties state, unless it was broadcast."""
     file.seek(start)
     header = file.read(1 << 16)
-    place = header.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))
+    place = header.find(_ASF_PROPERTIES)
     if place < 0 or len(header) < place + 92:
         return
     flags = int.from_bytes(header[place + 88 : place + 92], "little")
@@ -147,25 +164,37 @@ def _asf_parts(file: BinaryIO, start: int, size: int) -> Iterator[tuple[str, int
 
 _TS_PACKET_BYTES, _TS_SYNC = 188, 0x47
 _AVI_CHUNK = re.compile(rb"LIST|RIFF|JUNK|idx1|ix\d\d|[\da-fA-F]{2}[a-z]{2}")
+_ASF_PACKET = 0x82
+"""First byte of every packet, as all encoders write it."""
+_VOC_TAIL_BYTES = 128
 
 
-def lost_step(file: BinaryIO, kind: Kind, start: int) -> int | None:
-    """Walk the packets of MPEG transport streams and AVI, where FFmpeg looks for the next one after damage.
+@dataclass(frozen=True)
+class Steps:
+    """What a walk from packet to packet found.
+
+    Args:
+        lost: The first byte where a packet should begin and does not; `None` if there is none.
+        is_cut: The file ends in the middle of a packet.
+    """
+
+    lost: int | None = None
+    is_cut: bool = False
+
+
+def walk_packets(file: BinaryIO, kind: Kind, start: int) -> Steps:
+    """Walk the packets of kinds where FFmpeg looks for the next one after damage, or takes it for the end.
 
     Args:
         file: Open for reading.
         kind: What it is.
         start: Its first byte.
-
-    Returns:
-        The first byte where a packet should begin and does not; `None` if there is none, or for another kind.
     """
-    if kind == MPEGTS:
-        return _lost_sync(file, start)
-    return _lost_chunk(file, start) if kind == AVI else None
+    walks = {MPEGTS: _walk_ts, AVI: _walk_avi, ASF: _walk_asf, FLV: _walk_flv, VOC: _walk_voc, MPEG: _walk_mpeg}
+    return walks[kind](file, start, file.seek(0, os.SEEK_END)) if kind in walks else Steps()
 
 
-def _lost_sync(file: BinaryIO, start: int) -> int | None:
+def _walk_ts(file: BinaryIO, start: int, size: int) -> Steps:
     file.seek(start)
     prefix = 0 if file.read(1) == bytes([_TS_SYNC]) else 4  # of Blu-ray: a time before each packet
     length = _TS_PACKET_BYTES + prefix
@@ -174,13 +203,12 @@ def _lost_sync(file: BinaryIO, start: int) -> int | None:
     while len(chunk := file.read(length * 4096)) > prefix:
         marks = chunk[prefix::length]
         if marks.count(_TS_SYNC) < len(marks):
-            return position + next(index for index, mark in enumerate(marks) if mark != _TS_SYNC) * length
+            return Steps(position + next(index for index, mark in enumerate(marks) if mark != _TS_SYNC) * length)
         position += len(chunk)
-    return None
+    return Steps(is_cut=(size - start) % length != 0)
 
 
-def _lost_chunk(file: BinaryIO, start: int) -> int | None:
-    size = file.seek(0, os.SEEK_END)
+def _walk_avi(file: BinaryIO, start: int, size: int) -> Steps:
     file.seek(start + 4)
     position, end = start + 12, start + 8 + int.from_bytes(file.read(4), "little")
     while position + 12 <= min(end, size):
@@ -190,6 +218,70 @@ def _lost_chunk(file: BinaryIO, start: int) -> int | None:
             position += 12
             continue
         if not _AVI_CHUNK.fullmatch(name):
-            return position
+            return Steps(position)
         position += 8 + length + length % 2
-    return None
+    return Steps()
+
+
+def _walk_asf(file: BinaryIO, start: int, size: int) -> Steps:
+    file.seek(start)
+    header = file.read(1 << 16)
+    place = header.find(_ASF_PROPERTIES)
+    data = start + int.from_bytes(header[16:24], "little") + 50
+    if place < 0 or len(header) < place + 100 or data >= size:
+        return Steps()
+    num_packets = int.from_bytes(header[place + 56 : place + 64], "little")
+    shortest, longest = (int.from_bytes(header[at : at + 4], "little") for at in (place + 92, place + 96))
+    if shortest != longest or not longest or int.from_bytes(header[place + 88 : place + 92], "little") & 1:
+        return Steps()
+    for position in range(data, min(size, data + num_packets * longest), longest):
+        file.seek(position)
+        if file.read(1)[0] != _ASF_PACKET:
+            return Steps(position) if position > data else Steps()
+    return Steps()
+
+
+def _walk_flv(file: BinaryIO, start: int, size: int) -> Steps:
+    file.seek(start + 5)
+    position = start + int.from_bytes(file.read(4), "big") + 4
+    while position + 11 <= size:
+        file.seek(position)
+        head = file.read(4)
+        if head[0] & 0x1F not in (8, 9, 18):
+            return Steps(position)
+        position += 11 + int.from_bytes(head[1:], "big") + 4
+    return Steps(is_cut=position - 4 > size)  # the last length may be missing
+
+
+def _walk_voc(file: BinaryIO, start: int, size: int) -> Steps:
+    file.seek(start + 20)
+    position = start + int.from_bytes(file.read(2), "little")
+    while position < size:
+        file.seek(position)
+        head = file.read(4)
+        if head[0] > 9 or (head[0] == 0 and position + _VOC_TAIL_BYTES < size):
+            return Steps(position)
+        if head[0] == 0:
+            return Steps()
+        position += 4 + int.from_bytes(head[1:], "little")
+    return Steps(is_cut=position > size)
+
+
+def _walk_mpeg(file: BinaryIO, start: int, size: int) -> Steps:
+    position = start
+    while position + 14 <= size:
+        file.seek(position)
+        head = file.read(14)
+        if head[:4] == b"\x00\x00\x01\xba":
+            position += 12 if head[4] >> 4 == 2 else 14 + (head[13] & 7)  # MPEG 1, or 2
+        elif head[:4] == b"\x00\x00\x01\xb9":
+            position += 4
+        elif head[:3] == b"\x00\x00\x01" and head[3] > 0xBA:
+            position += 6 + int.from_bytes(head[4:6], "big")
+        else:
+            window = head + file.read(4096)
+            padding = window.find(b"\x00\x00\x01")
+            if padding <= 0 or any(window[:padding]):
+                return Steps(position)
+            position += padding
+    return Steps(is_cut=position > size)

@@ -128,6 +128,11 @@ class _ViewerHandler(BaseHTTPRequestHandler):
     page: bytes
     song: Path | None
 
+    def handle(self) -> None:
+        """Answer, until the browser hangs up: when it has what it wanted, it does so in the middle."""
+        with suppress(ConnectionError):
+            super().handle()
+
     def do_GET(self) -> None:
         """Send the page or the song."""
         # A page elsewhere that had its name point to 127.0.0.1 would come with that name.
@@ -135,11 +140,14 @@ class _ViewerHandler(BaseHTTPRequestHandler):
             self.send_error(403)
         elif self.path == "/":
             self._send(200, "text/html; charset=utf-8", {"Content-Length": str(len(self.page))})
-            self.wfile.write(self.page)
+            if self.command != "HEAD":
+                self.wfile.write(self.page)
         elif self.path == _SONG_PATH and self.song is not None:
             self._send_song(self.song)
         else:
             self.send_error(404)
+
+    do_HEAD = do_GET
 
     def _send(self, status: int, content_type: str, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -165,7 +173,9 @@ class _ViewerHandler(BaseHTTPRequestHandler):
         if is_part:
             headers["Content-Range"] = f"bytes {start}-{end}/{size}"
         self._send(206 if is_part else 200, audio_type(song), headers)
-        with suppress(ConnectionError), song.open("rb") as file:  # a browser hangs up when it has what it wanted
+        if self.command == "HEAD":
+            return
+        with song.open("rb") as file:
             file.seek(start)
             remaining = end - start + 1
             while block := file.read(min(_BLOCK_BYTES, remaining)):

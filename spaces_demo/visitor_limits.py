@@ -12,8 +12,9 @@ from .limits import SpaceLimits
 from .visitor_files import VisitorFiles
 
 _FORM_BYTES = 100_000
-"""What a form adds to the file in it."""
-_FILE_FIELD = b"filename="
+"""What a form adds to the file in it, and more than any request without a file has."""
+_FILE_FIELD = b"filename"
+"""Before `=`, or `*=`, in any case."""
 _BUSY, _TOO_LARGE, _FULL = 429, 413, 507
 
 
@@ -53,7 +54,9 @@ class VisitorLimits:
         try:
             if path.endswith("/upload"):
                 receive = self._counted(receive, visitor)
-            elif path.endswith("/queue/join") or "/call/" in path:
+            else:
+                receive = _bounded(receive)
+            if path.endswith("/queue/join") or "/call/" in path:
                 if self.count_jobs(visitor) >= self.limits.max_visitor_jobs:
                     raise RefusedError(_BUSY, "Your other dances are not done yet. Wait for them.")
             await self.app(scope, receive, send)
@@ -79,8 +82,9 @@ class VisitorLimits:
             message = await receive()
             body = message.get("body", b"")
             num_bytes += len(body)
-            num_files += (end + body).count(_FILE_FIELD)
-            end = (end + body)[-len(_FILE_FIELD) + 1 :]
+            seen = (end + body).lower()
+            num_files += seen.count(_FILE_FIELD)
+            end = seen[-len(_FILE_FIELD) + 1 :]
             if num_bytes > 1_000_000 * limits.max_file_megabytes + _FORM_BYTES:
                 raise RefusedError(
                     _TOO_LARGE, f"A song exceeded the maximum file size of {limits.max_file_megabytes} MB."
@@ -104,6 +108,21 @@ class VisitorLimits:
                 kept.popleft()
             if not kept:
                 del self.uploads[visitor]
+
+
+def _bounded(receive: Any) -> Any:
+    """Return a `receive` that ends a request without a file as soon as no page would send so much."""
+    num_bytes = 0
+
+    async def bounded() -> Any:
+        nonlocal num_bytes
+        message = await receive()
+        num_bytes += len(message.get("body", b""))
+        if num_bytes > _FORM_BYTES:
+            raise RefusedError(_TOO_LARGE, "The request is too large.")
+        return message
+
+    return bounded
 
 
 def visitor_of(scope: Any) -> str:

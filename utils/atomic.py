@@ -17,6 +17,9 @@ if os.name == "posix":
 PARTIAL_PREFIX = ".partial-"
 """Names of temporary files and folders begin with it; one that nobody holds any more is what a killed process left."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a full disk says, without the name of a file."""
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
@@ -60,6 +63,10 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         _flush(temporary)
         os.replace(temporary, path)
         _flush(folder)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OSError(f"Cannot write {path}: {error.strerror}.") from error
     finally:
         os.close(held)
         temporary.unlink(missing_ok=True)

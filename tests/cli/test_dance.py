@@ -125,8 +125,9 @@ def test_unknown_values_are_told_with_the_usage(song, asked, told, capsys):
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (["--stage", "-1"], "`--stage` must be a positive number of metres, up to 1000, got -1.0"),
-        (["--stage", "inf"], "`--stage` must be a positive number of metres, up to 1000, got inf"),
+        (["--stage", "-1"], "`--stage` must lie in 0.01 to 1000 metres, got -1.0"),
+        (["--stage", "1e-320"], "`--stage` must lie in 0.01 to 1000 metres"),
+        (["--stage", "inf"], "`--stage` must lie in 0.01 to 1000 metres, got inf"),
         (["--seed", "-1"], "`--seed` must lie in 0 to 9.22337e+18, got -1"),
         (["--seed", "9" * 23], "`--seed` must lie in"),
         (["--guidance-scale", "nan"], "`--guidance-scale` must lie in 0 to 3, got nan"),
@@ -351,6 +352,27 @@ def test_an_interrupt_leaves_nothing_behind(tiny_pipeline_dir, songs, tmp_path, 
 def test_quiet_prints_nothing(dance, songs, capfd):
     assert dance(songs, "--quiet") == 0
     assert capfd.readouterr() == ("", "")
+
+
+def test_without_an_output_the_dance_is_made_all_the_same(dance, songs, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)  # as Python has it where the output was closed
+    assert dance(songs / "a.wav") == 0
+    assert files_of(tmp_path / "out") == ["a_any_0.bvh", "a_any_0.npz"]
+
+
+def test_what_another_process_made_meanwhile_is_not_replaced(dance, songs, tmp_path, monkeypatch, capsys):
+    from infinitedance.motion import files
+
+    write_bvh = files.write_bvh
+
+    def write_beside_another(motion, path):
+        (tmp_path / "out" / "a_any_0.bvh").write_text("another")
+        write_bvh(motion, path)
+
+    monkeypatch.setattr(files, "write_bvh", write_beside_another)
+    assert dance(songs / "a.wav") == 2
+    assert "a_any_0.bvh would be overwritten" in capsys.readouterr().err
+    assert files_of(tmp_path / "out") == ["a_any_0.bvh"]
 
 
 def test_no_progress_bar_is_captured(dance, songs, capfd):

@@ -405,6 +405,56 @@ def test_sound_missing_in_the_middle_is_no_silence(tmp_path, sound_bytes, extens
         decode(tmp_path / f"song.{extension}")
 
 
+PACKETS = {
+    "flv": ("flv", "libmp3lame", 44_100),
+    "voc": ("voc", "pcm_s16le", 44_100),
+    "mpg": ("mpeg", "mp2", 44_100),
+    "ts": ("mpegts", "mp2", 44_100),
+    "wma": ("asf", "libmp3lame", 44_100),
+}
+FRAMES = {"ac3": ("ac3", "ac3", 44_100), "eac3": ("eac3", "eac3", 44_100)}
+
+
+@pytest.mark.parametrize("extension", PACKETS)
+def test_what_is_missing_between_packets_is_told(tmp_path, write_sound, click_song, extension):
+    path = tmp_path / f"song.{extension}"
+    container, codec, rate = PACKETS[extension]
+    content = write_sound(path, container, codec, click_song(rate), rate).read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + content[middle + 9_973 :])
+    with pytest.raises(ValueError, match=rf"song\.{extension} is (broken: no packet begins at byte|cut: )"):
+        decode(path)
+
+
+@pytest.mark.parametrize("extension", ["flv", "ts", *FRAMES])
+def test_where_no_length_is_stated_a_cut_packet_is_told(tmp_path, write_sound, click_song, heard, caplog, extension):
+    path = tmp_path / f"song.{extension}"
+    container, codec, rate = (PACKETS | FRAMES)[extension]
+    content = write_sound(path, container, codec, click_song(rate), rate).read_bytes()
+    path.write_bytes(content[: round(0.6 * len(content)) // 188 * 188 + 101])
+    with caplog.at_level(logging.WARNING):
+        clicks, seconds = heard(path)
+    assert len(clicks) in (4, 5) and 2.0 < seconds < 2.6
+    assert f"song.{extension} ends in the middle of a" in caplog.text
+
+
+@pytest.mark.parametrize("extension", ["m4a", "aiff", "flv"])
+def test_a_second_file_behind_the_first_is_not_left_out_in_silence(tmp_path, write_sound, click_song, extension):
+    path = tmp_path / f"song.{extension}"
+    container, codec, rate = (CONTAINERS | WITHOUT_CHECKS | PACKETS)[extension]
+    content = write_sound(path, container, codec, click_song(rate), rate).read_bytes()
+    path.write_bytes(content + content)
+    with pytest.raises(ValueError, match=rf"song\.{extension} is broken: .*(joined|no packet begins at byte)"):
+        decode(path)
+
+
+def test_a_block_of_absurd_length_is_damage(tmp_path, write_sound, click_song):
+    path = write_sound(tmp_path / "song.webm", "webm", "libopus", click_song(48_000), 48_000, options={"live": "1"})
+    path.write_bytes(path.read_bytes() + b"\x42\x42\x01" + b"\xff" * 6 + b"\xfe")
+    with pytest.raises(ValueError, match=r"song\.webm is broken: at \d\.\d\d s it is damaged"):
+        decode(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -496,3 +546,9 @@ def test_what_is_no_file_is_told_and_nothing_hangs(tmp_path):
 def test_any_name_that_a_file_may_have_is_read(tmp_path, sound_bytes, heard, name):
     (tmp_path / name).write_bytes(sound_bytes("mp3"))
     assert len(heard(tmp_path / name)[0]) == 8
+
+
+def test_a_message_stays_one_line_whatever_the_name_is(tmp_path):
+    (tmp_path / "a\n\x1b[2Jb.wav").write_bytes(b"RIFF\0\0\0\0WAVE")
+    with pytest.raises(ValueError, match=r"^[^\n\x1b]*a\\nx?\\x1b\[2Jb\.wav cannot be read"):
+        decode(tmp_path / "a\n\x1b[2Jb.wav")

@@ -161,11 +161,18 @@ def test_each_visitor_has_a_share_of_room_and_work(tiny_pipeline_dir, song):
         assert upload(b"a").status_code == 200
         many = upload(*[b"a"] * 500)
         assert many.status_code == 413 and many.text == "One song at a time."
+        fields = (
+            b'--x\r\nContent-Disposition: form-data; name="files"; FileName="a.wav"\r\n\r\na\r\n' * 3 + b"--x--\r\n"
+        )
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        assert httpx.post(f"{url}gradio_api/upload", content=fields, headers=kind).text == "One song at a time."
         large = upload(bytes(1_200_000))
         assert large.status_code == 413 and "maximum file size of 1 MB" in large.text
         assert [upload(b"a").status_code for _ in range(3)] == [200, 200, 429]
         joined = httpx.post(f"{url}gradio_api/queue/join", json={"data": [], "fn_index": 0, "session_hash": "a"})
         assert joined.status_code == 429 and "not done yet" in joined.text
+        endless = httpx.post(f"{url}gradio_api/run/show", json={"data": ["a" * 200_000]})
+        assert endless.status_code in (400, 413)  # FastAPI makes the first of it
 
 
 def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(space, monkeypatch):

@@ -1,5 +1,7 @@
 import json
 import re
+import socket
+import struct
 from http.client import HTTPConnection
 from threading import Thread
 
@@ -79,6 +81,22 @@ def test_the_page_and_the_song_are_served_and_the_song_in_parts(connection, danc
 )
 def test_no_other_file_is_served(connection, path):
     assert get(connection, path)[0].status == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/song"])
+def test_who_asks_for_the_head_gets_no_body(connection, path):
+    connection.request("HEAD", path)
+    response = connection.getresponse()
+    assert response.status == 200 and int(response.headers["Content-Length"]) > 1000 and response.read() == b""
+
+
+def test_a_browser_that_hangs_up_is_no_error(connection, capfd):
+    for request in (b"GET / HTTP/1.1\r\n", f"GET / HTTP/1.1\r\nHost: localhost:{connection.port}\r\n\r\n".encode()):
+        with socket.create_connection((connection.host, connection.port)) as client:
+            client.sendall(request)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no farewell
+    assert get(connection, "/")[0].status == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_a_name_that_points_here_from_elsewhere_is_refused(connection):

@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 
@@ -81,4 +83,13 @@ def test_a_name_that_the_system_does_not_take_is_told(tmp_path):
     with pytest.raises(OSError, match=r"Cannot write .*x+\.txt: File name too long"):
         with atomic_path(tmp_path / f"{'x' * 300}.txt") as temporary:
             temporary.write_text("x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"Cannot write .*dance\.bvh: No space left on device"),
+        atomic_path(tmp_path / "dance.bvh"),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not list(tmp_path.iterdir())
