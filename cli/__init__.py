@@ -21,8 +21,8 @@ from . import build, convert, dance, evaluate, index, procedural, restore, sheet
 
 COMMANDS = (dance, song, sheet, convert, view, space, restore, evaluate, build, index, procedural)
 """In the order of `--help`."""
-WRONG_INPUT, STOPPED = 2, 130
-"""Exit statuses: of what the user can mend, and of Ctrl-C as shells expect it."""
+WRONG_INPUT, STOPPED, UNHEARD = 2, 130, 128 + 13
+"""Exit statuses: of what the user can mend; of Ctrl-C, and of output that nobody reads, as shells expect them."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,7 +42,7 @@ def main(command_line: list[str] | None = None) -> int:
         command_line: Without the program's name; `sys.argv[1:]` by default.
 
     Returns:
-        The exit status: 0, 2 for wrong input, 130 after Ctrl-C.
+        The exit status: 0, 2 for wrong input, 130 after Ctrl-C, 141 if nobody reads the output.
     """
     arguments = build_parser().parse_args(command_line)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -57,7 +57,7 @@ def main(command_line: list[str] | None = None) -> int:
             return STOPPED
         except BrokenPipeError:  # what reads our output has ended, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            return UNHEARD
         except MemoryError as error:
             return _report(f"there is not enough memory ({one_line(error)}). Give a shorter or smaller input.")
         except (ValueError, TypeError, OSError, ImportError) as error:

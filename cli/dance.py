@@ -41,7 +41,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     dance = commands.add_parser("dance", help="make dances to songs: BVH, npz and mp4")
     dance.add_argument(
         "songs",
-        type=Path,
+        type=_named_path,
         nargs="+",
         metavar="SONG_OR_FOLDER",
         help="audio file, or a video with sound, 0.5 s to 60 min; of a folder all audio files, but not those of the "
@@ -63,6 +63,12 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     demo = commands.add_parser("demo", help="make a dance to the song that ships with the package, anew each time")
     _add_options(demo)
     demo.set_defaults(run=run, songs=[DEMO_SONG], genre=DEMO_GENRE, overwrite=True, skip_existing=False)
+
+
+def _named_path(text: str) -> Path:
+    if not text:  # a variable of the shell that is not set, which would be the current folder
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
 
 
 def genres_of(name: str) -> list[str]:

@@ -14,6 +14,7 @@ from .dance import synthesize_dance
 from .music import MUSIC_PATTERNS, SAMPLING_RATE, synthesize_music
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 600.0
+MAX_CLIPS = 1_000_000
 
 
 def make_procedural_dataset(output_dir: str | Path, num_clips: int, seconds: float, seed: int = 0) -> Path:
@@ -35,8 +36,8 @@ def make_procedural_dataset(output_dir: str | Path, num_clips: int, seconds: flo
         FileExistsError: If the folder holds anything.
         ValueError: If `num_clips` or `seconds` is out of range.
     """
-    if num_clips < 1:
-        raise ValueError(f"`num_clips` must be at least 1, got {num_clips}.")
+    if not 1 <= num_clips <= MAX_CLIPS:
+        raise ValueError(f"`num_clips` must lie in 1 to {MAX_CLIPS:,}, got {num_clips}.")
     if not MIN_SECONDS <= seconds <= MAX_SECONDS:
         raise ValueError(f"`seconds` must lie in {MIN_SECONDS} to {MAX_SECONDS:g}, got {seconds}.")
     with atomic_folder(output_dir) as folder:

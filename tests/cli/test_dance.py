@@ -420,3 +420,9 @@ def test_what_is_wrong_with_the_sound_is_told_before_a_file_is_written(
     path.write_bytes(path.read_bytes()[:-3000])
     assert main(["dance", str(path), "--model", str(tiny_pipeline_dir), "--output", str(tmp_path / "out")]) == 2
     assert "song.m4a" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_an_empty_name_is_not_the_current_folder(capsys):
+    with pytest.raises(SystemExit):
+        main(["dance", ""])
+    assert "SONG_OR_FOLDER: the name is empty" in capsys.readouterr().err

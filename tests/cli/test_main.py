@@ -149,6 +149,14 @@ sys.exit(main(["convert", "dance.npz", "dance.glb"]))
         assert (completed.returncode, completed.stderr) == (status, told)
 
 
+def test_output_that_nobody_reads_is_no_success(dance, tmp_path):
+    save_motion(dance, tmp_path / "dance.npz")
+    command = [sys.executable, "-m", "infinitedance", "convert", "dance.npz", "dance.bvh"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    process.stdout.close()
+    assert process.wait() == 141 and process.stderr.read() == ""
+
+
 def test_an_unforeseen_error_is_one_line_and_a_file_with_the_details(dance, tmp_path, monkeypatch, capsys):
     save_motion(dance, tmp_path / "dance.npz")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

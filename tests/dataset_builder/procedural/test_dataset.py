@@ -138,7 +138,7 @@ def test_the_same_seed_writes_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_clips": 0, "seconds": 2.0}, "`num_clips` must be at least 1"),
+        ({"num_clips": 0, "seconds": 2.0}, "`num_clips` must lie in 1 to 1,000,000"),
         ({"num_clips": 1, "seconds": 0.5}, "`seconds` must lie in 1.0 to 600"),
         ({"num_clips": 1, "seconds": float("nan")}, "`seconds` must lie in 1.0 to 600"),
     ],
