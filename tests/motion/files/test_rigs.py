@@ -95,6 +95,30 @@ NAMES = {
         "{}_sinistro",
         "{}_destro",
     ),
+    "English of OptiTrack Motive": named(
+        "Hip Ab Ab2 Chest Neck Head", "Shoulder UArm FArm Hand Thigh Shin Foot Toe", "L{}", "R{}"
+    ),
+    "anatomy of Acclaim files": named(
+        "root lowerback upperback thorax lowerneck head",
+        "clavicle humerus radius wrist femur tibia foot toes",
+        "l{}",
+        "r{}",
+    ),
+    "English of Advanced Skeleton": named(
+        "Root_M Spine1_M Spine2_M Chest_M Neck_M Head_M",
+        "Scapula Shoulder Elbow Wrist Hip Knee Ankle Toes",
+        "{}_L",
+        "{}_R",
+    ),
+    "English of Auto-Rig Pro": named(
+        "root.x spine_01.x spine_02.x spine_03.x neck.x head.x",
+        "shoulder arm_stretch forearm_stretch hand thigh_stretch leg_stretch foot toes_01",
+        "{}.l",
+        "{}.r",
+    ),
+    "English with lf and rt": named(
+        "hips spine spine1 chest neck head", "clav upArm loArm hand upLeg loLeg foot toe", "lf_{}", "rt_{}"
+    ),
 }
 
 
