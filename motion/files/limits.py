@@ -76,6 +76,11 @@ def parse_json(text: str) -> Any:
     raise ValueError(f"JSON must be at most {MAX_JSON_DEPTH} levels deep.")
 
 
+def printable(text: str) -> str:
+    """Return a text of a file in one line, without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 @contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
     """Turn whatever goes wrong in a reader into a `ValueError` of one line that names the file.
