@@ -19,7 +19,15 @@ from ..motion import Motion
 from ..retargeting.joint_mapping import JointMappingError
 from ..retargeting.source_animation import SourceAnimation
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, neutral_skeleton
-from .anatomy import find_up_axis, has_steadier_floor, is_mirrored, mirrored_rig, turn_to_y_up, warn_of_mirror, warn_of_turn
+from .anatomy import (
+    find_up_axis,
+    has_steadier_floor,
+    is_mirrored,
+    mirrored_rig,
+    turn_to_y_up,
+    warn_of_mirror,
+    warn_of_turn,
+)
 from .bvh_parsing import BVHError, BvhJoint, decode, parse_hierarchy, parse_motion
 from .limits import MAX_BVH_BYTES, check_file, check_frames, naming
 from .read_options import UNIT_OPTION, ReadOptions

@@ -41,7 +41,8 @@ def likely_rate(frame_time: str) -> tuple[float, float | None]:
     """
     seconds = float(frame_time)
     unit = _last_digit(frame_time)
-    same = sorted((rate for rate in LIKELY_RATES if abs(seconds * rate - 1) < _SAME), key=lambda r: abs(seconds * r - 1))
+    same = [rate for rate in LIKELY_RATES if abs(seconds * rate - 1) < _SAME]
+    same.sort(key=lambda rate: abs(seconds * rate - 1))
     rounded = [rate for rate in LIKELY_RATES if abs(1 / rate - seconds) <= unit / 2]
     cut_off = [rate for rate in LIKELY_RATES if 0 <= 1 / rate - seconds < unit]
     if same or rounded or cut_off:
