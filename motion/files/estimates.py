@@ -247,6 +247,8 @@ def _estimates(value: Any, path: Path, trust_pickle: bool) -> list[Estimate]:
     if isinstance(value, Mapping) and "pred_rotmat" in value:
         return [_tram(value, path, trust_pickle)]
     people = value.get("people", value) if isinstance(value, Mapping) else value
+    if isinstance(people, (list, tuple)) and people and not isinstance(people[0], (Mapping, list, tuple)):
+        return []  # numbers, which may be many
     if isinstance(people, Mapping):
         named = {str(name): person for name, person in people.items()}
     else:
