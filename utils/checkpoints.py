@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import safe_open
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from .atomic import atomic_path
@@ -96,6 +97,7 @@ class CheckedWeightsMixin:
                 "lacks": loading["missing_keys"],
                 "has what the model does not know:": loading["unexpected_keys"],
                 "has of another shape": {key[0] for key in loading["mismatched_keys"]},
+                "has of another kind of number": _weights_of_other_kind(path, model.state_dict()),
             }
             for problem, keys in problems.items():
                 if keys:
@@ -118,6 +120,21 @@ class CheckedWeightsMixin:
         super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]
         if kwargs.get("is_main_process", True):
             write_checksums(save_directory)
+
+
+def _weights_of_other_kind(path: str | os.PathLike | None, weights: dict[str, torch.Tensor]) -> list[str]:
+    """Return the real weights of a model that a folder holds as integers or complex numbers: torch cuts them off."""
+    odd: list[str] = []
+    for file in sorted(Path(path).glob("*.safetensors")) if path is not None else ():
+        with safe_open(file, "pt") as stored:
+            odd += [
+                key
+                for key in stored.keys()  # noqa: SIM118
+                if key in weights
+                and weights[key].is_floating_point()
+                and not stored.get_slice(key).get_dtype().startswith(("F", "BF"))
+            ]
+    return odd
 
 
 @contextmanager

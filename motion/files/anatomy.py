@@ -56,11 +56,12 @@ def find_up_axis(trunk: np.ndarray, joint_positions: np.ndarray, default: str = 
     """
     axis = int(np.abs(trunk).argmax())
     found = ("-" if trunk[axis] < 0 else "") + "xyz"[axis]
-    if found != default:
-        floors = {name: _floor_spread(joint_positions, name) for name in (found, default)}
-        if floors[default] < _STEADIER * floors[found]:
-            return default
-    return found
+    return default if found != default and has_steadier_floor(joint_positions, default, found) else found
+
+
+def has_steadier_floor(joint_positions: np.ndarray, up_axis: str, other: str) -> bool:
+    """Tell whether the lowest joint of `(frames, joints, 3)` keeps its height along an axis, but not along another."""
+    return _floor_spread(joint_positions, up_axis) < _STEADIER * _floor_spread(joint_positions, other)
 
 
 def _floor_spread(joint_positions: np.ndarray, up_axis: str) -> float:

@@ -19,7 +19,15 @@ from ..motion import Motion
 from ..retargeting.joint_mapping import JointMappingError
 from ..retargeting.source_animation import SourceAnimation
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, neutral_skeleton
-from .anatomy import find_up_axis, is_mirrored, mirrored_rig, turn_to_y_up, warn_of_mirror, warn_of_turn
+from .anatomy import (
+    find_up_axis,
+    has_steadier_floor,
+    is_mirrored,
+    mirrored_rig,
+    turn_to_y_up,
+    warn_of_mirror,
+    warn_of_turn,
+)
 from .bvh_parsing import BVHError, BvhJoint, decode, parse_hierarchy, parse_motion
 from .limits import MAX_BVH_BYTES, check_file, check_frames, naming
 from .read_options import UNIT_OPTION, ReadOptions
@@ -212,7 +220,8 @@ def _find_up_axis(source: SourceAnimation, posed: np.ndarray, mapping: dict[str,
     found = find_up_axis(moving_trunk, posed, default)
     # The motion overrules the rest pose only where the body is stretched along the other axis nearly always.
     upright, across = moving_trunk @ turn_to_y_up(default)[1], np.abs(moving_trunk).max()
-    if says_axis and (across <= 2 * max(upright, 0) or across <= 0.7 * abs(rest_trunk[axis])):
+    crouches = across <= 0.7 * abs(rest_trunk[axis]) and not has_steadier_floor(posed, found, default)
+    if says_axis and (across <= 2 * max(upright, 0) or crouches):
         found = default
     if found not in ("y", "z") or (says_axis and found != default):
         warn_of_turn(found, default if default != found else "y", path)

@@ -39,7 +39,7 @@ from ..retargeting.retargeting import motion_from_positions, put_on_floor
 from ..skeleton import CONTACT_JOINTS, NUM_JOINTS
 from .joint_arrays import joints_from_array, read_number_file
 from .keypoints import joints_of_keypoints
-from .limits import MAX_FRAMES, check_file, naming
+from .limits import MAX_FRAMES, check_file, naming, printable
 from .npz import read_arrays
 from .pickle_objects import load_tensors
 from .pickles import read_pickle
@@ -117,8 +117,10 @@ def load_value(path: Path, options: ReadOptions) -> Any:
         try:
             return load_tensors(io.BytesIO(content))
         except Exception as error:  # torch raises all kinds on broken files
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"{path} is not a torch file of tensors only: {reason[:200]}") from error
+            # Torch says first what its own options are, then what it found.
+            reason = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
+            line = printable(reason.splitlines()[0])
+            raise ValueError(f"{path} is not a torch file of tensors only: {line[:200]}") from error
     if suffix in (".pkl", ".pickle"):
         return read_pickle(path, options.trust_pickle)
     return read_number_file(path, options.trust_pickle) if suffix in (".npy", ".json") else None
@@ -171,6 +173,8 @@ def dances_of(estimates: Sequence[Estimate], path: Path, options: ReadOptions) -
             motion = _dance_of(piece, path, replace(options, frame_rate=rate))
             own = {"tool": piece.tool, "person": piece.person, "first_frame": int(piece.frame_indices[0])}
             motions.append(replace(motion, provenance={**motion.provenance, **own}))
+    if estimates and not motions:
+        raise ValueError(f"{path} holds no person that is seen for two frames.")
     return motions
 
 
@@ -243,6 +247,8 @@ def _estimates(value: Any, path: Path, trust_pickle: bool) -> list[Estimate]:
     if isinstance(value, Mapping) and "pred_rotmat" in value:
         return [_tram(value, path, trust_pickle)]
     people = value.get("people", value) if isinstance(value, Mapping) else value
+    if isinstance(people, (list, tuple)) and people and not isinstance(people[0], (Mapping, list, tuple)):
+        return []  # numbers, which may be many
     if isinstance(people, Mapping):
         named = {str(name): person for name, person in people.items()}
     else:

@@ -40,14 +40,13 @@ def likely_rate(frame_time: str) -> tuple[float, float | None]:
         The rate in Hz, and another likely one that the digits do not tell from it, if it differs by more than 2 %.
     """
     seconds = float(frame_time)
-    same = [rate for rate in LIKELY_RATES if abs(seconds * rate - 1) < _SAME]
-    if same:
-        return min(same, key=lambda rate: abs(seconds * rate - 1)), None
     unit = _last_digit(frame_time)
+    same = [rate for rate in LIKELY_RATES if abs(seconds * rate - 1) < _SAME]
+    same.sort(key=lambda rate: abs(seconds * rate - 1))
     rounded = [rate for rate in LIKELY_RATES if abs(1 / rate - seconds) <= unit / 2]
     cut_off = [rate for rate in LIKELY_RATES if 0 <= 1 / rate - seconds < unit]
-    if rounded or cut_off:
-        rates = rounded or cut_off
+    if same or rounded or cut_off:
+        rates = [*same[:1], *rounded] or cut_off
         others = [rate for rate in rates if abs(rate / rates[0] - 1) > _ALIKE]
         return rates[0], others[0] if others else None
     whole = max(1.0, float(round(1 / seconds)))

@@ -13,7 +13,7 @@ from ..retargeting.joint_mapping import JointMappingError
 
 MAX_FILE_BYTES = 1 << 29
 """Of a file, and of what a compressed one holds."""
-MAX_BVH_BYTES, MAX_JSON_BYTES = 1 << 28, 1 << 26
+MAX_BVH_BYTES, MAX_JSON_BYTES = 1 << 28, 3 << 24
 """Of texts, which take several times as much memory while they are parsed."""
 MAX_FRAMES = 250_000
 """Of a motion: 2.3 hours at 30 Hz, 35 minutes at 120 Hz."""
@@ -74,6 +74,11 @@ def parse_json(text: str) -> Any:
             return value
         level = [item for each in containers for item in (each.values() if isinstance(each, dict) else each)]
     raise ValueError(f"JSON must be at most {MAX_JSON_DEPTH} levels deep.")
+
+
+def printable(text: str) -> str:
+    """Return a text of a file in one line, without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 @contextmanager

@@ -211,7 +211,7 @@ def _complex(real: Any = 0.0, imaginary: Any = 0.0) -> complex:
     return complex(real, imaginary)
 
 
-def _named_class() -> None:
+def _named_class(*_: Any) -> None:
     raise UnpicklingError("it calls a class that may only be named.")
 
 

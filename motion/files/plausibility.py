@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..skeleton import JOINT_INDEX, PARENTS
-from .limits import MAX_VALUES, check_frames
+from .limits import MAX_VALUES, check_frames, printable
 from .pickle_objects import tensor_values
 from .read_options import FRAME_RATE_OPTION, MAX_FRAME_RATE, MIN_FRAME_RATE, UNIT_OPTION
 
@@ -77,7 +77,7 @@ def _checked(value: Any) -> Any:
 
 def key_list(arrays: Iterable[Any]) -> str:
     """Return the first keys of a file for a message."""
-    keys = [str(key)[:40] for key in itertools.islice(arrays, _LISTED_KEYS + 1)]
+    keys = [printable(str(key)[:40]) for key in itertools.islice(arrays, _LISTED_KEYS + 1)]
     return ", ".join([*keys[:_LISTED_KEYS], *(["..."] if len(keys) > _LISTED_KEYS else [])])
 
 

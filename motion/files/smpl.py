@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 POSE_WIDTHS = {66: "22 body joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 """Numbers a frame of axis-angle poses may have."""
-_POSE_KEYS = ("poses", "smpl_poses")
+_POSE_KEYS = ("poses", "smpl_poses", "fullpose")
 _ORIENT_AND_BODY_KEYS = (("root_orient", "pose_body"), ("global_orient", "body_pose"))
 TRANSLATION_KEYS = ("trans", "smpl_trans", "transl")
 _FRAME_RATE_KEYS = ("mocap_framerate", "mocap_frame_rate", "fps", "frame_rate")

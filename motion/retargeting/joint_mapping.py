@@ -15,18 +15,20 @@ OPTIONAL_JOINTS = ("spine1", "spine2", "left_foot", "right_foot", "left_collar",
 
 # Helper bones that follow or drive the joint they are named after.
 _HELPERS = {"twist", "roll", "ik", "pole", "target", "ctrl", "end", "nub", "adj", "sec", "dummy", "finger", "eye"}
-_MEANINGLESS = {"bip", "c", "bend", "joint", "jnt", "bone"}
+# The middle is "C" of VRoid, "M" of Advanced Skeleton and "x" of Auto-Rig Pro, whose "stretch" bones are the limbs.
+_MEANINGLESS = {"bip", "c", "m", "x", "bend", "stretch", "joint", "jnt", "bone"}
+_SIDE_PREFIXES = (("left", "right"), ("l", "r"), ("lf", "rt"), ("lt", "rt"))
 
 # Words for a joint, the least ambiguous first. Each list is read after those above it, and no joint is used twice:
 # "leg" is the shank in Mixamo and the thigh beside a "knee"; "shoulder" is the collar beside an "arm" or "upper arm".
 _LIMB_WORDS = {
-    "knee": ("knee", "lowerleg", "lowleg", "leglower", "calf", "shin", "shank", "leg"),
-    "hip": ("upleg", "upperleg", "legupper", "thigh", "hip", "leg", "ashi", "pelvis"),
+    "knee": ("knee", "lowerleg", "lowleg", "leglower", "loleg", "calf", "shin", "shank", "tibia", "leg"),
+    "hip": ("upleg", "upperleg", "legupper", "thigh", "femur", "hip", "leg", "ashi", "pelvis"),
     "ankle": ("ankle", "foot", "ashi"),
     "foot": ("toebase", "toe", "toes", "ball", "foot", "ashi"),
-    "elbow": ("elbow", "lowerarm", "lowarm", "armlower", "forearm"),
-    "shoulder": ("upperarm", "uparm", "armupper", "arm", "shldr", "shoulder"),
-    "collar": ("collar", "clavicle", "scapula", "shoulder"),
+    "elbow": ("elbow", "lowerarm", "lowarm", "armlower", "loarm", "forearm", "farm", "radius"),
+    "shoulder": ("upperarm", "uparm", "armupper", "uarm", "humerus", "arm", "shldr", "shoulder"),
+    "collar": ("collar", "collarbone", "clavicle", "clav", "scapula", "shoulder"),
     "wrist": ("wrist", "hand"),
 }
 
@@ -67,7 +69,8 @@ def guess_joint_mapping(
 
     The pelvis is where the legs and the trunk meet, `spine3` is where the arms and the trunk meet, whatever they are
     called; `spine1` and `spine2` are spread over the joints between. Rigs known to work: Mixamo, CMU, SMPL, Unreal,
-    Rokoko, Character Creator, Unity and VRM humanoids, Rigify, 3ds Max Biped, Daz, Xsens, Bandai-Namco, MikuMikuDance.
+    Rokoko, Character Creator, Unity and VRM humanoids, Rigify, 3ds Max Biped, Daz, Xsens, Bandai-Namco, MikuMikuDance,
+    OptiTrack Motive, Acclaim (ASF), Advanced Skeleton, Auto-Rig Pro.
     Names may be Chinese, Japanese, Korean, Russian, German, French, Spanish, Italian or Portuguese. The rig may be
     rooted anywhere, at the head or at a foot.
 
@@ -121,7 +124,7 @@ def _words_of_joints(joint_names: Sequence[str]) -> list[tuple[str, str] | None]
         rest = [word for word in words if word not in SIDES and word not in _MEANINGLESS and not word.isdigit()]
         name = "".join(rest)
         if not side:  # written without a separator, as "leftupleg" or "lhip", and so on the other side
-            for left, right in (("left", "right"), ("l", "r")):
+            for left, right in _SIDE_PREFIXES:
                 for prefix, other, meaning in ((left, right, "left"), (right, left, "right")):
                     if not side and name.startswith(prefix) and other + name[len(prefix) :] in all_names:
                         side, name = meaning, name[len(prefix) :]

@@ -86,6 +86,7 @@ DAMAGES = {
         lambda weights, name: weights.update({name: torch.zeros(*weights[name].shape, 2)}),
         "has of another shape 1 weight",
     ),
+    "integers": (lambda weights, name: weights.update({name: weights[name].int()}), "another kind of number 1 weight"),
     "not a number": (put(float("nan")), "NaN or infinity in 1 weight"),
     "infinity": (put(float("inf")), "NaN or infinity in 1 weight"),
 }

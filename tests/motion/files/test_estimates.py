@@ -368,3 +368,23 @@ def test_other_files_are_left_to_other_readers(tmp_path):
         assert read_estimates(tmp_path / name, trust_pickle=True) == []
     with pytest.raises(FileNotFoundError):
         read_estimates(tmp_path / "missing.pt")
+
+
+def test_a_torch_file_of_other_objects_is_refused_in_one_plain_line_with_what_it_holds(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
+    with pytest.raises(ValueError, match=r"module.pt is not a torch file of tensors only: .*Linear") as refused:
+        read_motion(tmp_path / "module.pt")
+    assert str(refused.value).isprintable()
+
+
+def test_keys_that_would_steer_a_terminal_are_named_without_it(tmp_path):
+    (tmp_path / "keys.json").write_text('{"a\\n\\u001b[31m": 1}')
+    with pytest.raises(ValueError, match=r"got the keys a\?\?\[31m"):
+        read_motion(tmp_path / "keys.json")
+
+
+def test_a_person_who_is_never_seen_for_two_frames_is_told(tmp_path):
+    person = {"pose_world": np.zeros((5, 72)), "trans_world": np.zeros((5, 3)), "frame_ids": np.arange(5) * 100}
+    joblib.dump({0: person}, tmp_path / "seldom.pkl")
+    with pytest.raises(ValueError, match="seldom.pkl holds no person that is seen for two frames"), pytest.warns():
+        read_motion(tmp_path / "seldom.pkl", trust_pickle=True)

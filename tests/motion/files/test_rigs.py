@@ -95,6 +95,30 @@ NAMES = {
         "{}_sinistro",
         "{}_destro",
     ),
+    "English of OptiTrack Motive": named(
+        "Hip Ab Ab2 Chest Neck Head", "Shoulder UArm FArm Hand Thigh Shin Foot Toe", "L{}", "R{}"
+    ),
+    "anatomy of Acclaim files": named(
+        "root lowerback upperback thorax lowerneck head",
+        "clavicle humerus radius wrist femur tibia foot toes",
+        "l{}",
+        "r{}",
+    ),
+    "English of Advanced Skeleton": named(
+        "Root_M Spine1_M Spine2_M Chest_M Neck_M Head_M",
+        "Scapula Shoulder Elbow Wrist Hip Knee Ankle Toes",
+        "{}_L",
+        "{}_R",
+    ),
+    "English of Auto-Rig Pro": named(
+        "root.x spine_01.x spine_02.x spine_03.x neck.x head.x",
+        "shoulder arm_stretch forearm_stretch hand thigh_stretch leg_stretch foot toes_01",
+        "{}.l",
+        "{}.r",
+    ),
+    "English with lf and rt": named(
+        "hips spine spine1 chest neck head", "clav upArm loArm hand upLeg loLeg foot toe", "lf_{}", "rt_{}"
+    ),
 }
 
 
@@ -379,6 +403,29 @@ def test_a_mirror_image_is_turned_over_with_a_word(turn, bent, expected, tmp_pat
     about_y -= about_y[:1, :1] * [1, 0, 1]
     other = expected.joint_positions() - expected.joint_positions()[:1, :1] * [1, 0, 1]
     assert min(apart(read, expected), np.linalg.norm(about_y - other, axis=-1).mean()) < 1e-3
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_dance_that_crouches_over_a_steady_floor_is_upright_on_a_rig_that_lies_at_rest(side, bent, tmp_path):
+    bowing = bent.joint_rotations.copy()
+    bowing[:, JOINT_INDEX["spine1"]] = [np.cos(0.55), np.sin(0.55), 0, 0]
+    crouch = replace(bent, joint_rotations=bowing)
+    lie = roma.rotvec_to_unitquat(torch.tensor([side * np.pi / 2, 0, 0], dtype=torch.float64))
+    local = roma.quat_wxyz_to_xyzw(torch.from_numpy(bowing).double())
+    lying = roma.quat_composition([roma.quat_conjugation(lie).expand_as(local), local, lie.expand_as(local)])
+    lying[:, 0] = roma.quat_product(local[:, 0], lie.expand_as(local[:, 0]))
+    rest = replace(bent.skeleton, offsets=bent.skeleton.offsets @ roma.unitquat_to_rotmat(lie).numpy())
+    rig = replace(crouch, joint_rotations=roma.quat_xyzw_to_wxyz(lying).numpy(), skeleton=rest)
+    with pytest.warns(UserWarning, match=r"stands along \+y"):
+        read = read_motion(written(rig, tmp_path / "lying.bvh"))
+    assert apart(read, read_motion(written(crouch, tmp_path / "standing.bvh"))) < 1e-3
+
+
+@pytest.mark.parametrize(("frame_time", "rate", "other"), [("0.02", 50, 60), ("0.04", 25, 24), ("0.01", 100, 120)])
+def test_a_short_exact_frame_time_is_taken_by_the_digit_and_told(frame_time, rate, other, bent, tmp_path):
+    path = written(bent, tmp_path / "rate.bvh", frame_time=frame_time)
+    with pytest.warns(UserWarning, match=f"may be {rate} or {other} Hz; {rate} is used"):
+        assert read_motion(path).frame_rate == rate
 
 
 def test_a_mirrored_dance_is_no_mirror_image(bent, tmp_path, recwarn):
