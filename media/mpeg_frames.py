@@ -13,6 +13,8 @@ CHAIN_FRAMES = 4
 """So many frames in a row are no chance: twelve bits of each header are given."""
 MAX_TAIL_BYTES = 1 << 16
 """More than that behind the last frame, and no tag, is damage."""
+MAX_ZERO_BYTES = 1 << 12
+"""So many zeros may fill up the end; more are what a download has left empty."""
 FREE_FORMAT_BYTES = 1 << 13
 _KILOBITS = {
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -136,8 +138,8 @@ def walk(file: BinaryIO, start: int) -> MpegFile:
             if behind is None:
                 behind = _find_frame(data, position, data.size)
                 tail = (data.size if behind is None else behind) - position
-                if (behind is not None and not after_tag) or tail > MAX_TAIL_BYTES:
-                    is_empty = not any(data.at(position, min(tail, MAX_TAIL_BYTES)))
+                is_empty = not any(data.at(position, min(tail, MAX_TAIL_BYTES)))
+                if (behind is not None and not after_tag) or tail > (MAX_ZERO_BYTES if is_empty else MAX_TAIL_BYTES):
                     run_start = position
                     found.damage = seconds, f"{tail} {'zeros' if is_empty else 'bytes that are no sound'}"
                     break

@@ -85,7 +85,8 @@ class CheckedWeightsMixin:
             check_model_name(path)
             check_checksums(path)
             for file in _CONFIGURATIONS:
-                read_json_object(Path(path) / file)
+                with reading(Path(path) / file):
+                    _check_layers(read_json_object(Path(path) / file))
         is_lenient = kwargs.pop("ignore_mismatched_sizes", False)
         kwargs.setdefault("use_safetensors", True)
         with reading(name), _without_load_report():
@@ -158,6 +159,15 @@ def _some(names: Iterable[str]) -> str:
     more = ", ..." if len(ordered) > _MAX_NAMED else ""
     weights = "weight" if len(ordered) == 1 else "weights"
     return f"{len(ordered)} {weights}, {', '.join(ordered[:_MAX_NAMED])}{more}"
+
+
+def _check_layers(values: dict[str, Any]) -> None:
+    """Raise `ValueError` for a number of layers that no model has: building them would take for ever."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _check_layers(value)
+        elif name.startswith("num_") and name.endswith("layers") and not (isinstance(value, int) and value <= 1000):
+            raise ValueError(f"`{name}` must be a number of layers up to 1000, got {value!r}")
 
 
 def check_finite(weights: dict[str, torch.Tensor], name: str) -> None:

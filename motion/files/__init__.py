@@ -11,7 +11,12 @@ import numpy as np
 import torch
 
 from ..motion import Motion
-from ..retargeting.retargeting import motion_from_positions, motion_from_rotations, retarget
+from ..retargeting.retargeting import (
+    motion_from_positions,
+    motion_from_rotations,
+    motion_on_our_body,
+    retarget,
+)
 from .anatomy import (
     find_up_axis_of_body,
     is_mirrored,
@@ -148,6 +153,8 @@ def _read_content(path: Path, options: ReadOptions) -> Motion | tuple[np.ndarray
     with naming(path):
         if suffix == ".bvh":
             source = read_bvh_rig(path, options).source
+            if (own := motion_on_our_body(source, options.overrides, {"source": path.name})) is not None:
+                return own
             positions, rotations, source_joints = source.to_body(options.overrides)
             return _motion_of_rig(path, rotations, source_joints, positions, source.frame_rate)
         if suffix == ".npz":

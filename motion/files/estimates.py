@@ -48,6 +48,8 @@ from .read_options import FRAME_RATE_OPTION, PERSON_OPTION, ReadOptions
 from .smpl import motion_from_smpl
 
 MAX_FILLED_FRAMES = 10
+MAX_ROTATION_ERROR = 0.1
+"""So far the product of a rotation matrix and its transpose may be from the unit matrix."""
 ESTIMATE_FRAME_RATE = 30.0
 """GVHMR and GENMO bring every video to 30 Hz."""
 _MIN_FRAMES = 2
@@ -169,6 +171,8 @@ def dances_of(estimates: Sequence[Estimate], path: Path, options: ReadOptions) -
                     f"for {rate:g} Hz. Pass {FRAME_RATE_OPTION}.",
                     stacklevel=2,
                 )
+        if estimate.keypoints is None:
+            _check_rotations(estimate, path)
         for piece in split_at_gaps(estimate):
             motion = _dance_of(piece, path, replace(options, frame_rate=rate))
             own = {"tool": piece.tool, "person": piece.person, "first_frame": int(piece.frame_indices[0])}
@@ -176,6 +180,12 @@ def dances_of(estimates: Sequence[Estimate], path: Path, options: ReadOptions) -
     if estimates and not motions:
         raise ValueError(f"{path} holds no person that is seen for two frames.")
     return motions
+
+
+def _check_rotations(estimate: Estimate, path: Path) -> None:
+    products = np.einsum("...ij,...kj->...ik", estimate.rotations, estimate.rotations)
+    if np.abs(products - np.eye(3)).max() > MAX_ROTATION_ERROR or (np.linalg.det(estimate.rotations) < 0).any():
+        raise ValueError(f"{path}: the rotations of person {estimate.person} are no rotation matrices.")
 
 
 def _dance_of(estimate: Estimate, path: Path, options: ReadOptions) -> Motion:

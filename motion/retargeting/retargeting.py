@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,38 @@ from ..kinematics import forward_kinematics, local_rotations, matrix_to_quaterni
 from ..motion import Motion
 from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, Skeleton, neutral_skeleton
 from .fitting import check_joint_positions, fit_positions
+from .source_animation import SourceAnimation
+
+OWN_BODY_METRES = 1e-4
+"""Bones that differ from ours by no more are ours, as written in a text."""
 
 # Joints at the end of a chain: no bone of theirs can be compared, so they share the calibration of their parent.
 _END_JOINTS = ("head", "left_wrist", "right_wrist", "left_foot", "right_foot")
+
+
+def motion_on_our_body(
+    source: SourceAnimation, overrides: Mapping[str, str] | None = None, provenance: dict | None = None
+) -> Motion | None:
+    """Return the dance of a rig that is our neutral body, as our own BVH files are; `None` for any other rig.
+
+    Args:
+        source: The rig's animation.
+        overrides: Our joint name to the rig's, where `guess_joint_mapping` is wrong.
+        provenance: Copied into the result.
+    """
+    mapping = source.joint_mapping(overrides)
+    if len(source.joint_names) != len(JOINT_NAMES) or set(mapping) != set(JOINT_NAMES) or source.joint_translations:
+        return None
+    joints = [source.joint_names.index(mapping[name]) for name in JOINT_NAMES]
+    parents = [joints[parent] for parent in PARENTS[1:]]
+    skeleton = neutral_skeleton()
+    is_ours = joints[0] == 0 and [source.parents[joint] for joint in joints[1:]] == parents
+    if not is_ours or np.abs(source.offsets[joints[1:]] - skeleton.offsets[1:]).max() > OWN_BODY_METRES:
+        return None
+    about = {**(provenance or {}), "rotations": "source"}
+    return Motion(
+        source.frame_rate, source.root_positions, source.local_rotations[:, joints], skeleton, provenance=about
+    )
 
 
 def motion_from_rotations(

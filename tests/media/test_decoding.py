@@ -552,3 +552,16 @@ def test_a_message_stays_one_line_whatever_the_name_is(tmp_path):
     (tmp_path / "a\n\x1b[2Jb.wav").write_bytes(b"RIFF\0\0\0\0WAVE")
     with pytest.raises(ValueError, match=r"^[^\n\x1b]*a\\nx?\\x1b\[2Jb\.wav cannot be read"):
         decode(tmp_path / "a\n\x1b[2Jb.wav")
+
+
+def test_an_mp3_whose_end_was_never_loaded_is_refused(sound_bytes, tmp_path):
+    content = sound_bytes("mp3")
+    for share, is_read in ((0.7, False), (0.9, False), (1.0, True)):
+        kept = round(share * len(content))
+        path = tmp_path / f"{share}.mp3"
+        path.write_bytes(content[:kept] + bytes(len(content) - kept if not is_read else 2000))
+        if is_read:
+            assert len(decode(path)[0]) / RATE == pytest.approx(4, abs=0.1)
+        else:
+            with pytest.raises(ValueError, match="is broken|promises"):
+                decode(path)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from infinitedance.modeling.frdm.modeling_frdm import FrdmModel
 from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
 from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
@@ -144,3 +145,13 @@ def test_the_weights_that_ship_are_those_that_were_saved(repository_root):
     assert [path.parent for path in lists] == [path.parent for path in weights]
     for path in weights:
         read_weights(path)
+
+
+@pytest.mark.parametrize("layers", [10**6, 10**30, "many", None])
+def test_a_number_of_layers_that_no_model_has_is_refused_at_once(layers, make_model, tmp_path):
+    make_model().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["backbone_config"]["num_hidden_layers"] = layers
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="config.json.*`num_hidden_layers` must be a number of layers up to 1000"):
+        ChoreoLlamaForConditionalGeneration.from_pretrained(tmp_path)

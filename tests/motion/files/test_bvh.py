@@ -8,7 +8,7 @@ import pytest
 import roma
 import torch
 
-from infinitedance.motion.files import BVHError, read_bvh, read_motion, write_bvh
+from infinitedance.motion.files import BONE_NAMES, BVHError, export_motion, read_bvh, read_motion, write_bvh
 from infinitedance.motion.files.bvh import WRITTEN_ROTATION_ORDER
 from infinitedance.motion.skeleton import JOINT_NAMES
 
@@ -449,3 +449,12 @@ def test_wrong_arguments_are_refused(arguments, error, message, write):
 def test_writing_needs_an_existing_folder(moving, tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         write_bvh(moving, tmp_path / "absent" / "dance.bvh")
+
+
+@pytest.mark.parametrize("names", BONE_NAMES)
+def test_our_own_file_comes_back_as_it_was(names, dance, tmp_path):
+    """On our body nothing is fitted, levelled or scaled; the names with a bone for root motion are another rig."""
+    moved = replace(dance, root_positions=dance.root_positions + np.array([0.3, 0.04, -2.0], np.float32))
+    export_motion(moved, tmp_path / "dance.bvh", names=names)
+    error = np.abs(read_motion(tmp_path / "dance.bvh").joint_positions() - moved.joint_positions()).max()
+    assert error < (1e-4 if names != "unreal" else 0.05), error

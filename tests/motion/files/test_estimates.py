@@ -388,3 +388,12 @@ def test_a_person_who_is_never_seen_for_two_frames_is_told(tmp_path):
     joblib.dump({0: person}, tmp_path / "seldom.pkl")
     with pytest.raises(ValueError, match="seldom.pkl holds no person that is seen for two frames"), pytest.warns():
         read_motion(tmp_path / "seldom.pkl", trust_pickle=True)
+
+
+def test_matrices_that_are_no_rotations_are_refused(dance, tmp_path):
+    track = tram(dance, tmp_path)
+    content = np.load(track, allow_pickle=True).item()
+    for scale in (2.0, -1.0):
+        np.save(track, np.array({**content, "pred_rotmat": scale * content["pred_rotmat"]}, dtype=object))
+        with pytest.raises(ValueError, match="hps_track_0.npy: the rotations of person .* are no rotation matrices"):
+            read_estimates(track, trust_pickle=True)
