@@ -16,6 +16,8 @@ _SLACK_BYTES = 64
 """Some programs count padding that they do not write, or the header as samples."""
 
 
+_FIRST_BYTES = {"w64": 16, "wma": 16, "dsf": 12, "caf": 8, "tta": 8, "tak": 8, "ape": 8, "amr": 6}
+"""So many at the beginning are no chance when they come again."""
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
@@ -39,6 +41,8 @@ def missing_bytes(file: BinaryIO, kind: Kind, start: int) -> tuple[str, int, int
         UnfinishedError: If it lacks its index, or another file was joined to it.
     """
     size = file.seek(0, os.SEEK_END)
+    if (behind := _where_it_begins_again(file, kind, start)) is not None:
+        raise UnfinishedError(f"another file begins at byte {behind:,}, so two were joined")
     checks: dict[Kind, Callable[[BinaryIO, int, int], Iterator[tuple[str, int]]]] = {
         WAV: _riff_parts,
         AVI: _avi_parts,
@@ -52,6 +56,23 @@ def missing_bytes(file: BinaryIO, kind: Kind, start: int) -> tuple[str, int, int
     for part, end in checks[kind](file, start, size):
         if end > size + _SLACK_BYTES:
             return part, end, size
+    return None
+
+
+def _where_it_begins_again(file: BinaryIO, kind: Kind, start: int) -> int | None:
+    """Return where the first bytes of a file come again, for kinds of which FFmpeg reads the first file only."""
+    if kind.name not in _FIRST_BYTES:
+        return None
+    file.seek(start)
+    first = file.read(_FIRST_BYTES[kind.name])
+    position, tail = start + 1, b""
+    file.seek(position)
+    while chunk := file.read(1 << 20):
+        place = (tail + chunk).find(first)
+        if place >= 0:
+            return position - len(tail) + place
+        position += len(chunk)
+        tail = (tail + chunk)[1 - len(first) :]
     return None
 
 

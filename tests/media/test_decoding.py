@@ -438,7 +438,7 @@ def test_where_no_length_is_stated_a_cut_packet_is_told(tmp_path, write_sound, c
     assert f"song.{extension} ends in the middle of a" in caplog.text
 
 
-@pytest.mark.parametrize("extension", ["m4a", "aiff", "flv"])
+@pytest.mark.parametrize("extension", ["m4a", "aiff", "flv", "w64", "caf", "tta", "wma"])
 def test_a_second_file_behind_the_first_is_not_left_out_in_silence(tmp_path, write_sound, click_song, extension):
     path = tmp_path / f"song.{extension}"
     container, codec, rate = (CONTAINERS | WITHOUT_CHECKS | PACKETS)[extension]
