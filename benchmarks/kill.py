@@ -75,11 +75,12 @@ def commands(folder: Path) -> dict[str, Callable[[Path], list[str]]]:
 _SETS = {"generated": "dances", "reference": "real", "music": "songs"}
 
 
-def run(line: list[str], after_seconds: float | None = None) -> tuple[int | None, float]:
+def run(line: list[str], log: Path, after_seconds: float | None = None) -> tuple[int | None, float]:
     """Run a command in a process of its own.
 
     Args:
         line: The command line.
+        log: Where its errors go.
         after_seconds: Kill it then; never if not given.
 
     Returns:
@@ -88,9 +89,9 @@ def run(line: list[str], after_seconds: float | None = None) -> tuple[int | None
     began = time.monotonic()
     child = os.fork()
     if child == 0:
-        with open(os.devnull, "w") as nowhere:
+        with open(os.devnull, "w") as nowhere, log.open("w") as errors:
             os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
+            os.dup2(errors.fileno(), 2)
         os.setsid()
         os._exit(infinitedance(line))
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
@@ -124,27 +125,28 @@ def kill_command(make_line: Callable[[Path], list[str]], kills: int, draw: rando
     """
     num_killed = 0
     with tempfile.TemporaryDirectory() as name:
+        log = Path(name) / "errors.log"
         whole, killed = Path(name) / "whole" / "out", Path(name) / "killed" / "out"
         for out in (whole, killed):
             out.mkdir(parents=True)
-        status, seconds = run(make_line(whole))
+        status, seconds = run(make_line(whole), log)
         if status != 0:
-            return 0, [f"it ends with status {status}"]
+            return 0, [f"it ends with status {status}: {log.read_text()[-500:]}"]
         before = contents(whole.parent)
         while num_killed < kills:
-            status, _ = run(make_line(killed), draw.uniform(0, seconds))
+            status, _ = run(make_line(killed), log, draw.uniform(0, seconds))
             if status is None:
                 num_killed += 1
             elif status == 0 or contents(killed.parent) == before:  # it was done before its moment came
                 shutil.rmtree(killed)
                 killed.mkdir()
             else:
-                return num_killed, [f"it ends with status {status} after {num_killed} kills"]
-        status, _ = run(make_line(killed))
+                return num_killed, [f"it ends with status {status} after {num_killed} kills: {log.read_text()[-500:]}"]
+        status, _ = run(make_line(killed), log)
         after = contents(killed.parent)
         # A command that writes a new folder refuses one that is done.
         if status != 0 and after != before:
-            return num_killed, [f"it cannot be run again: status {status}"]
+            return num_killed, [f"it cannot be run again: status {status}: {log.read_text()[-500:]}"]
     return num_killed, sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
 
 

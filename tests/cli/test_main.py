@@ -138,6 +138,7 @@ def test_a_command_that_is_stopped_says_so_in_one_line(dance, tmp_path):
     program = """
 import os, signal, sys, infinitedance.motion.files as files
 from infinitedance.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what runs in the background ignore it
 def stopped(motion, path, **options):
     os.kill(os.getpid(), getattr(signal, sys.argv[1]))
 files.export_motion = stopped
