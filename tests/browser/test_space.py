@@ -224,7 +224,7 @@ def test_a_wrong_file_is_told_in_words(visit, screenshot, tmp_path):
         text = told(driver)
         screenshot(driver, "error_light")
         find(driver, "[data-testid=toast-close]").click()
-    assert text.startswith("holiday.wav is no sound that can be read here: it begins like a zip archive")
+    assert text.startswith("holiday.wav cannot be read as audio: it is a zip archive.")
     assert driver.execute_script("return !document.querySelector('#stage .stage-host').shadowRoot")
 
 
