@@ -26,7 +26,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
 
     The content is on the disk before it has its name. The temporary name cannot be guessed. What a killed process left
-    of an earlier try at the same file is removed first.
+    of an earlier try at the same file is removed first. Within another `atomic_path` its temporary path is written to.
 
     Example:
         ```python
@@ -44,6 +44,9 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     folder = path.parent
+    if path.name.startswith(PARTIAL_PREFIX):  # of another `atomic_path`, which holds this very file
+        yield path
+        return
     if not folder.is_dir():
         raise FileNotFoundError(f"Cannot write {path}: the folder {folder} does not exist. Create it first.")
     try:

@@ -93,3 +93,13 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_written_by_two_of_them_stays_held(tmp_path):
+    """A writer of files is given a temporary path: what others remove meanwhile is not that."""
+    with atomic_path(tmp_path / "dance.bvh") as outer:
+        with atomic_path(outer) as inner:
+            inner.write_text("whole")
+        remove_partials(tmp_path)
+        assert outer.read_text() == "whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["dance.bvh"]
