@@ -17,15 +17,14 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import soundfile
-import torch
 
 from infinitedance.assets import DEMO_SONG
 from infinitedance.cli import main as infinitedance
@@ -87,22 +86,16 @@ def run(line: list[str], log: Path, after_seconds: float | None = None) -> tuple
         Its exit status, `None` if it was killed, and how long it ran, in seconds.
     """
     began = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        with open(os.devnull, "w") as nowhere, log.open("w") as errors:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(errors.fileno(), 2)
-        os.setsid()
-        os._exit(infinitedance(line))
-    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
-        if after_seconds is not None and time.monotonic() - began > after_seconds:
-            with suppress(ProcessLookupError):  # it has no group yet
-                os.killpg(child, signal.SIGKILL)  # with the workers of a build
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return None, time.monotonic() - began
-        time.sleep(0.001)
-    return os.waitstatus_to_exitcode(ended[1]), time.monotonic() - began
+    command = [sys.executable, "-m", "infinitedance", *line]
+    with log.open("w") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+    try:
+        status = process.wait(after_seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # with the workers of a build
+        process.wait()
+        return None, time.monotonic() - began
+    return status, time.monotonic() - began
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -158,7 +151,6 @@ def main(command_line: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args(command_line)
-    torch.set_num_threads(1)
     rows = {}
     with tempfile.TemporaryDirectory() as name:
         make_inputs(Path(name))
