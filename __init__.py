@@ -133,4 +133,16 @@ def _register_all() -> None:
     AutoProcessor.register(config, __getattr__("ChoreoLlamaProcessor"), exist_ok=True)
 
 
+def _register_lora_targets() -> None:
+    """Tell PEFT what a `LoraConfig` without `target_modules` changes of our model."""
+    try:
+        from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as targets
+    except ImportError:  # a PEFT without this table asks for `target_modules`
+        return
+    from .modeling.choreollama.configuration_choreollama import LORA_TARGETS
+
+    targets["choreollama"] = list(LORA_TARGETS)
+
+
 call_after_import("transformers.models.auto.configuration_auto", (__name__, "transformers"), _register_auto_classes)
+call_after_import("peft.utils.constants", (__name__, "peft", "transformers"), _register_lora_targets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,12 +23,28 @@ class ChoreoLlamaProcessor(NamedFilesMixin, ProcessorMixin):
         feature_extractor: A [`MusicFeatureExtractor`].
         genres: Names of the genres; the index is the genre's id, and `len(genres)` stands for "any".
         frames_per_token: Frames that one motion token spans.
+        added_genres: Names of the genres that an adapter added, and which row of the model's table each has; its id is
+            that row after "any".
+
+    Raises:
+        ValueError: If a row is no whole number, or a name stands twice.
     """
 
-    def __init__(self, feature_extractor, genres: Sequence[str] = (), frames_per_token: int = 4):
+    def __init__(
+        self,
+        feature_extractor,
+        genres: Sequence[str] = (),
+        frames_per_token: int = 4,
+        added_genres: Mapping[str, int] | None = None,
+    ):
         super().__init__(feature_extractor)
         self.genres = list(genres)
         self.frames_per_token = frames_per_token
+        self.added_genres = dict(added_genres or {})
+        if not all(isinstance(row, int) and row >= 0 for row in self.added_genres.values()):
+            raise ValueError(f"`added_genres` must name rows, 0 and up, got {self.added_genres}.")
+        if twice := sorted(set(self.genres) & set(self.added_genres)):
+            raise ValueError(f"The model dances {', '.join(twice)} already: added genres need other names.")
 
     def __call__(
         self,
@@ -48,7 +64,8 @@ class ChoreoLlamaProcessor(NamedFilesMixin, ProcessorMixin):
         Args:
             raw_audio: One waveform `(samples,)`, mono, or a list of them.
             sampling_rate: Hz.
-            genre: One of `genres`, or `None` for any. This and the following: one value, or one for each song.
+            genre: One of `genres` or `added_genres`, or `None` for any. This and the following: one value, or one for
+                each song.
             bpm: Tempo, if known.
             meter: Beats per bar, if known.
             first_downbeat_seconds: Time of a downbeat, if known.
@@ -100,8 +117,11 @@ class ChoreoLlamaProcessor(NamedFilesMixin, ProcessorMixin):
         """
         if genre is None:
             return len(self.genres)
+        if genre in self.added_genres:
+            return len(self.genres) + 1 + self.added_genres[genre]
         if genre not in self.genres:
-            raise ValueError(f"`genre` must be one of {', '.join(self.genres)}, or None for any, got {genre!r}.")
+            known = ", ".join([*self.genres, *self.added_genres])
+            raise ValueError(f"`genre` must be one of {known}, or None for any, got {genre!r}.")
         return self.genres.index(genre)
 
     def side_to_id(self, side: str) -> int:

@@ -190,6 +190,12 @@ def write_checksums(folder: str | os.PathLike) -> None:
         partial.write_text("".join(lines), encoding="utf-8")
 
 
+def weights_sha256(folder: str | os.PathLike) -> str:
+    """Return one hash of all weights in a folder; it is the same wherever the folder lies."""
+    digests = [_sha256(path) for path in sorted(Path(folder).glob(_WEIGHTS))]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
 def check_checksums(folder: str | os.PathLike) -> None:
     """Compare the weights in a folder with the hashes that were saved with them; a folder without any passes.
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...utils.feature_statistics import FeatureStatisticsMixin
-from .configuration_choreollama import ChoreoLlamaConfig
+from .configuration_choreollama import MAX_ADDED_GENRES, ChoreoLlamaConfig
 from .mamba import MambaLayer
 
 
@@ -153,6 +153,14 @@ class CadenceExpert(nn.Module):
         return self.attention_output(attended.transpose(1, 2).reshape(batch_size, num_tokens, hidden_size))
 
 
+class AddedGenreEmbedding(nn.Embedding):
+    """What genres that are added by adapters differ in from any genre: nothing, until an adapter fills a row."""
+
+    def reset_parameters(self) -> None:
+        """Set all rows to zero."""
+        nn.init.zeros_(self.weight)
+
+
 class CadenceMoE(nn.Module, FeatureStatisticsMixin):
     """The condition encoder: a universal expert, one expert a frequency band, and a gate.
 
@@ -173,6 +181,7 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
         reference_size = config.frames_per_token * config.motion_feature_size
         hidden_size, is_gated = config.expert_hidden_size, config.gate == "softmax"
         self.genre_embedding = nn.Embedding(config.num_genres + 1, config.genre_embedding_size)
+        self.added_genre_embedding = AddedGenreEmbedding(MAX_ADDED_GENRES, config.genre_embedding_size)
         self.null_music = nn.Parameter(torch.zeros(music_size))
         self.side_embedding = nn.Embedding(3, config.genre_embedding_size) if config.controls_side else None
         energy_size = 2 * config.frames_per_token if config.controls_energy else 0
@@ -202,7 +211,7 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
             input_features: Music features, `(batch, frames, music_feature_size)`.
             frame_mask: `(batch, frames)`, True = real frame.
             music_mask: `(batch,)`, False = as if there were no music.
-            genre_ids: `(batch,)`; `num_genres` = any.
+            genre_ids: `(batch,)`; `num_genres` = any, and from there on the added genres.
             references: Averaged references, not normalized, `(batch, frames, motion_feature_size)`, or none.
             references_present: `(batch,)`, False = as if there were none.
             spectra_mask: `(batch,)`, False = only the beat clock of the music is known.
@@ -219,7 +228,7 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
         music = frames_to_tokens(music, self.config.frames_per_token)
         is_known = music_mask[:, None] & (spectra_mask[:, None] | self._is_clock(music.device))
         music = torch.where(is_known[:, None], music, self.null_music.to(music.dtype))
-        genre = self.genre_embedding(genre_ids)
+        genre = self._embed_genres(genre_ids)
         if self.side_embedding is not None:
             genre = genre + self.side_embedding(side_ids)
         inputs = [music, genre.unsqueeze(1).expand(-1, music.shape[1], -1).to(music.dtype)]
@@ -242,6 +251,11 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
                 expert_weights = all_weights.index_copy(0, rows, expert_weights)
         condition = self.mixing(torch.cat([universal, fused], dim=-1))
         return condition, expert_weights, load_balance_loss
+
+    def _embed_genres(self, genre_ids: torch.Tensor) -> torch.Tensor:
+        any_genre = self.config.num_genres
+        added = self.added_genre_embedding((genre_ids - any_genre - 1).clamp(min=0))
+        return self.genre_embedding(genre_ids.clamp(max=any_genre)) + added * (genre_ids > any_genre).unsqueeze(-1)
 
     def _is_clock(self, device: torch.device) -> torch.Tensor:
         """Return which channels of a token's music are the beat clock, `(music_size,)`."""

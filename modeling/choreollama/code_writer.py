@@ -15,7 +15,15 @@ from .configuration_choreollama import ChoreoLlamaConfig
 from .depth_decoder import DepthLevel
 from .forced_codes import ForcedCodes
 from .input_ids import delay_condition, delay_levels, prefix_inputs, prepend_start
-from .step_decoder import Projection, is_plain_matrix, make_decoder, product_with, root_mean_square_norm
+from .step_decoder import (
+    Projection,
+    is_plain_matrix,
+    make_decoder,
+    matrix_of,
+    plain_base,
+    product_with,
+    root_mean_square_norm,
+)
 
 
 class CodeWriter:
@@ -282,9 +290,9 @@ def level_heads(lm_head: Any, config: ChoreoLlamaConfig) -> list[Callable[[torch
         slice(level * config.codebook_size, (level + 1) * config.codebook_size)
         for level in range(config.num_quantizers)
     ]
-    if not is_plain_matrix(lm_head):
+    if not is_plain_matrix(plain_base(lm_head)):
         return [partial(_part_of_scores, lm_head, part) for part in slices]
-    return [product_with(lm_head.weight.detach()[part]) for part in slices]
+    return [product_with(matrix_of(lm_head).detach()[part]) for part in slices]
 
 
 def _part_of_scores(lm_head: Any, part: slice, hidden_states: torch.Tensor) -> torch.Tensor:

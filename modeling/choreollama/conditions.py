@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .configuration_choreollama import ChoreoLlamaConfig
+from .configuration_choreollama import MAX_ADDED_GENRES, ChoreoLlamaConfig
 
 ANY_SIDE = 2
 """Id of a side that is not known; 0 is natural, 1 mirrored."""
@@ -19,7 +19,8 @@ class Conditions:
     Args:
         input_features: Music features, `(batch, frames, music_feature_size)`.
         frame_mask: `(batch, frames)` bool, True = real frame; all, if not given.
-        genre_ids: `(batch,)`; `num_genres` = any genre; any, if not given.
+        genre_ids: `(batch,)`; `num_genres` = any genre, and from there on those that an adapter added; any, if not
+            given.
         reference_features: Motion features of reference dances on the song's time axis, best match first, not
             normalized, `(batch, num_references, frames, motion_feature_size)`; none, if not given.
         reference_mask: `(batch, num_references)` bool, True = present; all, if not given.
@@ -78,12 +79,12 @@ class Conditions:
                 f"There must be 1 to {config.max_references} (`max_references`) references, got {references}."
             )
         genres = self.genre_ids
-        if genres is not None and not ((genres >= 0) & (genres <= config.num_genres)).all():
+        last_id = config.num_genres + MAX_ADDED_GENRES
+        if genres is not None and not ((genres >= 0) & (genres <= last_id)).all():
             raise ValueError(
-                f"`genre_ids` must lie in [0, {config.num_genres}] ({config.num_genres} = any), got "
-                f"{genres.tolist()}. Genres: {config.genres}."
+                f"`genre_ids` must lie in [0, {last_id}] ({config.num_genres} = any, those above it are of adapters), "
+                f"got {genres.tolist()}. Genres: {config.genres}."
             )
-
         sides = self.side_ids
         if sides is not None and not ((sides >= 0) & (sides <= ANY_SIDE)).all():
             raise ValueError(f"`side_ids` must lie in [0, {ANY_SIDE}] ({ANY_SIDE} = any), got {sides.tolist()}.")

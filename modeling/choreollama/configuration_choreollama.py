@@ -26,6 +26,15 @@ LLAMA_3_2_1B_BACKBONE = {
     "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0},
 }
 
+MAX_ADDED_GENRES = 16
+"""Genres that adapters can add to those of a model; their ids follow that of "any"."""
+LORA_TARGETS = (
+    *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+    *("code_projection", "input_projection", "query_key_value", "attention_output"),
+    *("in_proj", "x_proj", "out_proj", "gate", "mixing", "added_genre_embedding", "lm_head"),
+)
+"""Modules that adapters change: backbone, depth decoder, experts, heads and added genres, nothing of the codec."""
+
 
 @strict
 class ChoreoLlamaConfig(PreTrainedConfig):

@@ -343,6 +343,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
         spectra_mask: torch.Tensor | None = None,
         side_ids: torch.Tensor | None = None,
         energy: torch.Tensor | None = None,
+        music_mask: torch.Tensor | None = None,
         *,
         seeds: Sequence[int],
         num_tokens: int | None = None,
@@ -372,6 +373,7 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             spectra_mask: See `Conditions`.
             side_ids: See `Conditions`.
             energy: See `Conditions`.
+            music_mask: See `Conditions`.
             seeds: One seed for each song; the same seed and song give the same dance in any batch, up to the rounding
                 of the hardware. Without effect when `do_sample=False`.
             num_tokens: Tokens to write, `ceil(frames / frames_per_token)` if not given.
@@ -412,9 +414,10 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             genre_ids,
             reference_features,
             reference_mask,
-            spectra_mask=spectra_mask,
-            side_ids=side_ids,
-            energy=energy,
+            music_mask,
+            spectra_mask,
+            side_ids,
+            energy,
         )
         condition, token_mask = self.encode_guided_condition(conditions, guidance.scale, guidance.reference_scale)
         num_tokens = condition.shape[1] if num_tokens is None else num_tokens

@@ -13,13 +13,14 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
 from ...utils.checkpoints import CheckedWeightsMixin
-from .cadence_moe import CadenceExpert, CadenceMoE, combine_references, frames_to_tokens
+from .cadence_moe import AddedGenreEmbedding, CadenceExpert, CadenceMoE, combine_references, frames_to_tokens
 from .conditions import Conditions
 from .configuration_choreollama import ChoreoLlamaConfig
 from .depth_decoder import DepthDecoder
 from .generation_choreollama import ChoreoLlamaGenerationMixin
 from .input_ids import delay_condition, delay_levels, mask_history, prefix_inputs, prepend_start
 from .mamba import MambaLayer
+from .step_decoder import matrix_of
 
 
 @dataclass
@@ -78,9 +79,28 @@ class ChoreoLlamaPreTrainedModel(CheckedWeightsMixin, PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
+    # Files that are older than the table lack it; it is zero then.
+    _keys_to_ignore_on_load_missing = [r"\.added_genre_embedding\.weight$"]
+
+    def get_adapter_state_dict(
+        self, adapter_name: str | None = None, state_dict: dict[str, torch.Tensor] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Return the weights of an adapter, without the base's own embeddings and heads that PEFT would save with it.
+
+        Args:
+            adapter_name: The adapter; the active one by default.
+            state_dict: Of the model; its own by default.
+        """
+        from peft import get_peft_model_state_dict
+
+        name = adapter_name or self.active_adapters()[0]
+        return get_peft_model_state_dict(self, state_dict, adapter_name=name, save_embedding_layers=False)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, AddedGenreEmbedding):
+            init.zeros_(module.weight)
+            return
         super()._init_weights(module)
         std = self.config.initializer_range
         if isinstance(module, MambaLayer):
@@ -269,8 +289,12 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
             ]
             condition = self._from_stretches([part[0] for part in encoded], batch_size, token_mask.shape[1])
             expert_weights, load_balance_loss = None, None
-            if encoded[0][1] is not None:
-                expert_weights = self._from_stretches([part[1] for part in encoded], batch_size, token_mask.shape[1])
+            if any(part[1] is not None for part in encoded):
+                weights = [
+                    part[0].new_zeros(*part[0].shape[:2], config.num_bands) if part[1] is None else part[1]
+                    for part in encoded  # in some of which no clip may have references
+                ]
+                expert_weights = self._from_stretches(weights, batch_size, token_mask.shape[1])
         return ChoreoLlamaConditionOutput(condition, token_mask, expert_weights, load_balance_loss)
 
     def _to_stretches(self, features: torch.Tensor) -> torch.Tensor:
@@ -500,6 +524,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         motion_codes: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_context_tokens: int = 0,
+        inputs_embeds: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> ChoreoLlamaOutput:
         """Score codes: a whole window of `motion_codes` (training), or the next of `input_ids` (generation).
@@ -525,6 +550,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             motion_codes: `(batch, num_quantizers, num_tokens)`, at most `max_window_tokens` long.
             labels: Like `motion_codes`, -100 = not scored.
             num_context_tokens: Tokens of music before the first code.
+            inputs_embeds: Not taken: codes are embedded here. PEFT passes `None`.
             **kwargs: For the backbone.
 
         Returns:
@@ -533,6 +559,10 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
         Raises:
             ValueError: If inputs are missing or do not fit.
         """
+        if inputs_embeds is not None:
+            raise ValueError(
+                "ChoreoLLaMA embeds codes itself: give `motion_codes` or `input_ids`, no `inputs_embeds`."
+            )
         if (input_ids is None) == (motion_codes is None):
             raise ValueError("Give exactly one of `motion_codes` (training) and `input_ids` (generation).")
         if input_ids is not None:
@@ -678,7 +708,7 @@ class ChoreoLlamaForConditionalGeneration(ChoreoLlamaPreTrainedModel, ChoreoLlam
             hidden_states = self.depth_decoder(hidden_states, embeddings)
         else:
             hidden_states = hidden_states.unflatten(1, (num_tokens, config.num_quantizers))
-        heads = self.lm_head.weight.unflatten(0, (config.num_quantizers, config.codebook_size))
+        heads = matrix_of(self.lm_head).unflatten(0, (config.num_quantizers, config.codebook_size))
         return outputs, torch.einsum("bnqh,qkh->bqnk", hidden_states, heads)
 
     def _loss_per_level(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -241,8 +241,8 @@ class _StepLayer:
 class Projection:
     """What several linear modules make of one input, joined along the last dimension.
 
-    Small plain matrices are one product. Modules that are more than a matrix (adapters, quantized weights, weights on
-    another device) are called, and so are large ones.
+    Small plain matrices, and those that adapters of PEFT change, are one product. Modules that are more than a matrix
+    (quantized weights, weights on another device) are called, and so are large ones.
 
     Args:
         *modules: Linear modules of the same input size.
@@ -251,9 +251,9 @@ class Projection:
     def __init__(self, *modules: Any):
         self.modules = modules
         self.product: Callable[[torch.Tensor], torch.Tensor] | None = None
-        if all(is_plain_matrix(module) for module in modules):
-            if sum(module.weight.numel() for module in modules) <= MAX_COPIED_WEIGHTS:
-                self.product = product_with(torch.cat([module.weight.detach() for module in modules]))
+        if all(is_plain_matrix(plain_base(module)) for module in modules):
+            if sum(plain_base(module).weight.numel() for module in modules) <= MAX_COPIED_WEIGHTS:
+                self.product = product_with(torch.cat([matrix_of(module).detach() for module in modules]))
 
     def __call__(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Project `(..., input size)`."""
@@ -291,6 +291,19 @@ def is_plain_matrix(module: Any) -> bool:
         return False
     # Quantized weights are other kinds of tensors in the same module.
     return type(module.weight) is nn.Parameter and module.weight.dtype in _PLAIN_DTYPES
+
+
+def plain_base(module: Any) -> Any:
+    """Return the module that an adapter of PEFT has wrapped, or the module itself."""
+    return getattr(module, "base_layer", module)
+
+
+def matrix_of(module: Any) -> torch.Tensor:
+    """Return the matrix of a linear module without bias, `(output size, input size)`, with what adapters add to it."""
+    if type(module) is nn.Linear:
+        return module.weight
+    base = plain_base(module)
+    return module(torch.eye(base.in_features, dtype=base.weight.dtype, device=base.weight.device)).t()
 
 
 def _is_elsewhere(module: nn.Module) -> bool:

@@ -21,6 +21,7 @@ def test_every_parameter_gets_a_gradient(patterned, make_inputs):
     patterned.config.history_mask_prob = 0.3
     patterned.train()
     inputs = make_inputs(batch_size=12)
+    inputs["genre_ids"][::2] = patterned.config.num_genres + 1  # a genre that was added
     for _ in range(3):
         patterned(**inputs, labels=inputs["motion_codes"]).loss.backward()
     without = [name for name, parameter in patterned.named_parameters() if not parameter.grad.abs().sum() > 0]

@@ -38,6 +38,7 @@ def test_every_parameter_gets_a_gradient(make_model, make_inputs):
     for overrides in ({}, {"condition_placement": "prefix", "gate": "concat"}):
         model = make_model(history_mask_prob=0.3, dropout=0.1, **overrides).train()
         inputs = make_inputs(batch_size=12)
+        inputs["genre_ids"][::2] = model.config.num_genres + 1  # a genre that was added
         for _ in range(3):  # each condition is dropped in some clip and kept in another
             model(**inputs, labels=inputs["motion_codes"]).loss.backward()
         without = [name for name, parameter in model.named_parameters() if not parameter.grad.abs().sum() > 0]
@@ -423,7 +424,7 @@ INVALID = [
     ({"input_features": torch.zeros(2, 20, 6), "reference_features": None}, "must hold 29 frames or more of 2 clips"),
     ({"num_context_tokens": 2}, "must hold 37 frames or more"),
     ({"frame_mask": torch.ones(2, 31, dtype=torch.bool)}, r"`frame_mask` must have shape \(2, 32\)"),
-    ({"genre_ids": torch.tensor([0, 3])}, r"`genre_ids` must lie in \[0, 2\].*waltz"),
+    ({"genre_ids": torch.tensor([0, 19])}, r"`genre_ids` must lie in \[0, 18\].*waltz"),
     ({"genre_ids": torch.tensor([0])}, r"`genre_ids` must have shape \(2,\)"),
     ({"reference_features": torch.zeros(2, 2, 32, 6)}, r"`reference_features` must have shape \(2, 2, 32, 5\)"),
     ({"reference_features": torch.zeros(2, 4, 32, 5)}, r"1 to 3 \(`max_references`\) references, got 4"),

@@ -1,0 +1,154 @@
+"""Adapters of ChoreoLLaMA: LoRA by PEFT, several with weights, merged or taken out again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from ...utils.checkpoints import check_checksums, check_finite, read_json_object
+from ...utils.errors import one_line, reading
+from ...utils.extras import require_extra
+
+ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_RECORD_FILE = "finetune.json"
+"""What `infinitedance finetune` writes beside an adapter: of what it was made, and how it was measured."""
+MAX_WEIGHT = 10.0
+
+
+class AdapterStack:
+    """The adapters in a model, which is changed in place: every use of it hears them.
+
+    Args:
+        model: The base model.
+    """
+
+    def __init__(self, model: PreTrainedModel):
+        self.model = model
+        self.weights: dict[str, float] = {}
+        """Of each adapter that is loaded, by name; 0 is off."""
+        self.peft_model: Any = None
+
+    def load(self, folder: str | os.PathLike, name: str) -> None:
+        """Put an adapter into the model, with a weight of 1.
+
+        Args:
+            folder: Holds `adapter_config.json` and `adapter_model.safetensors`, as PEFT saves them.
+            name: Of the adapter, not yet taken.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ImportError: If PEFT is missing.
+            ValueError: If the adapter is damaged or was trained on another kind of model.
+        """
+        require_extra("peft", "train", "An adapter")
+        from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        if name in self.weights:
+            raise ValueError(f"There is an adapter {name!r} already: adapters need names of their own.")
+        path = Path(folder)
+        check_adapter_folder(path)
+        with reading(path / ADAPTER_CONFIG_FILE):
+            config = PeftConfig.from_pretrained(os.fspath(path))
+        if config.peft_type != "LORA":
+            raise ValueError(f"{path} is an adapter of type {config.peft_type}: ChoreoLLaMA takes LORA.")
+        with reading(path / ADAPTER_WEIGHTS_FILE):
+            stored = load_file(path / ADAPTER_WEIGHTS_FILE)
+        check_finite(stored, os.fspath(path))
+        is_first = self.peft_model is None
+        try:
+            if is_first:
+                self.peft_model = PeftModel(self.model, config, name)
+            else:
+                self.peft_model.add_adapter(name, config)
+            wanted = get_peft_model_state_dict(self.peft_model, adapter_name=name, save_embedding_layers=False)
+            # PEFT warns of what is missing and goes on; and it may have saved the base's own embeddings, too.
+            missing = sorted(set(wanted) - set(stored))
+            odd = sorted(key for key in set(stored) - set(wanted) if ".lora_" in key)
+            other = sorted(key for key in set(wanted) & set(stored) if wanted[key].shape != stored[key].shape)
+            for problem, keys in (("lacks", missing), ("has what the model does not know:", odd), ("has", other)):
+                if keys:
+                    raise ValueError(
+                        f"{path} is no adapter of this model: it {problem} {keys[0]}"
+                        f"{' of another shape' if keys is other else ''}. Give the model that it was trained on "
+                        f"({Path(str(config.base_model_name_or_path)).name})."
+                    )
+            for key, parameter in wanted.items():
+                parameter.copy_(stored[key])
+        except BaseException as error:
+            if is_first and self.peft_model is not None:
+                self._take_out(merge=False)
+            elif self.peft_model is not None and name in self.peft_model.peft_config:
+                self.peft_model.delete_adapter(name)
+            if isinstance(error, ValueError | RuntimeError | KeyError) and str(path) not in str(error):
+                raise ValueError(f"{path} is no adapter of this model: {one_line(error)}") from error
+            raise
+        self.set_weights({**self.weights, name: 1.0})
+
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        """Set how strongly each adapter counts; those that are not named are off.
+
+        Raises:
+            ValueError: If there is no such adapter, or a weight is out of range.
+        """
+        from peft.tuners.lora import LoraLayer
+
+        known = set(self.peft_model.peft_config) if self.peft_model is not None else set()
+        if unknown := sorted(set(weights) - known):
+            raise ValueError(
+                f"There is no adapter {', '.join(unknown)}; loaded: {', '.join(sorted(known)) or 'none'}."
+            )
+        for name, weight in weights.items():
+            if not -MAX_WEIGHT <= weight <= MAX_WEIGHT:
+                raise ValueError(
+                    f"The weight of an adapter must lie within {MAX_WEIGHT:g}, got {weight} for {name!r}."
+                )
+        self.weights = {name: float(weights.get(name, 0.0)) for name in [*self.weights, *weights]}
+        self.peft_model.base_model.set_adapter(self.active)
+        for module in self.model.modules():
+            if isinstance(module, LoraLayer):
+                for name, weight in self.weights.items():
+                    module.set_scale(name, weight)
+        self.model.requires_grad_(False)
+
+    @property
+    def active(self) -> list[str]:
+        """Names of the adapters that count."""
+        return [name for name, weight in self.weights.items() if weight]
+
+    def merge(self) -> None:
+        """Add the adapters to the weights of the model, which is a plain one then."""
+        if self.peft_model is not None:
+            self._take_out(merge=True)
+
+    def unload(self) -> None:
+        """Take the adapters out: the model is the one that it was, to the bit."""
+        if self.peft_model is not None:
+            self._take_out(merge=False)
+
+    def _take_out(self, *, merge: bool) -> None:
+        if merge:
+            self.peft_model.merge_and_unload(adapter_names=self.active)
+        else:
+            self.peft_model.unload()
+        self.peft_model, self.weights = None, {}
+
+
+def check_adapter_folder(folder: Path) -> None:
+    """Raise unless a folder holds an undamaged adapter.
+
+    Raises:
+        FileNotFoundError: If it does not exist or a file is missing.
+        ValueError: If its configuration is none, or the weights are not those that were saved.
+    """
+    for file in (ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE):
+        if not (folder / file).is_file():
+            raise FileNotFoundError(
+                f"{folder} is no folder of an adapter: it has no {file}. `infinitedance finetune` makes one."
+            )
+    read_json_object(folder / ADAPTER_CONFIG_FILE)
+    check_checksums(folder)
