@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .audio.repeated_passages import repeated_passages
 from .audio.song_map import SongMap, analyze_song
 from .audio.spectra import check_waveform
 from .audio.suiting_genre import liveliness, suiting_genre
+from .modeling.choreollama.adapters_choreollama import ADAPTER_RECORD_FILE, AdapterStack, check_adapter_folder
 from .modeling.choreollama.logits_processors import MAX_SCALE, Guidance
 from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from .motion.feet.planting import plant_feet
@@ -37,7 +39,7 @@ from .retrieval.references import ReferenceRetriever
 from .retrieval.windows import RetrievedWindow
 from .tokenization.processing_choreollama import SIDES, ChoreoLlamaProcessor, Energy
 from .tokenization.tokenization_motion import MotionTokenizer
-from .utils.checkpoints import load_model
+from .utils.checkpoints import load_model, read_json_object, weights_sha256
 from .utils.errors import reading
 
 logger = logging.getLogger(__name__)
@@ -142,6 +144,10 @@ class MusicToDancePipeline:
         self.retriever = retriever
         self.restorer = restorer
         self.tokenizer = MotionTokenizer(model.codec)
+        self.name = Path(model.name_or_path).name
+        self.adapters = AdapterStack(model)
+        self._genres_of_adapters: dict[str, dict[str, int]] = {}
+        self._learned_genres: dict[str, set[str] | None] = {}  # None: nobody wrote down which
         self.license: str | None = None  # of the weights, as their card states it; every dance's provenance names it
 
     @classmethod
@@ -150,6 +156,7 @@ class MusicToDancePipeline:
         path: str | os.PathLike = DEFAULT_MODEL,
         references: str | os.PathLike | None = None,
         restorer: str | os.PathLike | None = None,
+        adapter: str | os.PathLike | Mapping[str | os.PathLike, float] | None = None,
     ) -> MusicToDancePipeline:
         """Load model and processor from one folder, or from the Hub.
 
@@ -159,6 +166,8 @@ class MusicToDancePipeline:
             references: Folder of reference dances, see `ReferenceRetriever`; by default `references` in the folder of
                 the model, if there is one.
             restorer: Folder or Hub name of a [`FrdmModel`]; none by default.
+            adapter: Folder of a style that `infinitedance finetune` made, or several with their weights, 1 as they
+                were learned; see `load_adapter`.
 
         Raises:
             FileNotFoundError: If `path` looks like a folder and does not exist, or there are no references.
@@ -182,19 +191,116 @@ class MusicToDancePipeline:
         with reading(path):
             pipeline = cls(model, processor, retriever, feet)
             _check_sampling(model.generation_config)
-        model.name_or_path = Path(path).name
         pipeline.license = _license_of(Path(path) / "README.md")
+        adapters = {} if adapter is None else adapter if isinstance(adapter, Mapping) else {adapter: 1.0}
+        names = [pipeline.load_adapter(folder) for folder in adapters]
+        if names:
+            pipeline.set_adapters(dict(zip(names, adapters.values(), strict=True)))
         return pipeline
 
+    def load_adapter(self, path: str | os.PathLike, name: str | None = None) -> str:
+        """Add a style that was learned: its genres can be asked for, and one of them is the default.
+
+        Several styles are danced together: what they change is added up, and so are their genres. A genre that none
+        of them has learned is danced as without them, to the bit.
+
+        Args:
+            path: Folder that `infinitedance finetune` wrote, or any LoRA adapter that PEFT saved for this model.
+            name: For `set_adapters`; by default that under which it was trained, or the name of the folder.
+
+        Returns:
+            That name.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ImportError: If PEFT is missing.
+            ValueError: If the adapter is damaged, or was trained on another model.
+        """
+        path = Path(path)
+        check_adapter_folder(path)
+        record = read_json_object(path / ADAPTER_RECORD_FILE)
+        self._check_base(path, record)
+        added: dict[str, int] = {}
+        if (path / "processor_config.json").is_file():
+            added = ChoreoLlamaProcessor.from_pretrained(path).added_genres
+        name = name or record.get("name") or path.resolve().name
+        self.adapters.load(path, name)
+        self._genres_of_adapters[name] = added
+        self._learned_genres[name] = set(record["genres"]) if "genres" in record else None
+        self._offer_added_genres()
+        return name
+
+    def set_adapters(self, weights: Mapping[str, float]) -> None:
+        """Set how strongly each style counts, 1 as it was learned; those that are not named are off.
+
+        Raises:
+            ValueError: If there is no such adapter, or a weight is out of range.
+        """
+        self.adapters.set_weights(weights)
+        self._offer_added_genres()
+
+    def merge_adapters(self) -> None:
+        """Make the styles a part of the model, which can be saved with them then, and keep their genres."""
+        self.adapters.merge()
+        self._genres_of_adapters = {}
+
+    def unload_adapters(self) -> None:
+        """Take all styles that are not merged out again: the model is as it was, to the bit."""
+        self.adapters.unload()
+        for genres in self._genres_of_adapters.values():
+            for genre in genres:
+                self.processor.added_genres.pop(genre, None)
+        self._genres_of_adapters = {}
+
+    @contextmanager
+    def _adapters_for(self, genre: str | None) -> Iterator[None]:
+        """Turn the adapters off for a genre that none of those that are on has learned."""
+        learned = [self._learned_genres.get(name) for name in self.adapters.active]
+        if not learned or any(genres is None or genre in genres for genres in learned):
+            yield
+            return
+        weights = dict(self.adapters.weights)
+        self.adapters.set_weights({})
+        try:
+            yield
+        finally:
+            self.adapters.set_weights(weights)
+
+    def _offer_added_genres(self) -> None:
+        merged = self.processor.added_genres
+        for genres in self._genres_of_adapters.values():
+            merged = {genre: row for genre, row in merged.items() if genre not in genres}
+        for name in self.adapters.active:
+            merged = merged | self._genres_of_adapters.get(name, {})
+        self.processor.added_genres = merged
+
+    def _check_base(self, adapter: Path, record: Mapping[str, Any]) -> None:
+        """Raise `ValueError` if an adapter was trained on other weights than those of the folder of this model."""
+        trained_on, base = record.get("base_sha256"), Path(self.model.name_or_path)
+        if trained_on is not None and base.is_dir() and weights_sha256(base) != trained_on:
+            raise ValueError(
+                f"{adapter} was trained on the model {record.get('base_model')}, whose weights are not those of "
+                f"{self.name}: give that model."
+            )
+
     def save_pretrained(self, path: str | os.PathLike) -> None:
-        """Write model and processor to a folder."""
+        """Write model and processor to a folder.
+
+        Raises:
+            ValueError: If there are adapters that are neither merged nor unloaded.
+        """
+        if self.adapters.weights:
+            raise ValueError(
+                "The model has adapters: call `merge_adapters` to save it with them, or `unload_adapters` to save it "
+                "without."
+            )
         self.model.save_pretrained(path)
         self.processor.save_pretrained(path)
 
     @property
     def genres(self) -> list[str]:
         """Names of the genres that can be asked for."""
-        return list(self.processor.genres)
+        return [*self.processor.genres, *self.processor.added_genres]
 
     @property
     def default_num_references(self) -> int:
@@ -320,6 +426,7 @@ class MusicToDancePipeline:
             **sampling: See `__call__`.
         """
         # What is wrong is an error before a long song is read.
+        is_default = num_references is None and not pinned_references
         num_references = self.default_num_references if num_references is None else num_references
         self._check_references(num_references, pinned_references)
         if not seeds:
@@ -333,7 +440,7 @@ class MusicToDancePipeline:
         inputs = self.model_inputs(song, side=side, energy=energy)
         num_frames = inputs["input_features"].shape[1]
         windows: list[RetrievedWindow] = []
-        if num_references:
+        if num_references and not (is_default and self._is_new_to_library(song.genre)):
             features, windows = self._find_references(song, inputs, num_references, pinned_references, genre)
             inputs["reference_features"] = torch.from_numpy(features)[None]
         streamer = None
@@ -383,6 +490,10 @@ class MusicToDancePipeline:
             The song. It is counted as its genre is, so that a genre that was chosen gives the same dance as one that
             was asked for.
         """
+        styles = [genre for name in self.adapters.active for genre in self._genres_of_adapters.get(name, ())]
+        if genre is None and styles:
+            reason = f"It is what the adapter {', '.join(self.adapters.active)} dances."
+            return replace(self.listen(audio, styles[0], **hints), genre_reason=reason)
         sampling_rate = self.processor.feature_extractor.sampling_rate
         waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
         waveform = check_waveform(waveform, sampling_rate)
@@ -443,15 +554,16 @@ class MusicToDancePipeline:
         """
         config, num_frames = self.model.config, inputs["input_features"].shape[1]
         token_rate = config.frame_rate / config.frames_per_token
-        codes = self.model.generate_codes(
-            **{name: tensor.expand(len(seeds), *tensor.shape[1:]) for name, tensor in inputs.items()},
-            seeds=seeds,
-            repeats=repeated_passages(song.song_map, token_rate) if repeats else (),
-            streamer=streamer,
-            **self._genre_guidance(song.genre, sampling),
-        )
-        finishing = self._finishing(song, num_frames, ending, stage_radius)
-        return [(row, self.decode(row, num_frames, finishing=finishing)) for row in codes]
+        with self._adapters_for(song.genre):
+            codes = self.model.generate_codes(
+                **{name: tensor.expand(len(seeds), *tensor.shape[1:]) for name, tensor in inputs.items()},
+                seeds=seeds,
+                repeats=repeated_passages(song.song_map, token_rate) if repeats else (),
+                streamer=streamer,
+                **self._genre_guidance(song.genre, sampling),
+            )
+            finishing = self._finishing(song, num_frames, ending, stage_radius)
+            return [(row, self.decode(row, num_frames, finishing=finishing)) for row in codes]
 
     def _check_asked(self, side: str | None, energy: Energy | None, ending: str, stage_radius: float | None) -> None:
         config = self.model.config
@@ -461,7 +573,7 @@ class MusicToDancePipeline:
         ):
             if value is not None and not is_controlled:
                 raise ValueError(
-                    f"`{name}` cannot be asked of the model {self.model.name_or_path}, which was trained without: "
+                    f"`{name}` cannot be asked of the model {self.name}, which was trained without: "
                     "leave it out, or take another model."
                 )
         if side is not None:
@@ -472,6 +584,12 @@ class MusicToDancePipeline:
             raise ValueError(f"`ending` must be one of {', '.join(END_STYLES)}, got {ending!r}.")
         if stage_radius is not None and not (np.isfinite(stage_radius) and stage_radius > 0):
             raise ValueError(f"`stage_radius` must be a positive number of metres, got {stage_radius}.")
+
+    def _is_new_to_library(self, genre: str | None) -> bool:
+        """Return whether an adapter added a genre of which the library has no dances."""
+        if self.retriever is None or genre not in self.processor.added_genres:
+            return False
+        return genre not in self.retriever.index.columns["genre"].values
 
     def _genre_guidance(self, genre: str | None, sampling: dict[str, Any]) -> dict[str, Any]:
         """Return the sampling options with the guidance of the genre, if the caller gives none."""
@@ -547,8 +665,12 @@ class MusicToDancePipeline:
             motion = finish(motion, **finishing)
         if plants_feet:
             motion = plant_feet(motion) if self.restorer is None else self.restorer(motion).motion
-        license = {} if self.license is None else {"license": self.license}
-        return replace(motion, provenance={"model": self.model.name_or_path, "rotations": "generated", **license})
+        about_model: dict[str, Any] = {"model": self.name, "rotations": "generated"}
+        if self.adapters.active:
+            about_model["adapters"] = {name: self.adapters.weights[name] for name in self.adapters.active}
+        if self.license is not None:
+            about_model["license"] = self.license
+        return replace(motion, provenance=about_model)
 
 
 def _check_sampling(defaults: Any) -> None:

@@ -30,7 +30,7 @@ from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaF
 from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEncoder
 from infinitedance.training.arguments import LoopArguments, parse_arguments
 from infinitedance.training.data_choreollama import ChoreoSampler, ChoreoWindows, MusicChanges
-from infinitedance.training.evaluation_choreollama import _score
+from infinitedance.training.evaluation_choreollama import score_takes
 from infinitedance.training.loop import TrainingProgress, build_accelerator, build_optimizer, find_checkpoints, train
 from infinitedance.training.references_choreollama import (
     MIN_FRAMES_FOR_ITSELF,
@@ -233,8 +233,8 @@ class Ablation:
             ChoreoWindows(self.takes, model.config, build_references(recipe, self.data, self.takes)),
             batch_size=loop.batch_size,
             genre_balance=recipe.genre_balance,
-            natural_share=recipe.natural_share,
-            is_natural=[take.stretch == 1.0 for take in self.takes],
+            group_share=recipe.natural_share,
+            in_group=[take.stretch == 1.0 for take in self.takes],
             seed=(loop.seed, 0),
             changes=MusicChanges(recipe.foreign_spectra_share, recipe.equalizer_spread, recipe.moved_bar_share),
         )
@@ -276,7 +276,7 @@ class Ablation:
         if not genre_told:
             windows.genre_ids = {}  # every genre is "any"
         with torch.inference_mode():
-            losses, gate = _score(model, windows)
+            losses, gate = score_takes(model, windows)
         return losses.sum(axis=1), gate
 
     def tables(self, section: str) -> list[Table]:

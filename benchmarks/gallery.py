@@ -63,7 +63,7 @@ def main() -> None:
     page = [INTRODUCTION.format(stills=STILLS, seconds=SECONDS)]
     for name in MODELS:
         pipeline = MusicToDancePipeline.from_pretrained(name)
-        page.append(f"## {pipeline.model.name_or_path}\n")
+        page.append(f"## {pipeline.name}\n")
         for genre in pipeline.genres:
             song = arguments.songs / f"{SONGS[genre]}.ogg"
             waveform = load_audio(song, pipeline.processor.feature_extractor.sampling_rate)

@@ -156,8 +156,8 @@ def train_on(folder: Path, steps: int, workers: int, batch_size: int) -> dict[st
         windows,
         batch_size=batch_size,
         genre_balance=0.5,
-        natural_share=1.0,
-        is_natural=[True] * len(takes),
+        group_share=1.0,
+        in_group=[True] * len(takes),
         seed=(0,),
         changes=CHANGES,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..assets import DEFAULT_RESTORER, DEMO_GENRE, DEMO_SONG, MODELS
+from .adapter_option import add_adapter_option
 from .energy_file import energy_option
 from .song_batch import (
     PlannedSong,
@@ -91,6 +92,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="open: commercial use allowed; research: more genres, non-commercial; a model folder; or a Hub name "
         "(default: open)",
     )
+    add_adapter_option(parser)
     parser.add_argument(
         "--side",
         choices=("left", "right"),
@@ -345,7 +347,9 @@ def _load_pipeline(arguments: argparse.Namespace, report: Report) -> MusicToDanc
 
     restorer = DEFAULT_RESTORER if arguments.restore == "auto" else None
     with bars_on_terminals_only(report):
-        pipeline = MusicToDancePipeline.from_pretrained(arguments.model, arguments.references, restorer)
+        pipeline = MusicToDancePipeline.from_pretrained(
+            arguments.model, arguments.references, restorer, dict(arguments.adapter)
+        )
     if pipeline.retriever is None and (arguments.pin or arguments.num_references):
         raise ValueError(
             "`--pin` and `--num-references` are about dances of a library, and this model has none: give "

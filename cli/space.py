@@ -6,6 +6,8 @@ import argparse
 import warnings
 from pathlib import Path
 
+from .adapter_option import add_adapter_option
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
@@ -16,6 +18,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         type=Path,
         help="library of `infinitedance index` (default: that of the model)",
     )
+    add_adapter_option(parser)
     parser.add_argument(
         "--host",
         help="address to serve at; 0.0.0.0 lets every machine of the network in (default: 127.0.0.1, this machine)",
@@ -39,6 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     launch(
         arguments.model,
         arguments.references,
+        dict(arguments.adapter),
         server_name=arguments.host,
         server_port=arguments.port,
         opens_browser=not arguments.no_browser,

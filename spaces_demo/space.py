@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -314,6 +314,7 @@ def check_address(server_name: str, server_port: int | None) -> None:
 def running_space(
     model: str | Path = DEFAULT_MODEL,
     references: Path | None = None,
+    adapter: Mapping[Path, float] | None = None,
     *,
     limits: SpaceLimits | None = None,
     server_name: str | None = None,
@@ -325,6 +326,7 @@ def running_space(
     Args:
         model: As in `MusicToDancePipeline.from_pretrained`.
         references: Library of reference dances; by default that of the model, if there is one.
+        adapter: As in `MusicToDancePipeline.from_pretrained`.
         limits: What each visitor may cost; those of `SpaceLimits` if not given.
         server_name: Address to serve at; `"0.0.0.0"` lets other machines in. By default this machine only, or what the
             environment of a host says to Gradio.
@@ -345,7 +347,7 @@ def running_space(
     with VisitorFiles.temporary(60 * limits.keep_minutes) as files:
         before = os.environ.get("GRADIO_TEMP_DIR")
         os.environ["GRADIO_TEMP_DIR"] = str(files.root)  # uploads and downloads, swept with the rest
-        pipeline, no_references = load_pipeline(model, references)
+        pipeline, no_references = load_pipeline(model, references, adapter)
         demo = build_demo(Studio(pipeline, files, limits, no_references))
         try:
             _, url, _ = demo.launch(
@@ -374,16 +376,22 @@ def running_space(
                 os.environ["GRADIO_TEMP_DIR"] = before
 
 
-def launch(model: str | Path = DEFAULT_MODEL, references: Path | None = None, **options: Any) -> None:
+def launch(
+    model: str | Path = DEFAULT_MODEL,
+    references: Path | None = None,
+    adapter: Mapping[Path, float] | None = None,
+    **options: Any,
+) -> None:
     """Start a Space and serve it until Ctrl-C or SIGTERM.
 
     Args:
         model: As `running_space`, like all that follows.
         references: See `running_space`.
+        adapter: See `running_space`.
         **options: See `running_space`.
     """
     # Whoever ends a server so leaves no visitor's files behind either.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with running_space(model, references, **options) as (demo, url):
+    with running_space(model, references, adapter, **options) as (demo, url):
         print(f"{url}  (Ctrl-C ends)", flush=True)
         demo.block_thread()

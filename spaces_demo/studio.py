@@ -264,13 +264,16 @@ def _write(dances: DanceSet, index: int, path: Path, suffix: str) -> None:
 
 
 def load_pipeline(
-    model: str | Path = DEFAULT_MODEL, references: Path | None = None
+    model: str | Path = DEFAULT_MODEL,
+    references: Path | None = None,
+    adapter: Mapping[Path, float] | None = None,
 ) -> tuple[MusicToDancePipeline, str]:
     """Load a model with reference dances where it takes them and there are some.
 
     Args:
         model: As in `MusicToDancePipeline.from_pretrained`.
         references: Library of reference dances; by default that of the model, if there is one.
+        adapter: As in `MusicToDancePipeline.from_pretrained`.
 
     Returns:
         The pipeline, and why it has no references; empty if it has.
@@ -280,9 +283,11 @@ def load_pipeline(
         ValueError: If they are not what they should be.
     """
     try:
-        pipeline = MusicToDancePipeline.from_pretrained(model, references)
+        pipeline = MusicToDancePipeline.from_pretrained(model, references, adapter=adapter)
     except ImportError as error:  # only a library that was asked for raises it
-        return MusicToDancePipeline.from_pretrained(model), str(error)
+        if references is None:  # it is an adapter that wants a package
+            raise
+        return MusicToDancePipeline.from_pretrained(model, adapter=adapter), str(error)
     if pipeline.model.config.max_references == 0:
         return pipeline, "This model does not take reference dances."
     if pipeline.retriever is None:

@@ -403,7 +403,7 @@ def test_without_the_extra_data_the_references_of_a_model_are_left_out_with_a_wa
 def test_the_names_of_the_shipped_models_stand_for_their_folders():
     assert MODELS["open"] == DEFAULT_MODEL
     for name in MODELS:
-        assert MusicToDancePipeline.from_pretrained(name).model.name_or_path == f"choreollama-{name}"
+        assert MusicToDancePipeline.from_pretrained(name).name == f"choreollama-{name}"
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

@@ -15,8 +15,9 @@ from scipy.ndimage import maximum_filter1d
 from ..audio.beats import CYCLES_PER_BAR, CYCLES_PER_BEAT
 from ..audio.features import NUM_CEPSTRAL_COEFFICIENTS, NUM_MEL_BANDS, MusicFeatureLayout
 from ..dataset_builder.clip_folder import SIDES
+from ..modeling.choreollama.conditions import ANY_SIDE
 from ..modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
-from .references_choreollama import StyleReferences, TakeReferences
+from .references_choreollama import AdapterReferences, StyleReferences, TakeReferences
 from .takes import DanceTake, genre_speeds, motion_energy
 
 START_SHARE = 0.1
@@ -49,18 +50,21 @@ class ChoreoWindows:
         config: Of the model: window, context and look-ahead lengths, genres.
         references: Those of the takes; none if not given.
         speeds: Mean speed of each genre, m/s, against which energy is measured; of the takes themselves by default.
+        added_genres: Rows of the genres that an adapter adds to the model's, by name.
     """
 
     def __init__(
         self,
         takes: Sequence[DanceTake],
         config: ChoreoLlamaConfig,
-        references: TakeReferences | StyleReferences | None = None,
+        references: TakeReferences | StyleReferences | AdapterReferences | None = None,
         speeds: Mapping[str, float] | None = None,
+        added_genres: Mapping[str, int] | None = None,
     ):
         self.takes, self.config, self.references = takes, config, references
         self.speeds = genre_speeds(takes) if speeds is None else speeds
         self.genre_ids = {genre: index for index, genre in enumerate(config.genres)}
+        self.genre_ids |= {genre: config.num_genres + 1 + row for genre, row in (added_genres or {}).items()}
 
     @property
     def total_frames(self) -> int:
@@ -99,12 +103,13 @@ class ChoreoWindows:
             "labels": np.full((len(windows), config.num_quantizers, num_tokens), -100, np.int64),
         }
         if config.controls_side:
-            batch["side_ids"] = np.array([SIDES.index(self.takes[take].side) for take, _, _ in windows])
+            batch["side_ids"] = np.array([side_id(self.takes[take].side) for take, _, _ in windows])
         if config.controls_energy:
             batch["energy"] = np.full((len(windows), total), np.nan, np.float32)
         if num_references:
             shape = (len(windows), num_references, total, config.motion_feature_size)
             batch["reference_features"] = np.zeros(shape, np.float32)
+            batch["reference_mask"] = np.ones(shape[:2], bool)
         for row, (take_index, offset, first_token) in enumerate(windows):
             take = self.takes[take_index]
             heard = take if music_takes is None else music_takes[row]
@@ -123,10 +128,16 @@ class ChoreoWindows:
                 batch["energy"][row, place] = motion_energy(take.speed[real], self.speeds[take.genre])
             if self.references is not None:
                 drawn = generator or np.random.default_rng((take_index, offset, first_token))
-                batch["reference_features"][row, :, place] = self.references.cut(
-                    take_index, real.start, len(frames), drawn
-                )
+                passages = self.references.cut(take_index, real.start, len(frames), drawn)
+                batch["reference_mask"][row] = passages is not None
+                if passages is not None:
+                    batch["reference_features"][row, :, place] = passages
         return {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
+def side_id(side: str) -> int:
+    """Return the id of the side of a take; an empty one is any."""
+    return SIDES.index(side) if side else ANY_SIDE
 
 
 class ChoreoSampler:
@@ -136,8 +147,8 @@ class ChoreoSampler:
         windows: The takes to draw from.
         batch_size: Windows in a batch.
         genre_balance: A genre is drawn in proportion to its frames to this power (1: as the data lie, 0: all alike).
-        natural_share: Share of windows at their own speed, the rest being stretched.
-        is_natural: For each take, whether it is at its own speed.
+        group_share: Share of windows that are of a group of takes, as those at their own speed; all without others.
+        in_group: For each take, whether it is of that group.
         seed: Of the draws.
         changes: How the music is changed; not at all by default.
     """
@@ -148,8 +159,8 @@ class ChoreoSampler:
         *,
         batch_size: int,
         genre_balance: float,
-        natural_share: float,
-        is_natural: Sequence[bool],
+        group_share: float,
+        in_group: Sequence[bool],
         seed: tuple[int, ...],
         changes: MusicChanges | None = None,
     ):
@@ -161,8 +172,8 @@ class ChoreoSampler:
         weights = np.array(
             [len(take.music) * genre_frames[take.genre] ** (genre_balance - 1) for take in windows.takes]
         )
-        natural = np.array(is_natural)
-        for group, share in ((natural, natural_share), (~natural, 1 - natural_share)):
+        chosen = np.array(in_group)
+        for group, share in ((chosen, group_share), (~chosen, 1 - group_share)):
             if group.any():
                 weights[group] *= share / weights[group].sum()
         self.probabilities = weights / weights.sum()

@@ -40,18 +40,19 @@ def evaluate_choreollama(
         band first.
     """
     wrong = [windows.takes[index] for index in wrong_songs(windows)]
-    losses, expert_weights = _score(model, windows)
-    results = {"right": losses, "none": _score(model, windows, without_music=True)[0]}
+    losses, expert_weights = score_takes(model, windows)
+    results = {"right": losses, "none": score_takes(model, windows, without_music=True)[0]}
     if len(windows.takes) > 1:
-        results["wrong"] = _score(model, windows, heard=wrong)[0]
+        results["wrong"] = score_takes(model, windows, heard=wrong)[0]
     for name, others in (references or {}).items():
         is_given = others is windows.references
         changed = ChoreoWindows(windows.takes, windows.config, others, windows.speeds)
-        results[_REFERENCES_PREFIX + name] = results["right"] if is_given else _score(model, changed)[0]
+        results[_REFERENCES_PREFIX + name] = results["right"] if is_given else score_takes(model, changed)[0]
     return results if expert_weights is None else results | {EXPERT_WEIGHTS: expert_weights}
 
 
-def _score(
+@torch.inference_mode()
+def score_takes(
     model: ChoreoLlamaForConditionalGeneration,
     windows: ChoreoWindows,
     *,

@@ -137,6 +137,32 @@ class StyleReferences:
         return np.stack(drawn)
 
 
+@dataclass(frozen=True)
+class AdapterReferences:
+    """References of the takes that a style is learned from, and of the base model's own dances beside them.
+
+    Args:
+        style: Of the first takes; none if they get none.
+        of_base: For each take after those, the references that the base model danced it with,
+            `(num_references, frames, 269)`, or `None`.
+        num_references: References at any moment.
+    """
+
+    style: StyleReferences | None
+    num_style_takes: int
+    of_base: Sequence[np.ndarray | None]
+    num_references: int
+
+    def cut(
+        self, take_index: int, start_frame: int, num_frames: int, generator: np.random.Generator
+    ) -> np.ndarray | None:
+        """As `StyleReferences.cut`; `None` for a window without references."""
+        if take_index < self.num_style_takes:
+            return None if self.style is None else self.style.cut(take_index, start_frame, num_frames, generator)
+        kept = self.of_base[take_index - self.num_style_takes]
+        return None if kept is None else kept[:, start_frame : start_frame + num_frames]
+
+
 def _away_from(
     num_frames: int, start: float, length: float, wanted: int, generator: np.random.Generator
 ) -> np.ndarray:

@@ -42,7 +42,7 @@ class DanceTake:
             `(num_quantizers, num_tokens)`, integers.
         clip_id: The clip.
         performer_id: The dancer, empty if not known.
-        side: `"natural"` or `"mirrored"`.
+        side: `"natural"` or `"mirrored"`, empty if not known.
         stretch: How much faster than the clip it is.
         has_spectra: Whether the music was heard.
         has_clock: Whether the beats are known.

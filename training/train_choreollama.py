@@ -240,8 +240,8 @@ def main(command_line: list[str] | None = None) -> None:
         train_windows,
         batch_size=arguments.batch_size,
         genre_balance=choreo_arguments.genre_balance,
-        natural_share=choreo_arguments.natural_share,
-        is_natural=[take.stretch == 1.0 for take in train_windows.takes],
+        group_share=choreo_arguments.natural_share,
+        in_group=[take.stretch == 1.0 for take in train_windows.takes],
         seed=(arguments.seed, accelerator.process_index),
         changes=MusicChanges(
             choreo_arguments.foreign_spectra_share,

@@ -130,7 +130,7 @@ def test_a_filter_changes_the_cepstrum_as_the_extractor_would(clicks):
 
 def sampler_of(takes, config, changes, batch_size=64) -> ChoreoSampler:
     windows = ChoreoWindows(takes, config)
-    settings = {"genre_balance": 1.0, "natural_share": 0.5, "is_natural": [True] * len(takes), "seed": (0,)}
+    settings = {"genre_balance": 1.0, "group_share": 0.5, "in_group": [True] * len(takes), "seed": (0,)}
     return ChoreoSampler(windows, batch_size=batch_size, changes=changes, **settings)
 
 

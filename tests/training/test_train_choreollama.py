@@ -87,7 +87,7 @@ def test_codes_beyond_the_end_of_a_clip_are_not_scored(config):
 
 def test_the_sampler_balances_genres_and_repeats_itself(config):
     takes = [make_take("a", genre="rumba")] + [make_take(str(number)) for number in range(9)]
-    settings = {"batch_size": 400, "natural_share": 0.5, "is_natural": [True] * 10, "seed": (0,)}
+    settings = {"batch_size": 400, "group_share": 0.5, "in_group": [True] * 10, "seed": (0,)}
     shares = []
     for balance in (1.0, 0.0):
         sampler = ChoreoSampler(ChoreoWindows(takes, config), genre_balance=balance, **settings)

@@ -105,9 +105,7 @@ def generated_dances(
             dances = pipeline.model.decode_motion(codes)[:, :num_frames].numpy()
         margins = [_margin(classifier, genre, dance) for dance in dances]
         name = f"{genre}_{index + 1}_at_{bpm:.0f}_bpm"
-        found.append(
-            LibraryClip(name, name, genre, pipeline.model.name_or_path, license, dances[int(np.argmax(margins))])
-        )
+        found.append(LibraryClip(name, name, genre, pipeline.name, license, dances[int(np.argmax(margins))]))
     return found
 
 
@@ -150,7 +148,7 @@ def main(command_line: list[str] | None = None) -> None:
     arguments = parser.parse_args(command_line)
     check_new_folder(arguments.output_dir)  # before the dances are made
     pipeline = MusicToDancePipeline.from_pretrained(arguments.model_dir)
-    pipeline.model.name_or_path = arguments.output_dir.parent.name
+    pipeline.name = arguments.output_dir.parent.name
     clips = library_clips(pipeline, BuiltDataset(arguments.data_dir), arguments.license)
     ReferenceRetriever.build(load_model(arguments.encoder_dir, MusicDanceEncoder), clips).save_pretrained(
         arguments.output_dir

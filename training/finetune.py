@@ -1,0 +1,374 @@
+"""Learn a style from a few minutes of clips: a LoRA adapter of a trained generator, made by PEFT.
+
+```bash
+accelerate launch --num_cpu_threads_per_process 2 -m infinitedance.training.finetune \
+    --config training/configs/finetune.yaml --data_dir built --name my-style --output_dir my-style
+```
+
+`infinitedance finetune` builds the data set, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..assets import MODELS
+from ..dataset_builder.built import BuiltDataset
+from ..dataset_builder.manifest import BuiltClip
+from ..dataset_builder.splits import TRAIN
+from ..modeling.choreollama.adapters_choreollama import ADAPTER_RECORD_FILE
+from ..modeling.choreollama.configuration_choreollama import LORA_TARGETS, MAX_ADDED_GENRES
+from ..motion.motion import FRAME_RATE
+from ..pipeline import MusicToDancePipeline
+from ..tokenization.processing_choreollama import ChoreoLlamaProcessor
+from ..utils.atomic import atomic_path
+from ..utils.checkpoints import read_json_object, weights_sha256
+from ..utils.extras import require_extra
+from ..utils.mappings import read_mapping
+from .arguments import LoopArguments, parse_arguments
+from .base_dances import base_dances
+from .data_choreollama import ChoreoSampler, ChoreoWindows, MusicChanges
+from .data_retrieval import paired_clips
+from .evaluation_choreollama import describe_step, score_takes
+from .evaluation_motion_codec import evaluate_codec
+from .loop import build_accelerator, build_optimizer, train, write_run_record
+from .references_choreollama import AdapterReferences, StyleReferences
+from .takes import DanceTake, genre_speeds, load_takes
+
+RECIPE = Path(__file__).parent / "configs" / "finetune.yaml"
+MIN_MINUTES = 1.0
+"""Of what is trained on; ten are better."""
+HELD_OUT_SHARE, MIN_SONGS_TO_HOLD_OUT = 0.1, 3
+FINE_MM, TOO_FAR_MM = 45.0, 70.0
+"""Joint error of the codec up to which clips are told well, and from which on they are not themselves any more."""
+MAX_FIT_CLIPS = 20
+HELD_OUT_BASE_DANCES = 30
+_WINDOWS_OF_A_BASE_DANCE = 2
+"""How often each is learned from; a few that come again and again would be learned by heart."""
+
+
+@dataclass(kw_only=True)
+class FinetuneArguments:
+    """What is learned, and of which model."""
+
+    data_dir: str = field(metadata={"help": "Built data set, from `infinitedance build`."})
+    name: str = field(metadata={"help": "Name of the style: what is asked for as the genre."})
+    base_model: str = field(
+        default="open", metadata={"help": "Generator to adapt: `open`, `research`, a folder or a Hub name."}
+    )
+    keep_genres: bool = field(
+        default=False, metadata={"help": "Learn each clip as the genre that it has, in the place of all as `name`."}
+    )
+    stated_license: str = field(default="", metadata={"help": "Terms of the clips, where they state none."})
+    rank: int = field(default=16, metadata={"help": "Rank of the adapter."})
+    base_share: float = field(
+        default=0.5, metadata={"help": "Share of training that keeps the genres of the base model as they are."}
+    )
+    stretches: list[float] = field(
+        default_factory=lambda: [0.9, 1.0, 1.1], metadata={"help": "Speeds at which clips are used, 1 = natural."}
+    )
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not self.name.strip() or self.name != self.name.strip():
+            raise ValueError(f"`name` must be a name without blanks around it, got {self.name!r}.")
+        if not 0 <= self.base_share < 1:
+            raise ValueError(f"`base_share` must lie in [0, 1), got {self.base_share}.")
+        if self.rank < 1:
+            raise ValueError(f"`rank` must be at least 1, got {self.rank}.")
+        if 1.0 not in self.stretches or min(self.stretches) <= 0:
+            raise ValueError(f"`stretches` must be positive and hold 1.0, got {self.stretches}.")
+
+
+@dataclass(frozen=True)
+class CodecFit:
+    """How well the codec of a model tells some clips.
+
+    Args:
+        joint_error_mm: Mean distance of the joints, encoded and decoded, with hips and heading laid on each other.
+        verdict: What that means, and what to do.
+    """
+
+    joint_error_mm: float
+    verdict: str
+
+
+def hold_out(clips: Sequence[BuiltClip]) -> tuple[list[BuiltClip], list[BuiltClip]]:
+    """Divide clips into those to learn from, with their mirrored copies, and those held out, without.
+
+    Clips that a build holds out stay so; where there are none, every tenth song is, and at least one of three.
+    """
+    held_out = {clip.song_id for clip in clips if clip.split != TRAIN}
+    songs = sorted({clip.song_id for clip in clips})
+    if not held_out and len(songs) >= MIN_SONGS_TO_HOLD_OUT:
+        count = max(1, round(HELD_OUT_SHARE * len(songs)))
+        held_out = {songs[(2 * index + 1) * len(songs) // (2 * count)] for index in range(count)}
+    return (
+        [clip for clip in clips if clip.song_id not in held_out],
+        [clip for clip in clips if clip.song_id in held_out and not clip.is_mirrored],
+    )
+
+
+def measure_fit(data: BuiltDataset, clips: Sequence[BuiltClip], pipeline: MusicToDancePipeline) -> CodecFit:
+    """Encode and decode clips, at most `MAX_FIT_CLIPS` of them, and judge what is left of them."""
+    natural = [clip for clip in clips if not clip.is_mirrored]
+    chosen = natural[:: -(-len(natural) // MAX_FIT_CLIPS)]
+    features = ((clip.genre, torch.from_numpy(np.array(data.motion_features(clip)))) for clip in chosen)
+    error = evaluate_codec(pipeline.tokenizer.model, features)["all"]["mpjpe_mm"]
+    assert isinstance(error, float)
+    if error <= FINE_MM:
+        verdict = "fine"
+    elif error <= TOO_FAR_MM:
+        verdict = "usable: quick hands and feet are blunted"
+    else:
+        verdict = (
+            "too far: the codec of this model cannot tell these dances. Look at them with `infinitedance sheet`: do "
+            "they stand upright, and are they as fast as they should be? If so, train a codec on dances like them "
+            "(docs/model.md)"
+        )
+    return CodecFit(round(error, 1), verdict)
+
+
+def read_recipe() -> dict[str, Any]:
+    """Return the shipped recipe, `configs/finetune.yaml`, as arguments of `LoopArguments`."""
+    return dict(read_mapping(RECIPE, extra="train"))
+
+
+def finetune(
+    arguments: LoopArguments, style: FinetuneArguments, adapter_dir: str | os.PathLike | None = None
+) -> dict[str, Any]:
+    """Train an adapter and measure it.
+
+    Args:
+        arguments: The run.
+        style: What is learned.
+        adapter_dir: Folder for the finished adapter; `output_dir` of the run by default.
+
+    Returns:
+        What `finetune.json` holds beside the adapter.
+
+    Raises:
+        ImportError: If PEFT is missing.
+        ValueError: If there is too little to learn from, the codec cannot tell the clips, or the names are taken.
+    """
+    require_extra("peft", "train", "Fine-tuning")
+    from peft import LoraConfig
+
+    data = BuiltDataset(style.data_dir)
+    pipeline = MusicToDancePipeline.from_pretrained(style.base_model)
+    model, output_dir = pipeline.model, Path(arguments.output_dir)
+    adapter_dir = output_dir if adapter_dir is None else Path(adapter_dir)
+    if arguments.resume:
+        _check_same_run(output_dir, asdict(arguments) | asdict(style))
+    clips, held_out_clips = hold_out(data.clips)
+    added = added_genres(style, clips, pipeline.processor)
+    check_amount(clips)
+    fit = measure_fit(data, [*clips, *held_out_clips], pipeline)
+    print(f"The codec tells these clips within {fit.joint_error_mm:.0f} mm: {fit.verdict}.", flush=True)
+    if fit.joint_error_mm > TOO_FAR_MM:
+        raise ValueError(f"{style.data_dir}: joint error {fit.joint_error_mm} mm, {fit.verdict}.")
+
+    accelerator = build_accelerator(arguments, find_unused_parameters=True)
+    if accelerator.is_main_process:
+        write_run_record(output_dir, asdict(arguments) | asdict(style))
+    with accelerator.main_process_first():  # which writes the takes
+        takes = _load(data, clips, pipeline, style, output_dir / "takes" / TRAIN, range(model.config.frames_per_token))
+        held_out = _load(data, held_out_clips, pipeline, style, output_dir / "takes" / "held_out")
+    num_base = round(style.base_share * arguments.max_steps * arguments.batch_size / _WINDOWS_OF_A_BASE_DANCE)
+    kept, references = base_dances(pipeline, takes, num_base, arguments.seed)
+    kept_out, references_out = base_dances(pipeline, takes, HELD_OUT_BASE_DANCES, arguments.seed + 1)
+
+    config = model.config
+    # The unconditional model and any genre are kept by the dances of the base.
+    config.condition_dropout = config.genre_dropout = 0.0
+    style_references = StyleReferences(data, clips, takes, 1, "own") if config.max_references else None
+    windows = ChoreoWindows(
+        [*takes, *kept],
+        config,
+        AdapterReferences(style_references, len(takes), references, 1) if config.max_references else None,
+        genre_speeds(takes),
+        added,
+    )
+    held_out_windows = ChoreoWindows(held_out, config, None, windows.speeds, added)
+    base_windows = ChoreoWindows(
+        kept_out, config, AdapterReferences(None, 0, references_out, 1) if config.max_references else None
+    )
+    before = _losses(model, held_out_windows, base_windows)
+    nearest = _nearest_genre(model, held_out, windows.speeds) if held_out else None
+
+    adapter = LoraConfig(
+        task_type="CAUSAL_LM", r=style.rank, lora_alpha=2 * style.rank, target_modules=list(LORA_TARGETS)
+    )
+    model.add_adapter(adapter)
+    sampler = ChoreoSampler(
+        windows,
+        batch_size=arguments.batch_size,
+        genre_balance=1.0,
+        group_share=1 - style.base_share,
+        in_group=[True] * len(takes) + [False] * len(kept),
+        seed=(arguments.seed, accelerator.process_index),
+        changes=MusicChanges(moved_bar_share=0.1),
+    )
+    progress = train(
+        accelerator,
+        model,
+        build_optimizer(model, arguments),
+        arguments,
+        make_batch=lambda index: sampler(index) | {"num_context_tokens": config.context_tokens},
+        before_step=lambda fraction: None,
+        evaluate=lambda trained: {
+            f"{name}": value for name, value in _losses(trained, held_out_windows, base_windows).items()
+        },
+        describe=describe_step,
+    )
+    after = _losses(model.eval(), held_out_windows, base_windows)
+    record = {
+        "name": style.name,
+        "genres": sorted(added) or sorted({take.genre for take in takes}),
+        "base_model": style.base_model if style.base_model in MODELS else Path(model.name_or_path).name,
+        "base_sha256": weights_sha256(model.name_or_path),
+        "base_license": pipeline.license,
+        "license": style.stated_license or None,
+        **_amounts(clips, held_out_clips),
+        "codec_fit": asdict(fit),
+        "held_out_loss": None
+        if not held_out
+        else {"before": before["held_out"], "after": after["held_out"], "nearest_genre_before": nearest},
+        "base_genre_loss": {"before": before["base_genres"], "after": after["base_genres"]},
+        "steps": progress.step,
+        "seconds": round(progress.elapsed_seconds),
+        "num_parameters": sum(value.numel() for value in model.get_adapter_state_dict().values()),
+        "sources": _sources(clips, style.stated_license),
+    }
+    if accelerator.is_main_process:
+        processor = pipeline.processor
+        ChoreoLlamaProcessor(
+            processor.feature_extractor, processor.genres, processor.frames_per_token, added
+        ).save_pretrained(adapter_dir)
+        model.save_pretrained(adapter_dir)
+        (adapter_dir / "generation_config.json").unlink()  # it is the base's
+        with atomic_path(adapter_dir / ADAPTER_RECORD_FILE) as partial:
+            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return record
+
+
+def _check_same_run(output_dir: Path, arguments: dict[str, Any]) -> None:
+    """Raise `ValueError` if a run was begun with other arguments."""
+    begun = read_json_object(output_dir / "run.json").get("arguments", {})
+    changed = sorted(name for name in arguments if name != "resume" and begun.get(name) != arguments[name])
+    if changed:
+        raise ValueError(
+            f"{output_dir} was begun with another {', '.join(changed)}: finish it as it was begun, or give another "
+            "folder."
+        )
+
+
+def added_genres(
+    style: FinetuneArguments, clips: Sequence[BuiltClip], processor: ChoreoLlamaProcessor
+) -> dict[str, int]:
+    """Return the genres that an adapter adds to those of a model, and their rows.
+
+    Raises:
+        ValueError: If a name is taken, or there are too many.
+    """
+    names = sorted({clip.genre for clip in clips}) if style.keep_genres else [style.name]
+    if not style.keep_genres and (style.name in processor.genres or style.name in processor.added_genres):
+        raise ValueError(f"The model dances {style.name} already: give the style a name of its own.")
+    new = [name for name in names if name not in processor.genres]
+    first = 1 + max(processor.added_genres.values(), default=-1)
+    if first + len(new) > MAX_ADDED_GENRES:
+        raise ValueError(f"A model takes {MAX_ADDED_GENRES} added genres, got {first + len(new)}.")
+    return {name: first + index for index, name in enumerate(new)}
+
+
+def check_amount(clips: Sequence[BuiltClip]) -> None:
+    """Raise `ValueError` unless there is enough to learn from."""
+    minutes = _minutes(clips)
+    if minutes < MIN_MINUTES:
+        raise ValueError(
+            f"There are {minutes:.1f} minutes of dance to learn from: give at least {MIN_MINUTES:g}; ten are better."
+        )
+    if not paired_clips(clips):
+        raise ValueError(
+            "None of the clips has music, and none has a pulse that is clear enough to count: put the song of each "
+            "file beside it, under its name, or list the beats (docs/data_format.md)."
+        )
+
+
+def _minutes(clips: Sequence[BuiltClip]) -> float:
+    return sum(clip.num_frames for clip in clips if not clip.is_mirrored) / FRAME_RATE / 60
+
+
+def _amounts(clips: Sequence[BuiltClip], held_out: Sequence[BuiltClip]) -> dict[str, Any]:
+    return {
+        "num_clips": sum(not clip.is_mirrored for clip in clips),
+        "minutes": round(_minutes(clips), 2),
+        "held_out_clips": len(held_out),
+        "held_out_minutes": round(_minutes(held_out), 2),
+    }
+
+
+def _sources(clips: Sequence[BuiltClip], stated: str) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, str], list[BuiltClip]] = {}
+    for clip in clips:
+        groups.setdefault((clip.source, clip.license or stated), []).append(clip)
+    return [
+        {"source": source, "license": license, "minutes": round(_minutes(members), 2)}
+        for (source, license), members in sorted(groups.items())
+    ]
+
+
+def _load(
+    data: BuiltDataset,
+    clips: Sequence[BuiltClip],
+    pipeline: MusicToDancePipeline,
+    style: FinetuneArguments,
+    cache_dir: Path,
+    offsets: Sequence[int] = (0,),
+) -> list[DanceTake]:
+    """Encode clips; each is of the genre that is learned."""
+    is_training = len(offsets) > 1
+    stretches = style.stretches if is_training else [1.0]
+    takes = load_takes(
+        data, clips, pipeline.tokenizer.model, stretches=stretches, offsets=offsets, cache_dir=cache_dir
+    )
+    for take in takes:
+        take.genre = take.genre if style.keep_genres else style.name
+    return takes
+
+
+def _losses(model: Any, held_out: ChoreoWindows, base: ChoreoWindows) -> dict[str, float]:
+    """Return the mean loss of held-out clips and of the base's own dances, in nats a code."""
+    return {
+        name: round(float(score_takes(model, windows)[0].mean()), 4)
+        for name, windows in (("held_out", held_out), ("base_genres", base))
+        if windows.takes
+    }
+
+
+def _nearest_genre(model: Any, takes: Sequence[DanceTake], speeds: dict[str, float]) -> dict[str, Any]:
+    """Return the genre of the base as which held-out takes are told best, and their loss."""
+    losses = {}
+    for row, genre in enumerate(model.config.genres):
+        as_genre = ChoreoWindows(takes, model.config, None, speeds)
+        as_genre.genre_ids = {take.genre: row for take in takes}
+        losses[genre] = round(float(score_takes(model, as_genre)[0].mean()), 4)
+    genre = min(losses, key=lambda name: losses[name])
+    return {"genre": genre, "loss": losses[genre]}
+
+
+def main(command_line: list[str] | None = None) -> None:
+    """Train an adapter."""
+    finetune(*parse_arguments((LoopArguments, FinetuneArguments), command_line))
+
+
+if __name__ == "__main__":
+    main()
