@@ -19,7 +19,7 @@ from typing import Any
 
 from infinitedance.evaluation.report.tables import Cell, table_markdown
 
-from . import ablations, retrieval
+from . import ablations, finetuning, retrieval
 from .beats import __main__ as beats
 from .dances import __main__ as dances
 from .metrics import report as metrics
@@ -35,6 +35,7 @@ PAGES = {
     "frdm": restoration.INTRODUCTION,
     "retrieval_results": retrieval.INTRODUCTION,
     "beats": beats.INTRODUCTION,
+    "finetuning_results": finetuning.INTRODUCTION,
 }
 """Pages of docs/ that are written whole from the JSON file beside them, and what stands before their sections."""
 TEXTS = ("README.md", "docs/**/*.md", "assets/*.md", "assets/*/README.md", "spaces_demo/**/*.md", "spaces_demo/*.py")

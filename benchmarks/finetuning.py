@@ -1,17 +1,18 @@
 """Teach the open model styles that it has never seen, and measure what it learned and what it kept.
 
 ```bash
-python -m benchmarks.finetuning --clips waltz=outputs/ft/waltz dancer=outputs/ft/d02 --data_dir built \
-    --songs_dir ../shared/data/music --work_dir outputs/finetuning --output docs/finetuning_results.md
+python -m benchmarks.finetuning --curated curated --data_dir built --songs_dir ../shared/data/music \
+    --work_dir outputs/finetuning --output docs/finetuning_results.md
 ```
 
-`infinitedance finetune` is run for each folder of clips, in a process of its own; an adapter that lies in `work_dir`
-already is measured only.
+`curated` is what docs/dances_data.md makes. `infinitedance finetune` is run in a process of its own; an adapter that
+lies in `work_dir` already is measured only.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import resource
@@ -31,6 +32,7 @@ import torch
 from infinitedance.audio.loading import AUDIO_SUFFIXES, load_audio
 from infinitedance.audio.spectra import SAMPLING_RATE
 from infinitedance.dataset_builder.built import BuiltDataset
+from infinitedance.dataset_builder.clip_folder import METADATA_FILE
 from infinitedance.dataset_builder.manifest import BuiltClip
 from infinitedance.dataset_builder.own_clips import build_own_clips
 from infinitedance.dataset_builder.splits import TRAIN
@@ -55,8 +57,70 @@ mean cross entropy of the codes of clips that the adapter has not seen either, i
 dance are told by a classifier that knows the real dances of the style and of the model's own genres; *real, held out*
 is how well it tells those. *The model before* is asked for any genre.
 """
+STYLES = {
+    "waltz": "A genre: ten minutes of Dance with Melody, with their songs; three other songs are held out",
+    "dancer": "A performer: hip-hop and locking of dancer d02 of Motorica, without sound; the last fifth is held out",
+}
 SECONDS = 30.0
+MAX_WALTZ_SECONDS, MIN_CLIP_SECONDS = 600.0, 6.0
 TIMES_FILE = "time.json"
+
+
+def write_clips(curated: Path, style: str, folder: Path) -> Path:
+    """List the clips of a style in a clip folder, with what is held out."""
+    rows = waltz_rows(curated) if style == "waltz" else dancer_rows(curated)
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / METADATA_FILE) as partial_path, partial_path.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    return folder
+
+
+def read_rows(folder: Path) -> list[dict[str, str]]:
+    """Read the table of a clip folder; paths become absolute, and choreographic units join no clips."""
+    with (folder / METADATA_FILE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row |= {name: str((folder / row[name]).resolve()) for name in ("file", "audio", "beats") if row[name]}
+        row["units"] = ""
+    return rows
+
+
+def waltz_rows(curated: Path) -> list[dict[str, str]]:
+    """Return waltzes with their songs."""
+    held_out = [
+        row | {"split": "validation", "song_id": Path(row["audio"]).stem}
+        for row in read_rows(curated / "songs")
+        if row["genre"] == "waltz"
+    ]
+    learned, seconds = [], 0.0
+    for row in read_rows(curated / "dances"):
+        if row["genre"] != "waltz" or row["split"] != TRAIN or not row["audio"]:
+            continue
+        song = Path(row["audio"]).stem
+        length = float(row["end_seconds"] or row["seconds"]) - float(row["start_seconds"] or 0)
+        if length < MIN_CLIP_SECONDS or seconds + length > MAX_WALTZ_SECONDS:
+            continue
+        if song not in {other["song_id"] for other in held_out}:
+            learned.append(row | {"song_id": song})
+            seconds += length
+    return learned + held_out
+
+
+def dancer_rows(curated: Path) -> list[dict[str, str]]:
+    """Return the dances of one performer, cut in two, a second apart."""
+    rows = []
+    for row in read_rows(curated / "dances"):
+        if row["performer"] != "d02":
+            continue
+        start, end = float(row["start_seconds"]), float(row["end_seconds"])
+        cut = start + 0.8 * (end - start)
+        for split, first, last in ((TRAIN, start, cut), ("validation", cut + 1, end)):
+            name = f"{row['clip']}~{split}"
+            times = {"start_seconds": f"{first:.4f}", "end_seconds": f"{last:.4f}"}
+            rows.append(row | times | {"clip": name, "song_id": name, "split": split})
+    return rows
 
 
 def learn(clips: Path, name: str, adapter: Path) -> dict[str, float]:
@@ -108,13 +172,13 @@ def is_same(one: Motion, other: Motion) -> bool:
 
 
 def measure_style(
-    name: str, clips: Path, data: BuiltDataset, songs: Sequence[np.ndarray], work_dir: Path
+    name: str, curated: Path, data: BuiltDataset, songs: Sequence[np.ndarray], work_dir: Path
 ) -> list[Table]:
     """Learn a style and return the tables of its section."""
-    adapter = work_dir / name
+    adapter, clips = work_dir / name, write_clips(curated, name, work_dir / f"{name}-clips")
     spent = learn(clips, name, adapter)
     record: dict[str, Any] = json.loads((adapter / "finetune.json").read_text(encoding="utf-8"))
-    own = BuiltDataset(build_own_clips(clips, work_dir / f"{name}-clips", name=name))
+    own = BuiltDataset(build_own_clips(clips, work_dir / f"{name}-built", name=name))
     learned, held_out = hold_out(own.clips)
     base = MusicToDancePipeline.from_pretrained()
     genres = base.genres
@@ -190,7 +254,7 @@ def measure_style(
 def main(command_line: list[str] | None = None) -> None:
     """Measure the styles, one section each; the others are kept from the last report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", nargs="+", required=True, metavar="NAME=FOLDER", help="styles to learn")
+    parser.add_argument("--curated", type=Path, required=True, help="clip folders of `curate_dances`")
     parser.add_argument("--data_dir", type=Path, required=True, help="built data set that the model learned from")
     parser.add_argument("--songs_dir", type=Path, required=True, help="folder of songs to dance to")
     parser.add_argument("--work_dir", type=Path, required=True, help="folder for the adapters")
@@ -199,21 +263,19 @@ def main(command_line: list[str] | None = None) -> None:
     paths = sorted(path for path in arguments.songs_dir.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES)
     songs = [load_audio(path, SAMPLING_RATE)[: round(SECONDS * SAMPLING_RATE)] for path in paths]
     arguments.work_dir.mkdir(parents=True, exist_ok=True)
-    styles = {name: Path(folder) for name, _, folder in (each.partition("=") for each in arguments.clips)}
-    options = shown_options(arguments, ["data_dir", "songs_dir", "work_dir", "output"])
-    command = f"python -m benchmarks.finetuning --clips {' '.join(arguments.clips)} {options}"
+    options = shown_options(arguments, ["curated", "data_dir", "songs_dir", "work_dir", "output"])
     data = BuiltDataset(arguments.data_dir)
     write_report(
         arguments.output,
         INTRODUCTION,
         {
             name: Section(
-                f"{index}. {name}",
-                command,
+                title,
+                f"python -m benchmarks.finetuning {options}",
                 None,
-                partial(measure_style, name, clips, data, songs, arguments.work_dir),
+                partial(measure_style, name, arguments.curated, data, songs, arguments.work_dir),
             )
-            for index, (name, clips) in enumerate(styles.items(), 1)
+            for name, title in STYLES.items()
         },
     )
 
