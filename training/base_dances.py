@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +22,11 @@ _SHARE_WITH_REFERENCES = 0.5
 
 
 def base_dances(
-    pipeline: MusicToDancePipeline, heard: Sequence[DanceTake], num_dances: int, seed: int = 0
+    pipeline: MusicToDancePipeline,
+    heard: Sequence[DanceTake],
+    num_dances: int,
+    seed: int = 0,
+    left_out: Collection[str] = (),
 ) -> tuple[list[DanceTake], list[np.ndarray | None]]:
     """Let the base model dance all its genres to the music of some takes, as it samples without guidance.
 
@@ -34,6 +38,7 @@ def base_dances(
         heard: Takes whose music, or clock, is danced to.
         num_dances: How many dances of `TOKENS_OF_A_DANCE` tokens.
         seed: Of all draws.
+        left_out: Genres that are not danced.
 
     Returns:
         A take for each dance, with an empty genre where none was asked for; and its references, `(1, frames, 269)`,
@@ -42,7 +47,7 @@ def base_dances(
     model, config = pipeline.model, pipeline.model.config
     generator = np.random.default_rng((seed, 17))
     num_frames = TOKENS_OF_A_DANCE * config.frames_per_token
-    genres = [*pipeline.processor.genres, ANY, NOTHING]
+    genres = [*(genre for genre in pipeline.processor.genres if genre not in left_out), ANY, NOTHING]
     takes: list[DanceTake] = []
     references: list[np.ndarray | None] = []
     for first in range(0, num_dances, _BATCH_SIZE):

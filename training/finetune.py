@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,48 +172,36 @@ def finetune(
     added = added_genres(style, clips, pipeline.processor)
     check_amount(clips)
     fit = measure_fit(data, [*clips, *held_out_clips], pipeline)
-    print(f"The codec tells these clips within {fit.joint_error_mm:.0f} mm: {fit.verdict}.", flush=True)
+    accelerator = build_accelerator(arguments, find_unused_parameters=True)
+    accelerator.print(f"The codec tells these clips within {fit.joint_error_mm:.0f} mm: {fit.verdict}.", flush=True)
     if fit.joint_error_mm > TOO_FAR_MM:
         raise ValueError(f"{style.data_dir}: joint error {fit.joint_error_mm} mm, {fit.verdict}.")
 
-    accelerator = build_accelerator(arguments, find_unused_parameters=True)
     if accelerator.is_main_process:
         write_run_record(output_dir, asdict(arguments) | asdict(style))
     with accelerator.main_process_first():  # which writes the takes
         takes = _load(data, clips, pipeline, style, output_dir / "takes" / TRAIN, range(model.config.frames_per_token))
         held_out = _load(data, held_out_clips, pipeline, style, output_dir / "takes" / "held_out")
-    num_base = round(style.base_share * arguments.max_steps * arguments.batch_size / _WINDOWS_OF_A_BASE_DANCE)
-    kept, references = base_dances(pipeline, takes, num_base, arguments.seed)
-    kept_out, references_out = base_dances(pipeline, takes, HELD_OUT_BASE_DANCES, arguments.seed + 1)
-
-    config = model.config
     # The unconditional model and any genre are kept by the dances of the base.
-    config.condition_dropout = config.genre_dropout = 0.0
-    style_references = StyleReferences(data, clips, takes, 1, "own") if config.max_references else None
-    windows = ChoreoWindows(
-        [*takes, *kept],
-        config,
-        AdapterReferences(style_references, len(takes), references, 1) if config.max_references else None,
-        genre_speeds(takes),
-        added,
-    )
-    held_out_windows = ChoreoWindows(held_out, config, None, windows.speeds, added)
-    base_windows = ChoreoWindows(
-        kept_out, config, AdapterReferences(None, 0, references_out, 1) if config.max_references else None
-    )
-    before = _losses(model, held_out_windows, base_windows)
-    nearest = _nearest_genre(model, held_out, windows.speeds) if held_out else None
+    model.config.condition_dropout = model.config.genre_dropout = 0.0
+    speeds = genre_speeds(takes)
+    windows = _training_windows(data, clips, takes, pipeline, style, arguments, added)
+    measured = {
+        "held_out": ChoreoWindows(held_out, model.config, None, speeds, added),
+        "base_genres": _base_windows(pipeline, takes, HELD_OUT_BASE_DANCES, arguments.seed + 1),
+    }
+    before = _losses(model, measured)
+    nearest = _nearest_genre(model, held_out, speeds) if held_out else None
 
-    adapter = LoraConfig(
-        task_type="CAUSAL_LM", r=style.rank, lora_alpha=2 * style.rank, target_modules=list(LORA_TARGETS)
+    model.add_adapter(
+        LoraConfig(task_type="CAUSAL_LM", r=style.rank, lora_alpha=2 * style.rank, target_modules=list(LORA_TARGETS))
     )
-    model.add_adapter(adapter)
     sampler = ChoreoSampler(
         windows,
         batch_size=arguments.batch_size,
         genre_balance=1.0,
         group_share=1 - style.base_share,
-        in_group=[True] * len(takes) + [False] * len(kept),
+        in_group=[index < len(takes) for index in range(len(windows.takes))],
         seed=(arguments.seed, accelerator.process_index),
         changes=MusicChanges(moved_bar_share=0.1),
     )
@@ -222,42 +210,75 @@ def finetune(
         model,
         build_optimizer(model, arguments),
         arguments,
-        make_batch=lambda index: sampler(index) | {"num_context_tokens": config.context_tokens},
+        make_batch=lambda index: sampler(index) | {"num_context_tokens": model.config.context_tokens},
         before_step=lambda fraction: None,
-        evaluate=lambda trained: {
-            f"{name}": value for name, value in _losses(trained, held_out_windows, base_windows).items()
-        },
+        evaluate=lambda trained: _losses(trained, measured),
         describe=describe_step,
     )
-    after = _losses(model.eval(), held_out_windows, base_windows)
+    after = _losses(model.eval(), measured)
+    loss = {name: {"before": before[name], "after": after[name]} for name in before}
     record = {
         "name": style.name,
-        "genres": sorted(added) or sorted({take.genre for take in takes}),
-        "base_model": style.base_model if style.base_model in MODELS else Path(model.name_or_path).name,
+        "genres": sorted({take.genre for take in takes}),
+        "base_model": style.base_model if style.base_model in MODELS else pipeline.name,
         "base_sha256": weights_sha256(model.name_or_path),
         "base_license": pipeline.license,
         "license": style.stated_license or None,
         **_amounts(clips, held_out_clips),
         "codec_fit": asdict(fit),
-        "held_out_loss": None
-        if not held_out
-        else {"before": before["held_out"], "after": after["held_out"], "nearest_genre_before": nearest},
-        "base_genre_loss": {"before": before["base_genres"], "after": after["base_genres"]},
+        "held_out_loss": {**loss["held_out"], "nearest_genre_before": nearest} if held_out else None,
+        "base_genre_loss": loss["base_genres"],
         "steps": progress.step,
         "seconds": round(progress.elapsed_seconds),
         "num_parameters": sum(value.numel() for value in model.get_adapter_state_dict().values()),
         "sources": _sources(clips, style.stated_license),
     }
     if accelerator.is_main_process:
-        processor = pipeline.processor
-        ChoreoLlamaProcessor(
-            processor.feature_extractor, processor.genres, processor.frames_per_token, added
-        ).save_pretrained(adapter_dir)
-        model.save_pretrained(adapter_dir)
-        (adapter_dir / "generation_config.json").unlink()  # it is the base's
-        with atomic_path(adapter_dir / ADAPTER_RECORD_FILE) as partial:
-            partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        _save(adapter_dir, pipeline, added, record)
     return record
+
+
+def _training_windows(
+    data: BuiltDataset,
+    clips: Sequence[BuiltClip],
+    takes: Sequence[DanceTake],
+    pipeline: MusicToDancePipeline,
+    style: FinetuneArguments,
+    arguments: LoopArguments,
+    added: dict[str, int],
+) -> ChoreoWindows:
+    """Return windows of the takes, and after them of the base's own dances, but for genres that are learned anew."""
+    config = pipeline.model.config
+    num_dances = round(style.base_share * arguments.max_steps * arguments.batch_size / _WINDOWS_OF_A_BASE_DANCE)
+    kept, kept_references = base_dances(
+        pipeline, takes, num_dances, arguments.seed, left_out={take.genre for take in takes}
+    )
+    references = None
+    if config.max_references:
+        own = StyleReferences(data, clips, takes, 1, "own")
+        references = AdapterReferences(own, len(takes), kept_references, 1)
+    return ChoreoWindows([*takes, *kept], config, references, genre_speeds(takes), added)
+
+
+def _base_windows(
+    pipeline: MusicToDancePipeline, takes: Sequence[DanceTake], num_dances: int, seed: int
+) -> ChoreoWindows:
+    """Return windows of further dances of the base."""
+    config = pipeline.model.config
+    dances, references = base_dances(pipeline, takes, num_dances, seed, left_out={take.genre for take in takes})
+    return ChoreoWindows(dances, config, AdapterReferences(None, 0, references, 1) if config.max_references else None)
+
+
+def _save(folder: Path, pipeline: MusicToDancePipeline, added: dict[str, int], record: dict[str, Any]) -> None:
+    """Write the adapter, the names of its genres, and last the record of its making."""
+    processor = pipeline.processor
+    ChoreoLlamaProcessor(
+        processor.feature_extractor, processor.genres, processor.frames_per_token, added
+    ).save_pretrained(folder)
+    pipeline.model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink()  # it is the base's
+    with atomic_path(folder / ADAPTER_RECORD_FILE) as partial:
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _check_same_run(output_dir: Path, arguments: dict[str, Any]) -> None:
@@ -345,11 +366,11 @@ def _load(
     return takes
 
 
-def _losses(model: Any, held_out: ChoreoWindows, base: ChoreoWindows) -> dict[str, float]:
-    """Return the mean loss of held-out clips and of the base's own dances, in nats a code."""
+def _losses(model: Any, measured: Mapping[str, ChoreoWindows]) -> dict[str, float]:
+    """Return the mean loss of each set of windows that is not empty, in nats a code."""
     return {
         name: round(float(score_takes(model, windows)[0].mean()), 4)
-        for name, windows in (("held_out", held_out), ("base_genres", base))
+        for name, windows in measured.items()
         if windows.takes
     }
 
