@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from infinitedance import MusicToDancePipeline
 from infinitedance.motion.files import load_motion
 from infinitedance.spaces_demo import studio as studio_module
 from infinitedance.spaces_demo.appearance import notes
@@ -31,6 +32,18 @@ def test_a_dance_is_as_long_as_its_part_of_the_song(made, pipeline):
         assert packed["num_frames"] == 90 and packed["name"] == "my_song"
     alone = pipeline(made.song, genre="waltz", seed=6, guidance_scale=2.0)
     np.testing.assert_allclose(motion.root_positions, alone.motion.root_positions, atol=1e-4)
+
+
+def test_a_style_of_an_adapter_is_offered(tiny_pipeline_dir, tmp_path):
+    from peft import LoraConfig
+
+    base = MusicToDancePipeline.from_pretrained(tiny_pipeline_dir)
+    base.model.add_adapter(LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["added_genre_embedding"]))
+    base.model.save_pretrained(tmp_path / "style")
+    base.processor.added_genres = {"mine": 0}
+    base.processor.save_pretrained(tmp_path / "style")
+    pipeline, _ = load_pipeline(tiny_pipeline_dir, None, {tmp_path / "style": 0.5})
+    assert pipeline.genres == ["rumba", "waltz", "mine"] and pipeline.adapters.weights == {"style": 0.5}
 
 
 def test_the_stages_are_told_in_order_with_growing_shares(studio, song):
