@@ -31,14 +31,16 @@ from .motion.finishing.finishing import finish
 from .motion.motion import Motion
 from .motion.retargeting.retargeting import put_on_floor
 from .motion.smoothing import smooth_motion
+from .publishing.upload import push_saved
 from .restoration.pipeline_frdm import FrdmPipeline
 from .retrieval.copying import CopyReport, copy_report
 from .retrieval.references import ReferenceRetriever
 from .retrieval.windows import RetrievedWindow
 from .tokenization.processing_choreollama import SIDES, ChoreoLlamaProcessor, Energy
 from .tokenization.tokenization_motion import MotionTokenizer
-from .utils.checkpoints import load_model
+from .utils.checkpoints import check_model_name, load_model
 from .utils.errors import reading
+from .utils.hub_folders import MODEL_FILES, local_folder
 
 logger = logging.getLogger(__name__)
 
@@ -150,19 +152,26 @@ class MusicToDancePipeline:
         path: str | os.PathLike = DEFAULT_MODEL,
         references: str | os.PathLike | None = None,
         restorer: str | os.PathLike | None = None,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
     ) -> MusicToDancePipeline:
         """Load model and processor from one folder, or from the Hub.
 
         Args:
             path: `"open"` (the default) or `"research"` for a model that ships with the package; a folder; or a Hub
                 name.
-            references: Folder of reference dances, see `ReferenceRetriever`; by default `references` in the folder of
-                the model, if there is one.
+            references: Folder or Hub name of reference dances, see `ReferenceRetriever`; those of the model by
+                default, if it has any.
             restorer: Folder or Hub name of a [`FrdmModel`]; none by default.
+            revision: Branch, tag or commit of the model on the Hub.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
 
         Raises:
-            FileNotFoundError: If `path` looks like a folder and does not exist, or there are no references.
+            FileNotFoundError: If `path` looks like a folder and does not exist, the Hub has no such repository, or
+                there are no references.
             ImportError: If references are asked for without the extra `data`.
+            OSError: If the Hub cannot be reached or read.
             ValueError: If another kind of model lies there, or the parts of the references do not belong together.
         """
         path = MODELS.get(str(path), path)
@@ -171,25 +180,59 @@ class MusicToDancePipeline:
                 f"There is no model {str(path)!r}. Models that ship: {', '.join(MODELS)}. Others are given as a "
                 "folder, or by a name on the Hub: owner/model."
             )
+        name = Path(path).name if Path(path).exists() else os.fspath(path)
+        check_model_name(path)
+        wanted = (*MODEL_FILES, "processor_config.json", *((f"{REFERENCES_FOLDER}/*",) if references is None else ()))
+        path = local_folder(path, revision=revision, token=token, allow_patterns=wanted)
         model = load_model(path, ChoreoLlamaForConditionalGeneration)
         processor = ChoreoLlamaProcessor.from_pretrained(path)
         retriever = None
         if references is not None:
-            retriever = ReferenceRetriever.from_pretrained(references)
-        elif (Path(path) / REFERENCES_FOLDER).is_dir():
-            retriever = _references_beside(Path(path))
-        feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer)
+            retriever = ReferenceRetriever.from_pretrained(references, token=token)
+        elif (path / REFERENCES_FOLDER).is_dir():
+            retriever = _references_beside(path)
+        feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer, token=token)
         with reading(path):
             pipeline = cls(model, processor, retriever, feet)
             _check_sampling(model.generation_config)
-        model.name_or_path = Path(path).name
-        pipeline.license = _license_of(Path(path) / "README.md")
+        model.name_or_path = name
+        pipeline.license = _license_of(path / "README.md")
         return pipeline
 
     def save_pretrained(self, path: str | os.PathLike) -> None:
         """Write model and processor to a folder."""
         self.model.save_pretrained(path)
         self.processor.save_pretrained(path)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Upload model, processor and reference dances with a card in one commit; see `publishing.upload.push_saved`.
+
+        The card states the license that the pipeline was loaded with, and no measured number: what is uploaded is the
+        model as it is now. `infinitedance publish` uploads a folder with its own card.
+
+        Args:
+            repo_id: `owner/name` on the Hub.
+            private: Whether a repository that is made for it is closed to others.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
+            commit_message: What the commit says.
+
+        Returns:
+            The address of the repository.
+        """
+
+        def save(folder: Path) -> None:
+            self.save_pretrained(folder)
+            if self.retriever is not None:
+                self.retriever.save_pretrained(folder / REFERENCES_FOLDER)
+
+        return push_saved("model", save, repo_id, private, token, commit_message, license=self.license)
 
     @property
     def genres(self) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.atomic import atomic_folder, check_new_folder
+from ..utils.errors import reading
 from .data_card import CARD_FILE, render_data_card
 from .manifest import BuiltClip, manifest_sha256, read_manifest
 from .schema import CONFIG_DESCRIPTIONS, clip_table, clips_of_config, config_features, datasets, pa
@@ -191,3 +192,14 @@ def _write_shards(part: datasets.Dataset, folder: Path, split: str, max_shard_by
     for index in range(num_shards):
         shard = part.shard(num_shards, index, contiguous=True)
         shard.to_parquet(folder / f"{split}-{index:05d}-of-{num_shards:05d}.parquet")
+
+
+def check_parquet(folder: str | os.PathLike) -> None:
+    """Raise `ValueError` unless every Parquet file below a folder can be read, and its rows have dances' names."""
+    import pyarrow.parquet
+
+    for path in sorted(Path(folder).glob("*/*.parquet")):
+        with reading(path):
+            names = pyarrow.parquet.read_schema(path).names
+        if not {"clip_id", "license", "source"} <= set(names):
+            raise ValueError(f"{path} must have the columns clip_id, source and license of each dance, got {names}.")
