@@ -99,7 +99,7 @@ def _prepare(arguments: argparse.Namespace, temporary: Path) -> Publication:
         benchmark=arguments.benchmark,
     )
     publication = prepare_folder()
-    picture = _load(publication, folder, temporary)
+    picture = _load(publication, folder, arguments.private, temporary)
     return publication if picture is None else prepare_folder(picture=picture)
 
 
@@ -114,7 +114,7 @@ def _parquet_folder(folder: Path, temporary: Path) -> Path:
     return export_parquet(folder, temporary / "parquet", cache_dir=temporary / "cache")
 
 
-def _load(publication: Publication, folder: Path, temporary: Path) -> bytes | None:
+def _load(publication: Publication, folder: Path, is_private: bool, temporary: Path) -> bytes | None:
     """Load what is to be published; return a picture of a dance of a model that has none."""
     name = publication.kind.name
     if name == "model":
@@ -141,7 +141,7 @@ def _load(publication: Publication, folder: Path, temporary: Path) -> bytes | No
     elif name == "dataset":
         from ..dataset_builder.hub import check_parquet
 
-        check_parquet(folder)
+        check_parquet(folder, is_private=is_private)
     return None
 
 

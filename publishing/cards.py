@@ -21,8 +21,8 @@ FOLDER_OF_DATA = "path/to/this/folder"
 INSTALL = "pip install '.[data]'"
 CODE_SECTION = f"""## Code
 
-The package `{LIBRARY_NAME}` is the code: this repository holds none, and `trust_remote_code` is not needed. The package
-is not on the Python registry yet; in a checkout of it:
+The package `{LIBRARY_NAME}` is the code: this repository holds none, and `trust_remote_code` is not needed. It is
+not on the Python registry yet; in a checkout of the package:
 
 ```bash
 {INSTALL}

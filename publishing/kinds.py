@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -222,18 +221,17 @@ def check_contents(kind: Kind, folder: Path, files: dict[str, Path]) -> None:
             check_checksums(path.parent)
 
 
-def without_local_paths(name: str, path: Path) -> bytes | None:
-    """Return a JSON file without the places where models lay on this machine; `None` where it has none.
+def without_local_paths(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a JSON file without the places where models lay on this machine.
 
     Raises:
         ValueError: If another field holds such a path.
     """
-    values = read_json_object(path)
     cleaned = _without(values, _PATHS_OF_MODELS)
     local = next(_absolute_paths(cleaned), None)
     if local is not None:
-        raise ValueError(f"{path} would publish a path of this machine, {local!r}: take it out of {name} first.")
-    return None if cleaned == values else (json.dumps(cleaned, indent=2) + "\n").encode()
+        raise ValueError(f"{name} would publish a path of this machine, {local!r}: take it out first.")
+    return cleaned
 
 
 def _without(value: Any, keys: tuple[str, ...]) -> Any:

@@ -119,14 +119,17 @@ def prepare(
         raise ValueError(f"License, data sets and benchmark are for models; {found_kind.noun} has its own card.")
     paths, left_out = find_files(found_kind, folder)
     check_contents(found_kind, folder, paths)
-    files: dict[str, Path | bytes] = dict(paths)
-    for name, path in paths.items():
-        if name.endswith(".json") and (cleaned := without_local_paths(name, path)) is not None:
-            files[name] = cleaned
+    changed: dict[str, Any] = {}
     if found_kind.name == "adapter":
-        base = _base_of_adapter(folder, files, base)
+        base, changed = _with_base(folder, base)
     elif base is not None:
         raise ValueError(f"`base` is for adapters, got {base!r} with {found_kind.noun}.")
+    files: dict[str, Path | bytes] = dict(paths)
+    for name, path in paths.items():
+        if name.endswith(".json"):
+            own = read_json_object(path)
+            values = without_local_paths(str(path), changed.get(name, own))
+            files[name] = path if values == own else (json.dumps(values, indent=2) + "\n").encode()
     if picture is not None:
         files.setdefault(PICTURE_FILE, picture)
     own_card = paths.get(CARD_FILE)
@@ -173,8 +176,8 @@ def evaluation_results(benchmark: str, values: dict[str, float], folder: Path) -
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False).encode()
 
 
-def _base_of_adapter(folder: Path, files: dict[str, Path | bytes], base: str | None) -> str:
-    """Return the base model's name on the Hub, and write it into the configuration that is uploaded."""
+def _with_base(folder: Path, base: str | None) -> tuple[str, dict[str, Any]]:
+    """Return the name on the Hub of an adapter's base model, and the files of the adapter that state it."""
     finetune = read_finetune(folder / FINETUNE_FILE)
     base = base or finetune.base_on_hub
     if base is None:
@@ -182,10 +185,11 @@ def _base_of_adapter(folder: Path, files: dict[str, Path | bytes], base: str | N
             f"The adapter in {folder} belongs to {finetune.base_model!r}, which is no name on the Hub: give "
             "`--base OWNER/MODEL`, where that model is published."
         )
-    config = {**read_json_object(folder / "adapter_config.json"), "base_model_name_or_path": base}
-    files["adapter_config.json"] = (json.dumps(config, indent=2) + "\n").encode()
-    files[FINETUNE_FILE] = (json.dumps({**finetune.record, "base_model": base}, indent=2) + "\n").encode()
-    return base
+    config = read_json_object(folder / "adapter_config.json")
+    return base, {
+        "adapter_config.json": {**config, "base_model_name_or_path": base},
+        FINETUNE_FILE: {**finetune.record, "base_model": base},
+    }
 
 
 def look_up(publication: Publication, token: str | None = None) -> Repository:

@@ -40,7 +40,7 @@ def local_folder(
         ValueError: If it is a file, or a folder with a `revision`.
     """
     name = os.fspath(path)
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         if revision is not None:
             raise ValueError(f"`revision` is for names on the Hub, got {revision!r} with the folder {name}.")
         return Path(name)
@@ -59,7 +59,7 @@ def check_hub_name(name: str) -> None:
         FileNotFoundError: If it cannot be or does not look like one.
         ValueError: If it is a file.
     """
-    if Path(name).exists():
+    if name and Path(name).exists():
         raise ValueError(f"{name} is a file. Give the folder that a model was saved to.")
     first = Path(name).parts[0] if Path(name).parts else ""
     if HUB_NAME.fullmatch(name) is None or first in (".", "..") or Path(first).is_dir():
