@@ -136,8 +136,14 @@ class InfiniteDanceBuilder(datasets.ArrowBasedBuilder):
         Returns:
             The address of the repository.
         """
-        options = {"private": private, "token": token, "commit_message": commit_message}
-        return push_to_hub(self.built_dir, repo_id, cache_dir=self._cache_dir_root, **options)
+        return push_to_hub(
+            self.built_dir,
+            repo_id,
+            private=private,
+            token=token,
+            commit_message=commit_message,
+            cache_dir=self._cache_dir_root,
+        )
 
 
 def push_to_hub(

@@ -39,7 +39,8 @@ def read_measurements(folder: Path, card: str | None) -> Measurements:
     Raises:
         ValueError: If a file cannot be read.
     """
-    parts, values = [], {}
+    parts: list[str] = []
+    values: dict[str, float] = {}
     if (folder / REPORT_FILE).is_file():
         with reading(folder / REPORT_FILE):
             text, values = _read_report(json.loads((folder / REPORT_FILE).read_text(encoding="utf-8")))

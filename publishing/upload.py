@@ -133,7 +133,7 @@ def prepare(
     if picture is not None:
         files.setdefault(PICTURE_FILE, picture)
     own_card = paths.get(CARD_FILE)
-    measured = read_measurements(folder, own_card and own_card.read_text(encoding="utf-8"))
+    measured = read_measurements(folder, None if own_card is None else own_card.read_text(encoding="utf-8"))
     if benchmark is not None:
         files[EVALUATION_FILE] = evaluation_results(benchmark, measured.values, folder)
     card = write_card(found_kind, repo_id, folder, files, measured, license=license, datasets=datasets, base=base)
@@ -215,7 +215,7 @@ def look_up(publication: Publication, token: str | None = None) -> Repository:
     with hub_errors(repo_id):
         api.whoami()
         try:
-            info = api.repo_info(repo_id, repo_type=kind.repo_type)
+            info: Any = api.repo_info(repo_id, repo_type=kind.repo_type)
         except RepositoryNotFoundError:
             _check_other_types(api, kind, repo_id)
             return Repository(False)

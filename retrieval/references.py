@@ -145,7 +145,7 @@ class ReferenceRetriever:
             OSError: If the Hub cannot be reached or read.
             ValueError: If the parts do not belong together.
         """
-        if not Path(folder).exists() and HUB_NAME.fullmatch(os.fspath(folder)):
+        if not Path(folder).exists() and HUB_NAME.fullmatch(Path(folder).as_posix()):
             folder = local_folder(folder, revision=revision, token=token, allow_patterns=LIBRARY_FILES)
         folder = Path(folder)
         for part in (f"{ENCODER_FOLDER}/config.json", DANCES_FILE):

@@ -39,7 +39,7 @@ def local_folder(
         ConnectionError: If the Hub cannot be reached.
         ValueError: If it is a file, or a folder with a `revision`.
     """
-    name = os.fspath(path)
+    name = path.as_posix() if isinstance(path, Path) else os.fspath(path)
     if name and Path(name).is_dir():
         if revision is not None:
             raise ValueError(f"`revision` is for names on the Hub, got {revision!r} with the folder {name}.")
