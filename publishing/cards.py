@@ -82,6 +82,7 @@ def write_card(
     kind: Kind,
     repo_id: str,
     folder: Path,
+    own_card: str | None,
     files: Collection[str],
     measured: Measurements,
     *,
@@ -95,6 +96,7 @@ def write_card(
         kind: What the folder holds.
         repo_id: Where it is to be.
         folder: The folder.
+        own_card: The card that lies in it; `None` if there is none.
         files: Paths of what is uploaded.
         measured: What was measured.
         license: Terms, in the place of those that the card states.
@@ -105,8 +107,10 @@ def write_card(
         ValueError: If the front matter cannot be read, or states what cannot be.
     """
     url = repository_url(kind, repo_id)
-    own = folder / CARD_FILE
-    values, body = split_card(kind, own.read_text(encoding="utf-8"), str(own)) if own.is_file() else ({}, None)
+    values: dict[str, Any] = {}
+    body = None
+    if own_card is not None:
+        values, body = split_card(kind, own_card, str(folder / CARD_FILE))
     if kind.repo_type == "model":
         finetune = read_finetune(folder / FINETUNE_FILE) if kind.name == "adapter" else None
         body = _new_text(kind, repo_id, folder, files, measured, finetune) if body is None else body

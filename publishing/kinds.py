@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from safetensors import safe_open
+
 from ..utils.checkpoints import check_checksums, read_json_object
+from ..utils.errors import reading
 
 CARD_FILE, PICTURE_FILE = "README.md", "dance.png"
 EVALUATION_FILE = ".eval_results/infinitedance.yaml"
@@ -172,22 +175,23 @@ def find_files(kind: Kind, folder: Path) -> tuple[dict[str, Path], list[str]]:
 
     Raises:
         FileNotFoundError: If there is no such folder, or what makes it this kind is missing.
-        ValueError: If a link leads out of the folder.
+        ValueError: If a link leads out of the folder, or to a folder.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}. Give {kind.noun}: {kind.made_by} writes one.")
     found, others = {}, []
+    folders = {str(parent) for pattern in kind.files for parent in PurePosixPath(pattern).parents}
     for path in sorted(_walk(folder)):
         name = path.relative_to(folder).as_posix()
         is_wanted = matches(name, kind.files)
-        if path.is_symlink() and (is_wanted or path.is_dir()):
-            if not path.resolve().is_relative_to(folder.resolve()):
-                raise ValueError(f"{path} is a link that leads out of the folder: publish a copy without links.")
-            is_wanted = is_wanted and path.is_file()
-        if is_wanted:
+        if path.is_symlink() and matches(name, folders):
+            raise ValueError(f"{path} is a link to a folder, which is not followed: publish a copy without links.")
+        if is_wanted and not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{path} is a link that leads out of the folder: publish a copy without links.")
+        if is_wanted and path.is_file():
             found[name] = path
         else:
-            others.append(f"{name}/" if path.is_dir() else name)
+            others.append(name)
     for pattern in kind.required:
         if not any(matches(name, [pattern]) for name in found):
             raise FileNotFoundError(f"{folder} is not {kind.noun}: it has no {pattern}. {kind.made_by} writes one.")
@@ -219,6 +223,9 @@ def check_contents(kind: Kind, folder: Path, files: dict[str, Path]) -> None:
             read_json_object(path)
         elif path.name == "SHA256SUMS":
             check_checksums(path.parent)
+        elif name.endswith(".safetensors"):
+            with reading(path), safe_open(path, framework="numpy"):  # which finds a file that was cut off
+                pass
 
 
 def without_local_paths(name: str, values: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import json
 import os
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..utils.checkpoints import read_json_object
+from ..utils.errors import one_line, reading
 from ..utils.hub_folders import HUB_NAME, hub_errors
 from .cards import repository_url, split_card, write_card
 from .kinds import (
@@ -67,7 +69,11 @@ class Publication:
         lines += [f"  {name:<{width}}  {readable_size(size)}" for name, size in sorted(sizes.items())]
         lines.append(f"  {len(sizes)} files, {readable_size(sum(sizes.values()))}")
         if self.left_out:
-            lines.append(f"Left out, as no part of {self.kind.noun}: {', '.join(self.left_out)}")
+            tops = Counter(name.split("/")[0] + ("/" if "/" in name else "") for name in self.left_out)
+            names = (f"{top} ({count} files)" if count > 1 else top for top, count in tops.items())
+            lines.append(f"Left out, as no part of {self.kind.noun}: {', '.join(names)}")
+        if "license" not in split_card(self.kind, self.card, CARD_FILE)[0]:
+            lines.append("The card states no license: nobody else may use it then.")
         return "\n".join(lines)
 
 
@@ -132,13 +138,21 @@ def prepare(
             files[name] = path if values == own else (json.dumps(values, indent=2) + "\n").encode()
     if picture is not None:
         files.setdefault(PICTURE_FILE, picture)
-    own_card = paths.get(CARD_FILE)
-    measured = read_measurements(folder, None if own_card is None else own_card.read_text(encoding="utf-8"))
+    own_card = read_text(paths[CARD_FILE]) if CARD_FILE in paths else None
+    measured = read_measurements(folder, own_card)
     if benchmark is not None:
         files[EVALUATION_FILE] = evaluation_results(benchmark, measured.values, folder)
-    card = write_card(found_kind, repo_id, folder, files, measured, license=license, datasets=datasets, base=base)
+    card = write_card(
+        found_kind, repo_id, folder, own_card, files, measured, license=license, datasets=datasets, base=base
+    )
     files[CARD_FILE] = card.encode()
     return Publication(found_kind, repo_id, files, left_out)
+
+
+def read_text(path: Path) -> str:
+    """Return a text file; a `ValueError` names one that is none."""
+    with reading(path):
+        return path.read_text(encoding="utf-8")
 
 
 def check_repo_ids(names: Sequence[str]) -> None:
@@ -294,12 +308,17 @@ def upload(
         if not repository.exists:
             sdk = split_card(kind, publication.card, CARD_FILE)[0]["sdk"] if kind.repo_type == "space" else None
             api.create_repo(repo_id, repo_type=kind.repo_type, private=private, space_sdk=sdk)
-        api.create_commit(
-            repo_id,
-            [*additions, *(CommitOperationDelete(name) for name in repository.stale)],
-            repo_type=kind.repo_type,
-            commit_message=commit_message or f"Upload {kind.noun} with infinitedance",
-        )
+        try:
+            api.create_commit(
+                repo_id,
+                [*additions, *(CommitOperationDelete(name) for name in repository.stale)],
+                repo_type=kind.repo_type,
+                commit_message=commit_message or f"Upload {kind.noun} with infinitedance",
+            )
+        except ValueError as error:  # of the card; what the Hub answers with a status is an OSError, too
+            if isinstance(error, OSError):
+                raise
+            raise ValueError(f"The Hub refuses {publication.url}: {one_line(error)}") from error
     return publication.url
 
 

@@ -62,6 +62,9 @@ class FakeHub:
         self.requests: list[tuple[str, str]] = []
         self.created: list[dict] = []
         self.on_upload: Callable[[str], None] = lambda oid: None
+        self.faults: dict[str, tuple[int, str]] = {}
+        """Status and message of requests whose path holds the key."""
+        self.card_errors: list[dict[str, str]] = []
         self.url = ""
 
     def add_repo(
@@ -117,6 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(length) if length else self._read_chunks()
         try:
+            for part, (status, message) in self.hub.faults.items():
+                if part in self.path_only:
+                    raise _Refused(status, message)
             for method, pattern, answer in ROUTES:
                 match = re.fullmatch(pattern, self.path_only)
                 if match is not None and self.command in method.split("|"):
@@ -260,7 +266,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(b"")
 
     def validate(self) -> None:
-        self._json({"errors": [], "warnings": []})
+        errors = self.hub.card_errors
+        answer = json.dumps({"errors": errors, "warnings": []}).encode()
+        self._send(answer, 400 if errors else 200, {"Content-Type": "application/json"})
 
     def commit(self, kind: str, name: str, revision: str) -> None:
         repo = self._repo(kind, name)

@@ -13,7 +13,8 @@ from infinitedance.publishing.cards import INSTALL, absolute_links, join_card
 from infinitedance.publishing.kinds import KINDS
 from infinitedance.publishing.licenses import hub_license, license_fields
 from infinitedance.publishing.measurements import read_finetune
-from infinitedance.publishing.upload import prepare
+from infinitedance.publishing.upload import prepare, upload
+from infinitedance.utils.hub_folders import local_folder
 
 HUB = "https://huggingface.co"
 FINETUNE = {
@@ -100,6 +101,7 @@ def test_numbers_that_were_not_measured_are_not_stated(tiny_pipeline_dir):
     publication = prepare("model", tiny_pipeline_dir, "ada/tiny")
     assert "Measured" not in publication.card and "genres | rumba, waltz" in publication.card
     assert "license" not in read_card(publication).data.to_dict()
+    assert "The card states no license" in publication.listing()
     with pytest.raises(ValueError, match="Nothing measured lies in .*report.json of `infinitedance evaluate`"):
         prepare("model", tiny_pipeline_dir, "ada/tiny", benchmark="ada/dances")
 
@@ -153,6 +155,16 @@ def test_an_adapter_names_its_base_on_the_hub(adapter):
     assert 'from_pretrained("ada/open", adapter="ada/my-style")' in publication.card
     assert "| loss on held-out clips of the style (2 clips, 1.5 minutes) | 4.1 | 3.2 |" in publication.card
     assert "joint error of 31.2 mm: fine" in publication.card and "| my stage | CC0-1.0 | 10.2 |" in publication.card
+
+
+def test_an_adapter_comes_back_by_its_name(hub, adapter):
+    folder = adapter()
+    publication = prepare("adapter", folder, "ada/my-style", base="ada/open")
+    upload(publication, private=True)
+    again = local_folder("ada/my-style")
+    assert (again / "adapter_model.safetensors").read_bytes() == (folder / "adapter_model.safetensors").read_bytes()
+    assert read_finetune(again / "finetune.json").base_on_hub == "ada/open"
+    assert (again / "README.md").read_text() == publication.card and hub.repos["model", "ada/my-style"].private
 
 
 def test_an_adapter_of_a_model_of_the_hub_needs_no_option(adapter):

@@ -47,7 +47,8 @@ def test_only_what_belongs_to_the_kind_is_uploaded(hub, feet):
         "config.json",
         "model.safetensors",
     ]
-    assert "optimizer.pt" in publication.left_out and ".env" in publication.listing()
+    assert "optimizer.pt" in publication.left_out
+    assert ".env, .git/, checkpoint-10/" in publication.listing()
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,11 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(feet, tmp_path):
 def test_a_linked_folder_of_references_is_refused(tmp_path):
     model = shutil.copytree(DEFAULT_MODEL, tmp_path / "model", ignore=shutil.ignore_patterns("references"))
     (model / "references").symlink_to(DEFAULT_REFERENCES)
-    with pytest.raises(ValueError, match="references is a link that leads out"):
+    with pytest.raises(ValueError, match="references is a link to a folder, which is not followed"):
         prepare("model", model, "ada/open")
+    (model / "references").unlink()
+    (model / "checkpoint-last").symlink_to(DEFAULT_REFERENCES)  # is no part of a model in any case
+    assert prepare("model", model, "ada/open").left_out == ["checkpoint-last"]
 
 
 def test_paths_of_this_machine_are_not_published(feet):
@@ -205,6 +209,44 @@ def test_a_hub_that_is_down_or_off_is_told(hub, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match="Cannot upload to ada/feet: HF_HUB_OFFLINE is set"):
         upload(publication)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "error", "message"),
+    [
+        ("whoami", 429, ConnectionError, r"busy or broken \(status 429\): run the same again later"),
+        ("whoami", 503, ConnectionError, r"busy or broken \(status 503\)"),
+        ("create", 402, PermissionError, "does not let you do this with ada/feet .*pay first"),
+        ("commit", 413, ValueError, "The Hub refuses this for ada/feet: .*pay first"),
+    ],
+)
+def test_other_answers_of_the_hub_are_told(hub, path, status, error, message):
+    hub.faults[path] = status, "pay first"
+    with pytest.raises(error, match=message) as raised:
+        upload(prepare("restorer", DEFAULT_RESTORER, "ada/feet"))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_card_that_the_hub_refuses_is_told(hub):
+    hub.card_errors.append({"message": '"license" must be known'})
+    with pytest.raises(ValueError, match='The Hub refuses .*/ada/feet: .*"license" must be known') as raised:
+        upload(prepare("restorer", DEFAULT_RESTORER, "ada/feet"))
+    assert "\n" not in str(raised.value) and not hub.count("PUT", "/lfs/")
+
+
+def test_damaged_files_are_named(feet, tmp_path):
+    library = shutil.copytree(DEFAULT_REFERENCES, tmp_path / "library")
+    content = (library / "dances.safetensors").read_bytes()
+    (library / "dances.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"dances\.safetensors cannot be read"):
+        prepare("library", library, "ada/dances")
+    (feet / "README.md").write_bytes(b"# \xff\n")
+    with pytest.raises(ValueError, match=r"README\.md cannot be read: .*utf-8"):
+        prepare("restorer", feet, "ada/feet")
+    (feet / "README.md").write_text("---\nlicense: mit\n---\n# Feet\n")
+    (feet / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json cannot be read"):
+        prepare("restorer", feet, "ada/feet")
 
 
 def test_private_is_sent_and_a_public_repository_does_not_become_it(hub):
