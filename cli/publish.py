@@ -61,13 +61,15 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Check, show, ask and upload."""
-    from ..publishing.upload import check_repo_ids, upload
+    from ..publishing.upload import check_may_ask, check_repo_ids, upload
 
     if not (arguments.dry_run or arguments.yes or sys.stdin.isatty()):
         raise ValueError(
             "Nobody can be asked here, as this is no terminal: add --yes to upload, or --dry-run to see what would be."
         )
     check_repo_ids([arguments.repo])
+    if not arguments.dry_run:
+        check_may_ask(arguments.repo)
     with tempfile.TemporaryDirectory(prefix="infinitedance-") as temporary:
         publication = _prepare(arguments, Path(temporary))
         print(f"{publication.listing()}\n\n{publication.card}")
@@ -165,4 +167,7 @@ def _is_wanted(publication: Publication, is_private: bool) -> bool:
         print(f"{publication.url} is there, {'private' if repository.is_private else 'public'}, and is replaced.")
     if repository.stale:
         print(f"Removed there: {', '.join(repository.stale)}")
-    return input("Upload? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input("Upload? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D
+        return False

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..publishing.upload import check_repo_ids, prepare, upload
+from ..publishing.upload import check_may_ask, check_repo_ids, prepare, upload
 from ..utils.atomic import atomic_folder, check_new_folder
 from ..utils.errors import reading
 from .data_card import CARD_FILE, render_data_card
@@ -173,14 +173,8 @@ def push_to_hub(
         PermissionError: If the token is missing, wrong or may not write.
         ValueError: If terms of a source forbid to pass it on and the repository is not private, or the Hub refuses it.
     """
-    from huggingface_hub import constants
-
     check_repo_ids([repo_id])
-    if constants.is_offline_mode():
-        raise ConnectionError(
-            f"Cannot upload to {repo_id}: HF_HUB_OFFLINE is set. Unset it, or write the same files to a folder with "
-            "`export_parquet`."
-        )
+    check_may_ask(repo_id, token)
     with tempfile.TemporaryDirectory(prefix="infinitedance-") as temporary:
         folder = export_parquet(built_dir, Path(temporary) / "parquet", cache_dir=cache_dir)
         check_parquet(folder, is_private=bool(private))

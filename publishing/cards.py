@@ -12,7 +12,7 @@ from ..utils.checkpoints import read_json_object
 from ..utils.errors import reading
 from ..utils.extras import require_extra
 from .kinds import CARD_FILE, PICTURE_FILE, Kind, matches
-from .licenses import HUB_LICENSES, license_fields
+from .licenses import HUB_LICENSES, hub_license, license_fields
 from .measurements import FINETUNE_FILE, Finetune, Measurements, markdown_table, read_finetune
 
 LIBRARY_NAME = "infinitedance"
@@ -124,7 +124,9 @@ def write_card(
     body = absolute_links((body or "").replace(FOLDER_OF_DATA, repo_id), url, files)
     if license is not None:
         values = {key: value for key, value in values.items() if not key.startswith("license")}
-        values |= license_fields([license], f"{url}/blob/main/{CARD_FILE}")
+        values |= license_fields([license], f"{url}/blob/main/{CARD_FILE}#license")
+        if hub_license(license) is None and "\n## License\n" not in body:
+            body = f"{body.rstrip()}\n\n## License\n\n{license}\n"
     link = values.get("license_link")
     if isinstance(link, str) and "://" not in link:
         values["license_link"] = f"{url}/blob/main/{link}"

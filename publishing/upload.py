@@ -206,6 +206,27 @@ def _with_base(folder: Path, base: str | None) -> tuple[str, dict[str, Any]]:
     }
 
 
+def check_may_ask(repo_id: str, token: str | None = None) -> None:
+    """Raise, before any work, if there is no token or the Hub is switched off.
+
+    Raises:
+        PermissionError: If there is no token.
+        ConnectionError: If `HF_HUB_OFFLINE` is set.
+    """
+    from huggingface_hub import constants, get_token
+
+    if constants.is_offline_mode():
+        raise ConnectionError(
+            f"Cannot upload to {repo_id}: HF_HUB_OFFLINE is set. Unset it; `infinitedance publish --dry-run` shows "
+            "without the Hub what would be uploaded."
+        )
+    if not (token or get_token()):
+        raise PermissionError(
+            "There is no token of the Hub: log in with `hf auth login`, or set HF_TOKEN to one that may write, of "
+            f"{constants.ENDPOINT}/settings/tokens."
+        )
+
+
 def look_up(publication: Publication, token: str | None = None) -> Repository:
     """Return what the Hub has under the name, after it has accepted the token.
 
@@ -214,17 +235,11 @@ def look_up(publication: Publication, token: str | None = None) -> Repository:
         ConnectionError: If the Hub cannot be reached or is switched off.
         ValueError: If something else is under the name.
     """
-    from huggingface_hub import HfApi, constants, get_token
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
     kind, repo_id = publication.kind, publication.repo_id
-    if constants.is_offline_mode():
-        raise ConnectionError(f"Cannot upload to {repo_id}: HF_HUB_OFFLINE is set. Unset it.")
-    if not (token or get_token()):
-        raise PermissionError(
-            "There is no token of the Hub: log in with `hf auth login`, or set HF_TOKEN to one that may write, of "
-            f"{constants.ENDPOINT}/settings/tokens."
-        )
+    check_may_ask(repo_id, token)
     api = HfApi(token=token)
     with hub_errors(repo_id):
         api.whoami()
@@ -347,6 +362,7 @@ def push_saved(
         The address of the repository.
     """
     check_repo_ids([repo_id])
+    check_may_ask(repo_id, token)
     with tempfile.TemporaryDirectory(prefix="infinitedance-") as temporary:
         folder = Path(temporary) / KINDS[kind].name
         save(folder)

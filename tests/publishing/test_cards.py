@@ -97,6 +97,14 @@ def test_evaluation_results_are_the_measured_ones(name, repository_root):
     assert len(values) == len(row) - 2 and {entry.dataset_id for entry in entries} == {"ada/dances"}
 
 
+def test_terms_of_ones_own_are_written_into_the_card(tiny_pipeline_dir):
+    publication = prepare("model", tiny_pipeline_dir, "ada/tiny", license="For my friends only")
+    data = read_card(publication).data
+    assert (data.license, data.license_name) == ("other", "for-my-friends-only")
+    assert data.license_link == f"{HUB}/ada/tiny/blob/main/README.md#license"
+    assert "\n## License\n\nFor my friends only\n" in publication.card
+
+
 def test_numbers_that_were_not_measured_are_not_stated(tiny_pipeline_dir):
     publication = prepare("model", tiny_pipeline_dir, "ada/tiny")
     assert "Measured" not in publication.card and "genres | rumba, waltz" in publication.card

@@ -74,7 +74,9 @@ def test_without_a_terminal_nothing_is_uploaded_unasked(hub, capsys, monkeypatch
     assert not hub.requests
 
 
-@pytest.mark.parametrize(("text", "is_uploaded"), [("y\n", True), ("yes\n", True), ("n\n", False), ("\n", False)])
+@pytest.mark.parametrize(
+    ("text", "is_uploaded"), [("y\n", True), ("yes\n", True), ("n\n", False), ("\n", False), ("", False)]
+)
 def test_the_answer_on_the_terminal_decides(hub, capsys, answer, text, is_uploaded):
     answer(text)
     assert main(["publish", "restorer", str(DEFAULT_RESTORER), "ada/feet", "--private"]) == 0
@@ -82,6 +84,12 @@ def test_the_answer_on_the_terminal_decides(hub, capsys, answer, text, is_upload
     assert f"{hub.url}/ada/feet is new and private.\nUpload? [y/N]" in out
     assert (("model", "ada/feet") in hub.repos) is is_uploaded
     assert out.endswith(f"{hub.url}/ada/feet\n" if is_uploaded else "Nothing was uploaded.\n")
+
+
+def test_a_missing_token_is_told_before_the_work(hub, capsys, monkeypatch, tmp_path):
+    monkeypatch.delenv("HF_TOKEN")
+    assert main(["publish", "dataset", str(tmp_path / "large"), "ada/dances", "--yes"]) == WRONG_INPUT
+    assert "There is no token of the Hub: log in with `hf auth login`" in capsys.readouterr().err
 
 
 def test_what_is_replaced_and_removed_is_said_before(hub, capsys, answer):
