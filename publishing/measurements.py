@@ -14,6 +14,7 @@ from ..utils.hub_folders import HUB_NAME
 REPORT_FILE, LOG_FILE, FINETUNE_FILE = "report.json", "metrics.jsonl", "finetune.json"
 _TABLE_IN_CARD = re.compile(r"<!--table [\w./]+: In short-->\n(?P<rows>(?:\|[^\n]*\n)+)")
 _MEASURED_ROW = "generated"
+_LEVEL = re.compile(r"_\d+$")
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,14 @@ def _read_log(text: str) -> list[str]:
     if not evaluations:
         return []
     last = evaluations[-1]
-    rows = [[name.removeprefix("eval/"), f"{value:.4g}"] for name, value in last.items() if name.startswith("eval/")]
-    return [f"On the held-out clips, at step {last['step']} of the training:\n\n{markdown_table(['', 'value'], rows)}"]
+    rows: dict[str, list[str]] = {}
+    for name, value in last.items():
+        if name.startswith("eval/"):
+            rows.setdefault(_LEVEL.sub("", name.removeprefix("eval/")), []).append(f"{value:.4g}")
+    table = markdown_table(
+        ["of the log", "value, or one for each level"], [[n, ", ".join(v)] for n, v in rows.items()]
+    )
+    return [f"On the held-out clips, at step {last['step']} of the training:\n\n{table}"]
 
 
 def _values_of_table(card: str) -> dict[str, float]:

@@ -123,11 +123,15 @@ def test_the_report_and_the_log_beside_a_model_are_stated(tiny_pipeline_dir, tmp
         {"key": "pulse_lock", "label": "pulse lock", "unit": "", "generated": nothing, "reference": summary},
     ]
     (folder / "report.json").write_text(json.dumps({"metrics": metrics}))
-    lines = [{"step": 1, "eval/loss": 9.0}, {"step": 20, "eval/loss": 3.5}, {"step": 21, "loss": 3.0}]
+    lines = [
+        {"step": 1, "eval/loss": 9.0},
+        {"step": 20, "eval/loss": 3.5, "eval/right_0": 2, "eval/right_1": 1.5},
+        {"step": 21, "loss": 3.0},
+    ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     publication = prepare("model", folder, "ada/tiny", benchmark="ada/dances", license="CC BY 4.0")
     assert "| slide, m/s | 0.25 (0.125 to 0.5) | - |" in publication.card
-    assert "at step 20" in publication.card and "| loss | 3.5 |" in publication.card
+    assert "at step 20" in publication.card and "| loss | 3.5 |\n| right | 2, 1.5 |" in publication.card
     assert "pulse lock" not in publication.card and "9.0" not in publication.card
     (entry,) = parse_eval_result_entries(yaml.safe_load(publication.files[".eval_results/infinitedance.yaml"]))
     assert (entry.task_id, entry.value, entry.dataset_id) == ("slide", 0.25, "ada/dances")
