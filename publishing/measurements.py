@@ -13,6 +13,7 @@ from ..utils.hub_folders import HUB_NAME
 
 REPORT_FILE, LOG_FILE, FINETUNE_FILE = "report.json", "metrics.jsonl", "finetune.json"
 _TABLE_IN_CARD = re.compile(r"<!--table [\w./]+: In short-->\n(?P<rows>(?:\|[^\n]*\n)+)")
+_RESTORED_IN_CARD = re.compile(r"<!--= (restored_\w+)-->([\d.]+)<!--/-->")
 _MEASURED_ROW = "generated"
 _LEVEL = re.compile(r"_\d+$")
 
@@ -47,7 +48,7 @@ def read_measurements(folder: Path, card: str | None) -> Measurements:
             text, values = _read_report(json.loads((folder / REPORT_FILE).read_text(encoding="utf-8")))
         parts.append(text)
     elif card is not None:
-        values = _values_of_table(card)
+        values = _values_of_table(card) or {name: float(value) for name, value in _RESTORED_IN_CARD.findall(card)}
     if (folder / LOG_FILE).is_file():
         with reading(folder / LOG_FILE):
             parts += _read_log((folder / LOG_FILE).read_text(encoding="utf-8"))

@@ -97,6 +97,15 @@ def test_evaluation_results_are_the_measured_ones(name, repository_root):
     assert len(values) == len(row) - 2 and {entry.dataset_id for entry in entries} == {"ada/dances"}
 
 
+def test_the_restorer_has_its_measured_numbers():
+    publication = prepare("restorer", DEFAULT_RESTORER, "ada/feet", benchmark="ada/faults")
+    entries = parse_eval_result_entries(yaml.safe_load(publication.files[".eval_results/infinitedance.yaml"]))
+    values = {entry.task_id: entry.value for entry in entries}
+    shown = dict(re.findall(r"<!--= (restored_\w+)-->([^<]*)<!--/-->", publication.card))
+    assert set(values) == {"restored_slide", "restored_penetration", "restored_float"}
+    assert {name: f"{value:.1f}" for name, value in values.items()} == shown
+
+
 def test_terms_of_ones_own_are_written_into_the_card(tiny_pipeline_dir):
     publication = prepare("model", tiny_pipeline_dir, "ada/tiny", license="For my friends only")
     data = read_card(publication).data

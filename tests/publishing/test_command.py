@@ -110,7 +110,7 @@ def test_what_is_replaced_and_removed_is_said_before(hub, capsys, answer):
         (["restorer", str(DEFAULT_RESTORER), "feet", "--yes"], "A name on the Hub is OWNER/NAME"),
         (["restorer", str(DEFAULT_RESTORER), "grace/x", "--yes"], "does not let you do this with grace/x"),
         (["restorer", str(DEFAULT_RESTORER), "ada/x", "--yes", "--base", "a/b"], "`base` is for adapters"),
-        (["restorer", str(DEFAULT_RESTORER), "ada/x", "--yes", "--benchmark", "a/b"], "Nothing measured lies in"),
+        (["library", str(DEFAULT_REFERENCES), "ada/x", "--yes", "--benchmark", "a/b"], "Nothing measured lies in"),
         (["restorer", str(DEFAULT_RESTORER), "ada/x", "--yes", "--license", "my own", "--base", "x"], "OWNER/NAME"),
     ],
 )
