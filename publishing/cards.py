@@ -231,7 +231,8 @@ def _new_text(
 def _adapter_text(finetune: Finetune) -> list[str]:
     record = finetune.record
     sources = [
-        [str(source["source"]), str(source["license"]), f"{source['minutes']:.3g}"] for source in finetune.sources
+        [str(source["source"]), source["license"] or "not stated", f"{source['minutes']:.3g}"]
+        for source in finetune.sources
     ]
     return [
         f"The style {finetune.name} as a LoRA adapter of {record['num_parameters'] / 1e6:.3g} M parameters, learned "

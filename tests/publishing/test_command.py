@@ -7,9 +7,10 @@ from dataclasses import replace
 import datasets
 import numpy as np
 import pytest
+import soundfile
 from huggingface_hub import DatasetCard, SpaceCard, constants
 
-from infinitedance.assets import DEFAULT_REFERENCES, DEFAULT_RESTORER
+from infinitedance.assets import DEFAULT_MODEL, DEFAULT_REFERENCES, DEFAULT_RESTORER
 from infinitedance.cli import WRONG_INPUT, main, publish
 from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.hub import InfiniteDanceBuilder, export_parquet
@@ -17,6 +18,7 @@ from infinitedance.dataset_builder.manifest import read_manifest, write_manifest
 from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 from infinitedance.dataset_builder.stages import SourceFolder
 from infinitedance.publishing.kinds import KINDS
+from infinitedance.publishing.upload import prepare, upload
 
 
 class Terminal(io.StringIO):
@@ -142,6 +144,19 @@ def test_a_model_gets_a_picture_of_a_dance(hub, capsys, tiny_pipeline_dir):
     card = hub.files("model", "ada/tiny")["README.md"].decode()
     assert "url: dance.png" in card and "license: mit" in card
     assert f"({hub.url}/ada/tiny/resolve/main/dance.png)" in card
+
+
+def test_the_command_dances_with_a_model_and_references_of_the_hub(hub, clicks, tmp_path, capsys):
+    soundfile.write(tmp_path / "song.wav", clicks, 24_000)
+    upload(prepare("model", DEFAULT_MODEL, "ada/open"))
+    upload(prepare("library", DEFAULT_REFERENCES, "ada/dances"))
+    made = []
+    for name, model, references in (("hub", "ada/open", "ada/dances"), ("local", "open", str(DEFAULT_REFERENCES))):
+        options = ["--model", model, "--references", references, "--output", str(tmp_path / name), "--no-video"]
+        assert main(["dance", str(tmp_path / "song.wav"), *options, "--genre", "pop"]) == 0, capsys.readouterr().err
+        (path,) = (tmp_path / name).glob("*.bvh")
+        made.append(path.read_bytes())
+    assert made[0] == made[1]
 
 
 def test_a_library_is_published(hub):
