@@ -193,7 +193,8 @@ def evaluation_results(benchmark: str, values: dict[str, float], folder: Path) -
 def _with_base(folder: Path, base: str | None) -> tuple[str, dict[str, Any]]:
     """Return the name on the Hub of an adapter's base model, and the files of the adapter that state it."""
     finetune = read_finetune(folder / FINETUNE_FILE)
-    base = base or finetune.base_on_hub
+    if base is None and not Path(finetune.base_model).exists():  # a folder may be called as a name on the Hub
+        base = finetune.base_on_hub
     if base is None:
         raise ValueError(
             f"The adapter in {folder} belongs to {finetune.base_model!r}, which is no name on the Hub: give "

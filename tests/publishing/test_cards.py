@@ -195,6 +195,13 @@ def test_an_adapter_of_a_model_of_the_hub_needs_no_option(adapter):
     assert "This adapter: not stated. The model that it belongs to: cc-by-4.0." in publication.card
 
 
+def test_a_folder_that_is_called_like_a_name_on_the_hub_is_none(adapter, tmp_path, monkeypatch):
+    (tmp_path / "runs" / "base").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="belongs to 'runs/base', which is no name on the Hub"):
+        prepare("adapter", adapter(base_model="runs/base"), "ada/my-style")
+
+
 def test_the_own_card_of_an_adapter_keeps_its_text_and_its_base_name(adapter):
     folder = adapter()
     text = '# My style\n\n```python\nMusicToDancePipeline.from_pretrained("open", adapter="runs/my-style")\n```\n'

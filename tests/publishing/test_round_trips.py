@@ -176,6 +176,7 @@ def run_snippet(card, clicks, folder, monkeypatch) -> None:
     exec(code, {})
 
 
+@pytest.mark.slow
 def test_a_fresh_process_loads_by_name(hub, tmp_path):
     """With the variables that a user sets, and none of this process's patches."""
     upload(prepare("restorer", DEFAULT_RESTORER, "ada/feet"))

@@ -282,6 +282,7 @@ def test_files_of_an_earlier_version_are_removed_and_nothing_else(hub, feet):
     } & set(present)
 
 
+@pytest.mark.slow
 def test_a_killed_upload_goes_on(hub, tmp_path):
     """The process is killed when one of the large files has arrived and the others are on their way."""
     publication = prepare("model", DEFAULT_MODEL, "ada/open")
