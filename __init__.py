@@ -77,6 +77,7 @@ _PACKAGES = (
     "modeling",
     "motion",
     "pipeline",
+    "publishing",
     "restoration",
     "retrieval",
     "spaces_demo",

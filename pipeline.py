@@ -24,7 +24,12 @@ from .audio.repeated_passages import repeated_passages
 from .audio.song_map import SongMap, analyze_song
 from .audio.spectra import check_waveform
 from .audio.suiting_genre import liveliness, suiting_genre
-from .modeling.choreollama.adapters_choreollama import ADAPTER_RECORD_FILE, AdapterStack, check_adapter_folder
+from .modeling.choreollama.adapters_choreollama import (
+    ADAPTER_FILES,
+    ADAPTER_RECORD_FILE,
+    AdapterStack,
+    check_adapter_folder,
+)
 from .modeling.choreollama.logits_processors import MAX_SCALE, Guidance
 from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from .motion.feet.planting import plant_feet
@@ -33,14 +38,16 @@ from .motion.finishing.finishing import finish
 from .motion.motion import Motion
 from .motion.retargeting.retargeting import put_on_floor
 from .motion.smoothing import smooth_motion
+from .publishing.upload import push_saved
 from .restoration.pipeline_frdm import FrdmPipeline
 from .retrieval.copying import CopyReport, copy_report
 from .retrieval.references import ReferenceRetriever
 from .retrieval.windows import RetrievedWindow
 from .tokenization.processing_choreollama import SIDES, ChoreoLlamaProcessor, Energy
 from .tokenization.tokenization_motion import MotionTokenizer
-from .utils.checkpoints import load_model, read_json_object, weights_sha256
+from .utils.checkpoints import check_model_name, load_model, read_json_object, weights_sha256
 from .utils.errors import reading
+from .utils.hub_folders import MODEL_FILES, local_folder
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +152,7 @@ class MusicToDancePipeline:
         self.restorer = restorer
         self.tokenizer = MotionTokenizer(model.codec)
         self.name = Path(model.name_or_path).name
+        self.folder: Path | None = None  # that the model was loaded from
         self.adapters = AdapterStack(model)
         self._genres_of_adapters: dict[str, dict[str, int]] = {}
         self._learned_genres: dict[str, set[str] | None] = {}  # None: nobody wrote down which
@@ -157,21 +165,28 @@ class MusicToDancePipeline:
         references: str | os.PathLike | None = None,
         restorer: str | os.PathLike | None = None,
         adapter: str | os.PathLike | Mapping[str | os.PathLike, float] | None = None,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
     ) -> MusicToDancePipeline:
         """Load model and processor from one folder, or from the Hub.
 
         Args:
             path: `"open"` (the default) or `"research"` for a model that ships with the package; a folder; or a Hub
                 name.
-            references: Folder of reference dances, see `ReferenceRetriever`; by default `references` in the folder of
-                the model, if there is one.
+            references: Folder or Hub name of reference dances, see `ReferenceRetriever`; those of the model by
+                default, if it has any.
             restorer: Folder or Hub name of a [`FrdmModel`]; none by default.
-            adapter: Folder of a style that `infinitedance finetune` made, or several with their weights, 1 as they
-                were learned; see `load_adapter`.
+            adapter: Folder or Hub name of a style that `infinitedance finetune` made, or several with their weights,
+                1 as they were learned; see `load_adapter`.
+            revision: Branch, tag or commit of the model on the Hub.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
 
         Raises:
-            FileNotFoundError: If `path` looks like a folder and does not exist, or there are no references.
+            FileNotFoundError: If `path` looks like a folder and does not exist, the Hub has no such repository, or
+                there are no references.
             ImportError: If references are asked for without the extra `data`.
+            OSError: If the Hub cannot be reached or read.
             ValueError: If another kind of model lies there, or the parts of the references do not belong together.
         """
         path = MODELS.get(str(path), path)
@@ -180,51 +195,70 @@ class MusicToDancePipeline:
                 f"There is no model {str(path)!r}. Models that ship: {', '.join(MODELS)}. Others are given as a "
                 "folder, or by a name on the Hub: owner/model."
             )
+        is_folder = Path(path).exists()
+        name = Path(path).resolve().name if is_folder else Path(path).as_posix()
+        check_model_name(path)
+        wanted = (*MODEL_FILES, "processor_config.json", *((f"{REFERENCES_FOLDER}/*",) if references is None else ()))
+        path = local_folder(path, revision=revision, token=token, allow_patterns=wanted)
         model = load_model(path, ChoreoLlamaForConditionalGeneration)
         processor = ChoreoLlamaProcessor.from_pretrained(path)
         retriever = None
         if references is not None:
-            retriever = ReferenceRetriever.from_pretrained(references)
-        elif (Path(path) / REFERENCES_FOLDER).is_dir():
-            retriever = _references_beside(Path(path))
-        feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer)
+            retriever = ReferenceRetriever.from_pretrained(references, token=token)
+        elif (path / REFERENCES_FOLDER).is_dir():
+            retriever = _references_beside(path)
+        feet = None if restorer is None else FrdmPipeline.from_pretrained(restorer, token=token)
         with reading(path):
             pipeline = cls(model, processor, retriever, feet)
             _check_sampling(model.generation_config)
-        pipeline.license = _license_of(Path(path) / "README.md")
+        pipeline.name, pipeline.folder = name, path
+        if not is_folder:
+            model.name_or_path = name  # not the folder of the cache: adapters keep it
+        pipeline.license = _license_of(path / "README.md")
         adapters = {} if adapter is None else adapter if isinstance(adapter, Mapping) else {adapter: 1.0}
-        names = [pipeline.load_adapter(folder) for folder in adapters]
+        names = [pipeline.load_adapter(each, token=token) for each in adapters]
         if names:
             pipeline.set_adapters(dict(zip(names, adapters.values(), strict=True)))
         return pipeline
 
-    def load_adapter(self, path: str | os.PathLike, name: str | None = None) -> str:
+    def load_adapter(
+        self,
+        path: str | os.PathLike,
+        name: str | None = None,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+    ) -> str:
         """Add a style that was learned: its genres can be asked for, and one of them is the default.
 
         Several styles are danced together: what they change is added up, and so are their genres. A genre that none
         of them has learned is danced as without them, to the bit.
 
         Args:
-            path: Folder that `infinitedance finetune` wrote, or any LoRA adapter that PEFT saved for this model.
+            path: Folder that `infinitedance finetune` wrote, or any LoRA adapter that PEFT saved for this model; or
+                the name of one on the Hub.
             name: For `set_adapters`; by default that under which it was trained, or the name of the folder.
+            revision: Branch, tag or commit of the adapter on the Hub.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
 
         Returns:
             That name.
 
         Raises:
-            FileNotFoundError: If a file is missing.
+            FileNotFoundError: If a file is missing, or the Hub has no such repository.
             ImportError: If PEFT is missing.
+            OSError: If the Hub cannot be reached or read.
             ValueError: If the adapter is damaged, or was trained on another model.
         """
-        path = Path(path)
-        check_adapter_folder(path)
-        record = read_json_object(path / ADAPTER_RECORD_FILE)
+        folder = local_folder(path, revision=revision, token=token, allow_patterns=ADAPTER_FILES)
+        check_adapter_folder(folder)
+        record = read_json_object(folder / ADAPTER_RECORD_FILE)
         self._check_base(path, record)
         added: dict[str, int] = {}
-        if (path / "processor_config.json").is_file():
-            added = ChoreoLlamaProcessor.from_pretrained(path).added_genres
-        name = name or record.get("name") or path.resolve().name
-        self.adapters.load(path, name)
+        if (folder / "processor_config.json").is_file():
+            added = ChoreoLlamaProcessor.from_pretrained(folder).added_genres
+        name = name or record.get("name") or Path(path).resolve().name
+        self.adapters.load(folder, name)
         self._genres_of_adapters[name] = added
         self._learned_genres[name] = set(record["genres"]) if "genres" in record else None
         self._offer_added_genres()
@@ -242,7 +276,7 @@ class MusicToDancePipeline:
     def merge_adapters(self) -> None:
         """Make the styles a part of the model, which can be saved with them then, and keep their genres."""
         self.adapters.merge()
-        self._genres_of_adapters = {}
+        self._genres_of_adapters, self._learned_genres = {}, {}
 
     def unload_adapters(self) -> None:
         """Take all styles that are not merged out again: the model is as it was, to the bit."""
@@ -250,7 +284,7 @@ class MusicToDancePipeline:
         for genres in self._genres_of_adapters.values():
             for genre in genres:
                 self.processor.added_genres.pop(genre, None)
-        self._genres_of_adapters = {}
+        self._genres_of_adapters, self._learned_genres = {}, {}
 
     @contextmanager
     def _adapters_for(self, genre: str | None) -> Iterator[None]:
@@ -274,10 +308,10 @@ class MusicToDancePipeline:
             merged = merged | self._genres_of_adapters.get(name, {})
         self.processor.added_genres = merged
 
-    def _check_base(self, adapter: Path, record: Mapping[str, Any]) -> None:
-        """Raise `ValueError` if an adapter was trained on other weights than those of the folder of this model."""
-        trained_on, base = record.get("base_sha256"), Path(self.model.name_or_path)
-        if trained_on is not None and base.is_dir() and weights_sha256(base) != trained_on:
+    def _check_base(self, adapter: str | os.PathLike, record: Mapping[str, Any]) -> None:
+        """Raise `ValueError` if an adapter was trained on other weights than those that were loaded from a folder."""
+        trained_on = record.get("base_sha256")
+        if None not in (trained_on, self.folder) and weights_sha256(self.folder) != trained_on:
             raise ValueError(
                 f"{adapter} was trained on the model {record.get('base_model')}, whose weights are not those of "
                 f"{self.name}: give that model."
@@ -296,6 +330,36 @@ class MusicToDancePipeline:
             )
         self.model.save_pretrained(path)
         self.processor.save_pretrained(path)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Upload model, processor and reference dances with a card in one commit; see `publishing.upload.push_saved`.
+
+        The card states the license that the pipeline was loaded with, and no measured number: what is uploaded is the
+        model as it is now. `infinitedance publish` uploads a folder with its own card.
+
+        Args:
+            repo_id: `owner/name` on the Hub.
+            private: Whether a repository that is made for it is closed to others.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
+            commit_message: What the commit says.
+
+        Returns:
+            The address of the repository.
+        """
+
+        def save(folder: Path) -> None:
+            self.save_pretrained(folder)
+            if self.retriever is not None:
+                self.retriever.save_pretrained(folder / REFERENCES_FOLDER)
+
+        return push_saved("model", save, repo_id, private, token, commit_message, license=self.license)
 
     @property
     def genres(self) -> list[str]:

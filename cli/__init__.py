@@ -17,9 +17,26 @@ from typing import Any
 
 from ..utils.errors import one_line
 from ..utils.version import __version__
-from . import build, convert, dance, evaluate, finetune, index, procedural, restore, sheet, song, space, view
+from . import (
+    build,
+    convert,
+    dance,
+    evaluate,
+    finetune,
+    index,
+    procedural,
+    publish,
+    restore,
+    sheet,
+    song,
+    space,
+    view,
+)
 
-COMMANDS = (dance, song, sheet, convert, view, space, restore, evaluate, build, index, finetune, procedural)
+COMMANDS = (
+    *(dance, song, sheet, convert, view, space, restore, evaluate),
+    *(build, index, finetune, publish, procedural),
+)
 """In the order of `--help`."""
 WRONG_INPUT, STOPPED, UNHEARD = 2, 130, 128 + 13
 """Exit statuses: of what the user can mend; of Ctrl-C, and of output that nobody reads, as shells expect them."""

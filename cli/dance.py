@@ -134,7 +134,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--references",
         type=Path,
         metavar="LIBRARY",
-        help="take reference dances from this library, made by `infinitedance index` (default: that of the model)",
+        help="take references from this library, of `infinitedance index` or the Hub (default: that of the model)",
     )
     parser.add_argument(
         "--num-references",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ..evaluation.report.tables import Table, table_markdown
 from ..motion.motion import FRAME_RATE
+from ..publishing.cards import FOLDER_OF_DATA
+from ..publishing.kinds import CARD_FILE
+from ..publishing.licenses import license_fields
 from ..utils.extras import require_extra
 from .hours import hour_table, hours_by_genre, shared_between_splits, unique_minutes_by_genre
 from .manifest import BuiltClip
 from .sources import SOURCES
 from .splits import SPLITS
 
-CARD_FILE = "README.md"
 NOT_STATED = "not stated: ask the source before you pass it on"
 SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 LARGEST_SIZE_CATEGORY = "1M<n<10M"
@@ -23,12 +25,12 @@ LARGEST_SIZE_CATEGORY = "1M<n<10M"
 CARD_TEXT = """# {title}
 
 Dances on one body of 22 joints at {frame_rate} frames per second, with the music that they are danced to, made by
-`infinitedance build`.
+`infinitedance build`. The files are Parquet, which `datasets` reads: there is no code in this repository.
 
 ```python
 from datasets import load_dataset
 
-data = load_dataset("path/to/this/folder", "{config}")
+data = load_dataset("{folder}", "{config}")
 ```
 
 {split_table}
@@ -48,6 +50,7 @@ Cite, and read the terms at:
 
 ## Columns
 
+- `caption`: genre, tempo and length in words. `seconds`: the length.
 - `motion_features` (frames, 269): root, joint positions, rotations, velocities and foot contacts; `features_to_motion`
   of the package `infinitedance` turns them into a dance.
 - `motion_codes` (levels, tokens): codes of the motion codec.
@@ -94,7 +97,8 @@ def render_data_card(
     text = CARD_TEXT.format(
         title=title,
         frame_rate=round(FRAME_RATE),
-        config=next(iter(splits), "paired"),
+        folder=FOLDER_OF_DATA,
+        config="paired" if "paired" in splits else next(iter(splits), "paired"),
         split_table=table_markdown(asdict(split_table(clips))),
         genre_table=table_markdown(asdict(hours_by_genre(clips))),
         unique_table=table_markdown(asdict(unique_minutes_by_genre(clips))),
@@ -137,11 +141,9 @@ def license_table(clips: Sequence[BuiltClip]) -> Table:
 
 
 def _front_matter(clips: Sequence[BuiltClip], splits: Mapping[str, Sequence[str]], title: str) -> dict[str, Any]:
-    licenses = Counter(clip.license for clip in clips)
     values: dict[str, Any] = {
         "pretty_name": title,
-        "license": "other",
-        "license_name": "mixed" if len(licenses) > 1 else next(iter(licenses)) or "not-stated",
+        **license_fields((clip.license for clip in clips), f"{CARD_FILE}#licenses"),
         "task_categories": ["other"],
         "tags": ["dance", "motion", "music", "3d", "music-to-dance"],
         "size_categories": [

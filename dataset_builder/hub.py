@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..publishing.upload import check_may_ask, check_repo_ids, prepare, upload
 from ..utils.atomic import atomic_folder, check_new_folder
+from ..utils.errors import reading
 from .data_card import CARD_FILE, render_data_card
 from .manifest import BuiltClip, manifest_sha256, read_manifest
 from .schema import CONFIG_DESCRIPTIONS, clip_table, clips_of_config, config_features, datasets, pa
 from .splits import SPLITS
 
 MAX_SHARD_BYTES = 500_000_000
-VERSION = datasets.Version("1.1.0")
+_TERMS = ("source", "license")
+_NOT_PASSED_ON = re.compile(r"no redistribution|do not redistribute", re.IGNORECASE)
+VERSION = datasets.Version("1.2.0")
 """Of the columns; another one reads no old cache."""
 
 
@@ -111,32 +117,69 @@ class InfiniteDanceBuilder(datasets.ArrowBasedBuilder):
         for index, clip in enumerate(clips):
             yield index, clip_table(clip, self.built_dir, self.info.features)
 
-    def push_to_hub(self, repo_id: str, **kwargs: Any) -> None:
-        """Upload this configuration, as Parquet, with its data card.
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Upload the data set with all its configurations; see `push_to_hub` of this module.
 
         Args:
-            repo_id: Name of the data set on the Hub.
-            **kwargs: Of `DatasetDict.push_to_hub`, as `private` and `token`.
+            repo_id: `owner/name` on the Hub.
+            private: Whether a repository that is made for it is closed to others.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
+            commit_message: What the commit says.
 
-        Raises:
-            ConnectionError: If the Hub is switched off by `HF_HUB_OFFLINE`.
+        Returns:
+            The address of the repository.
         """
-        from huggingface_hub import DatasetCard, constants
+        return push_to_hub(
+            self.built_dir,
+            repo_id,
+            private=private,
+            token=token,
+            commit_message=commit_message,
+            cache_dir=self._cache_dir_root,
+        )
 
-        if constants.is_offline_mode():
-            raise ConnectionError(
-                f"Cannot upload to {repo_id}: HF_HUB_OFFLINE is set. Unset it, or write the same files to a folder "
-                "with `export_parquet`."
-            )
-        self.download_and_prepare()
-        card = DatasetCard(render_data_card(read_manifest(self.built_dir), {}))
-        parts = self.as_dataset()
-        parts.push_to_hub(repo_id, config_name=self.config.name, **kwargs)
-        # The library has described the configurations in the front matter by now; the text is ours.
-        written = DatasetCard.load(repo_id, token=kwargs.get("token"))
-        for name in ("configs", "dataset_info"):
-            setattr(card.data, name, getattr(written.data, name, None))
-        card.push_to_hub(repo_id, token=kwargs.get("token"))
+
+def push_to_hub(
+    built_dir: str | os.PathLike,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    token: str | None = None,
+    commit_message: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
+) -> str:
+    """Upload a built data set as Parquet, all configurations and the data card, in one commit.
+
+    Args:
+        built_dir: The built folder.
+        repo_id: `owner/name` on the Hub.
+        private: Whether a repository that is made for it is closed to others.
+        token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
+        commit_message: What the commit says.
+        cache_dir: Cache of the `datasets` library.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        ConnectionError: If the Hub cannot be reached or is switched off by `HF_HUB_OFFLINE`.
+        PermissionError: If the token is missing, wrong or may not write.
+        ValueError: If terms of a source forbid to pass it on and the repository is not private, or the Hub refuses it.
+    """
+    check_repo_ids([repo_id])
+    check_may_ask(repo_id, token)
+    with tempfile.TemporaryDirectory(prefix="infinitedance-") as temporary:
+        folder = export_parquet(built_dir, Path(temporary) / "parquet", cache_dir=cache_dir)
+        check_parquet(folder, is_private=bool(private))
+        publication = prepare("dataset", folder, repo_id)
+        return upload(publication, private=private, token=token, commit_message=commit_message)
 
 
 def export_parquet(
@@ -191,3 +234,26 @@ def _write_shards(part: datasets.Dataset, folder: Path, split: str, max_shard_by
     for index in range(num_shards):
         shard = part.shard(num_shards, index, contiguous=True)
         shard.to_parquet(folder / f"{split}-{index:05d}-of-{num_shards:05d}.parquet")
+
+
+def check_parquet(folder: str | os.PathLike, *, is_private: bool) -> None:
+    """Raise `ValueError` unless every Parquet file in the folders of a folder holds dances that may be passed on.
+
+    Args:
+        folder: As `export_parquet` writes it.
+        is_private: Whether it is uploaded for its owner alone: then terms that forbid to pass it on are kept.
+    """
+    import pyarrow.parquet
+
+    for path in sorted(Path(folder).glob("*/*.parquet")):
+        with reading(path):
+            names = pyarrow.parquet.read_schema(path).names
+            terms = pyarrow.parquet.read_table(path, columns=[name for name in _TERMS if name in names])
+        if not {"clip_id", *_TERMS} <= set(names):
+            raise ValueError(f"{path} must have the columns clip_id, source and license of each dance, got {names}.")
+        closed = {row["source"] for row in terms.to_pylist() if _NOT_PASSED_ON.search(row["license"] or "")}
+        if closed and not is_private:
+            raise ValueError(
+                f"The terms of {', '.join(sorted(closed))} forbid to pass it on: build the data set without it, or "
+                "make the repository private."
+            )

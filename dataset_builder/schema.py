@@ -49,7 +49,8 @@ def config_features(config_name: str, clips: Iterable[BuiltClip]) -> datasets.Fe
     """
     clips = list(clips)
     text, present = datasets.Value("string"), clips_of_config(clips, config_name)
-    columns: dict[str, Any] = {name: text for name in ("clip_id", "song_id", "performer_id", "source", "license")}
+    names = ("clip_id", "caption", "song_id", "performer_id", "source", "license")
+    columns: dict[str, Any] = dict.fromkeys(names, text)
     columns |= {
         "genre": datasets.ClassLabel(names=sorted({clip.genre for clip in clips})),
         "coarse_genre": datasets.ClassLabel(names=sorted({clip.coarse_genre for clip in clips})),
@@ -60,6 +61,7 @@ def config_features(config_name: str, clips: Iterable[BuiltClip]) -> datasets.Fe
         "flags": datasets.List(text),
         "frame_rate": datasets.Value("float32"),
         "num_frames": datasets.Value("int32"),
+        "seconds": datasets.Value("float32"),
     }
     if config_name in ("motion", "paired"):
         columns["motion_features"] = datasets.Array2D((None, NUM_FEATURES), "float32")
@@ -94,6 +96,8 @@ def clip_table(clip: BuiltClip, built_dir: Path, features: datasets.Features) ->
         "units": [label for label, _ in clip.units],
         "frame_rate": FRAME_RATE,
         "num_frames": num_frames,
+        "seconds": num_frames / FRAME_RATE,
+        "caption": clip_caption(clip, num_frames / FRAME_RATE),
     }
     if "audio" in features and clip.audio_file is not None:
         content = (built_dir / clip.audio_file).read_bytes()
@@ -106,6 +110,12 @@ def clip_table(clip: BuiltClip, built_dir: Path, features: datasets.Features) ->
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def clip_caption(clip: BuiltClip, seconds: float) -> str:
+    """Return what a clip is, in words: "waltz at 88 bpm, 12.4 s, mirrored"."""
+    tempo = "" if clip.bpm is None else f" at {clip.bpm:.0f} bpm"
+    return f"{clip.genre}{tempo}, {seconds:.1f} s{', mirrored' if clip.is_mirrored else ''}"
 
 
 def _array_column(array: np.ndarray, arrow_type: pa.ExtensionType) -> pa.Array:

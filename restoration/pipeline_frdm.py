@@ -16,6 +16,7 @@ from ..motion.features import motion_to_features
 from ..motion.feet.grounding import level_floor
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.skeleton import CONTACT_JOINTS, neutral_skeleton
+from ..publishing.upload import push_saved
 from ..utils.checkpoints import load_model
 from .foot_placer import FOOT_LOCKS, TURNED_JOINTS, FootLock, FootPlacer, SamplerSettings
 from .paper_guidance import PaperSettings, blend_geometry, damp_contact_velocities, integrate_velocities, touching_feet
@@ -160,18 +161,51 @@ class FrdmPipeline:
         self.skeleton = neutral_skeleton()
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike = DEFAULT_RESTORER) -> FrdmPipeline:
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike = DEFAULT_RESTORER,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+    ) -> FrdmPipeline:
         """Load a model from a folder or the Hub; the small one that ships by default.
 
+        Args:
+            path: The folder, or a name on the Hub.
+            revision: Branch, tag or commit on the Hub.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
+
         Raises:
-            FileNotFoundError: If `path` looks like a folder and does not exist.
+            FileNotFoundError: If `path` looks like a folder and does not exist, or the Hub has no such repository.
+            OSError: If the Hub cannot be reached or read.
             ValueError: If another kind of model lies there.
         """
-        return cls(load_model(path, FrdmModel))
+        return cls(load_model(path, FrdmModel, revision=revision, token=token))
 
     def save_pretrained(self, path: str | os.PathLike) -> None:
         """Write the model to a folder."""
         self.model.save_pretrained(path)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Upload the model with a card in one commit; see `publishing.upload.push_saved`.
+
+        Args:
+            repo_id: `owner/name` on the Hub.
+            private: Whether a repository that is made for it is closed to others.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
+            commit_message: What the commit says.
+
+        Returns:
+            The address of the repository.
+        """
+        return push_saved("restorer", self.save_pretrained, repo_id, private, token, commit_message)
 
     def __call__(
         self,

@@ -11,13 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
+from ..publishing.upload import push_saved
 from ..utils.atomic import atomic_folder
 from ..utils.checkpoints import load_model
 from ..utils.errors import reading
+from ..utils.hub_folders import HUB_NAME, local_folder
 from .index import DanceRetrievalIndex
 from .windows import LibraryClip, RetrievedWindow
 
 ENCODER_FOLDER, INDEX_FOLDER, DANCES_FILE = "encoder", "index", "dances.safetensors"
+LIBRARY_FILES = (f"{ENCODER_FOLDER}/*", f"{INDEX_FOLDER}/*", DANCES_FILE, "README.md")
+"""What is downloaded of a library on the Hub."""
 
 
 class SavedDances(Mapping):
@@ -103,15 +107,46 @@ class ReferenceRetriever:
             self.index.save(partial / INDEX_FOLDER)
             save_file({name: self.dances[name].astype(np.float16) for name in self.dances}, partial / DANCES_FILE)
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Upload the library with a card in one commit; see `publishing.upload.push_saved`.
+
+        Args:
+            repo_id: `owner/name` on the Hub.
+            private: Whether a repository that is made for it is closed to others.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
+            commit_message: What the commit says.
+
+        Returns:
+            The address of the repository.
+        """
+        return push_saved("library", self.save_pretrained, repo_id, private, token, commit_message)
+
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike) -> ReferenceRetriever:
-        """Read a folder that `save_pretrained` wrote.
+    def from_pretrained(
+        cls, folder: str | os.PathLike, *, revision: str | None = None, token: str | bool | None = None
+    ) -> ReferenceRetriever:
+        """Read a folder that `save_pretrained` wrote, or a library on the Hub.
+
+        Args:
+            folder: The folder, or a name on the Hub.
+            revision: Branch, tag or commit on the Hub.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
 
         Raises:
-            FileNotFoundError: If a part is missing.
+            FileNotFoundError: If a part is missing, or the Hub has no such repository.
             ImportError: If `datasets` or `faiss-cpu` is missing.
+            OSError: If the Hub cannot be reached or read.
             ValueError: If the parts do not belong together.
         """
+        if not Path(folder).exists() and HUB_NAME.fullmatch(Path(folder).as_posix()):
+            folder = local_folder(folder, revision=revision, token=token, allow_patterns=LIBRARY_FILES)
         folder = Path(folder)
         for part in (f"{ENCODER_FOLDER}/config.json", DANCES_FILE):
             if not (folder / part).is_file():

@@ -13,7 +13,7 @@ LAYERS = [
     {"dataset_builder", "pipeline"},
     {"restoration", "retrieval"},
     {"tokenization", "modeling", "evaluation"},
-    {"audio", "motion"},
+    {"audio", "motion", "publishing"},
     {"utils", "assets", "media"},
 ]
 """From the top down: a layer imports those below it. Siblings of one layer do not import each other."""

@@ -9,6 +9,7 @@ import torch
 from ..motion.features import NUM_FEATURES, features_to_motion, motion_to_features
 from ..motion.motion import Motion
 from ..motion.skeleton import neutral_skeleton
+from ..publishing.upload import push_saved
 from ..utils.checkpoints import load_model
 from .configuration_motion_codec import MotionCodecConfig
 from .modeling_motion_codec import MotionCodecModel
@@ -124,11 +125,39 @@ class MotionTokenizer:
         self.model.save_pretrained(folder)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> MotionTokenizer:
+    def from_pretrained(
+        cls, folder: str | Path, *, revision: str | None = None, token: str | bool | None = None
+    ) -> MotionTokenizer:
         """Read a codec from a folder or the Hub.
+
+        Args:
+            folder: The folder, or a name on the Hub.
+            revision: Branch, tag or commit on the Hub.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
 
         Raises:
             ValueError: If another kind of model lies there, or none.
-            OSError: If `folder` is neither a folder nor a model on the Hub.
+            OSError: If `folder` is neither a folder nor a model on the Hub that can be read.
         """
-        return cls(load_model(folder, MotionCodecModel))
+        return cls(load_model(folder, MotionCodecModel, revision=revision, token=token))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Upload the codec with a card in one commit; see `publishing.upload.push_saved`.
+
+        Args:
+            repo_id: `owner/name` on the Hub.
+            private: Whether a repository that is made for it is closed to others.
+            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
+            commit_message: What the commit says.
+
+        Returns:
+            The address of the repository.
+        """
+        return push_saved("tokenizer", self.save_pretrained, repo_id, private, token, commit_message)

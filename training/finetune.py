@@ -165,6 +165,7 @@ def finetune(
     data = BuiltDataset(style.data_dir)
     pipeline = MusicToDancePipeline.from_pretrained(style.base_model)
     model, output_dir = pipeline.model, Path(arguments.output_dir)
+    assert pipeline.folder is not None  # `from_pretrained` sets it
     adapter_dir = output_dir if adapter_dir is None else Path(adapter_dir)
     if arguments.resume:
         _check_same_run(output_dir, asdict(arguments) | asdict(style))
@@ -221,7 +222,7 @@ def finetune(
         "name": style.name,
         "genres": sorted({take.genre for take in takes}),
         "base_model": style.base_model if style.base_model in MODELS else pipeline.name,
-        "base_sha256": weights_sha256(model.name_or_path),
+        "base_sha256": weights_sha256(pipeline.folder),
         "base_license": pipeline.license,
         "license": style.stated_license or None,
         **_amounts(clips, held_out_clips),

@@ -18,6 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from .atomic import atomic_path
 from .errors import reading
+from .hub_folders import MODEL_FILES, check_hub_name, local_folder
 
 AnyModel = TypeVar("AnyModel", bound=PreTrainedModel)
 
@@ -25,7 +26,6 @@ CHECKSUMS_FILE = "SHA256SUMS"
 """Lists the weights of a folder as `sha256sum` does, so that `sha256sum --check SHA256SUMS` checks them, too."""
 _WEIGHTS = "*.safetensors"
 _CONFIGURATIONS = ("config.json", "generation_config.json")  # transformers passes over a damaged one of the latter
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _MAX_NAMED = 3
 
 
@@ -269,11 +269,7 @@ def check_model_name(path: str | os.PathLike) -> None:
         if not (Path(name) / "config.json").is_file():
             raise ValueError(f"{name} holds no model: there is no config.json. Give the folder that was saved.")
         return
-    if Path(name).exists():
-        raise ValueError(f"{name} is a file. Give the folder that a model was saved to.")
-    first = Path(name).parts[0] if Path(name).parts else ""
-    if _HUB_NAME.fullmatch(name) is None or first in (".", "..") or Path(first).is_dir():
-        raise FileNotFoundError(f"There is no model folder {name}. Give a folder, or a name on the Hub: owner/model.")
+    check_hub_name(name)
 
 
 def find_model_type(path: str | os.PathLike) -> str:
@@ -291,15 +287,34 @@ def find_model_type(path: str | os.PathLike) -> str:
         return PreTrainedConfig.get_config_dict(path)[0].get("model_type", "none")
 
 
-def load_model(path: str | os.PathLike, model_class: type[AnyModel]) -> AnyModel:
+def load_model(
+    path: str | os.PathLike,
+    model_class: type[AnyModel],
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+) -> AnyModel:
     """Load a model in evaluation mode, in float32 as CPUs compute; weights may be stored in half precision.
 
+    What comes from the Hub is downloaded first and then read, and checked against its `SHA256SUMS`, as any folder.
+
+    Args:
+        path: Folder, or name on the Hub.
+        model_class: What must lie there.
+        revision: See `local_folder`.
+        token: See `local_folder`.
+
     Raises:
-        FileNotFoundError: As `find_model_type`.
-        OSError: As `find_model_type`.
-        ValueError: As `find_model_type`, if another kind of model lies there, or as the model's `from_pretrained`.
+        FileNotFoundError: As `local_folder`.
+        OSError: As `local_folder`.
+        ValueError: If another kind of model lies there, or none, or as the model's `from_pretrained`.
     """
-    found, wanted = find_model_type(path), model_class.config_class.model_type
+    name = os.fspath(path)
+    check_model_name(name)
+    folder = local_folder(name, revision=revision, token=token, allow_patterns=MODEL_FILES)
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{name} holds no model: there is no config.json. Give another name on the Hub.")
+    found, wanted = find_model_type(folder), model_class.config_class.model_type
     if found != wanted:
-        raise ValueError(f"{os.fspath(path)} must hold a model of type {wanted}, got {found}.")
-    return model_class.from_pretrained(path, dtype=torch.float32).eval()
+        raise ValueError(f"{name} must hold a model of type {wanted}, got {found}.")
+    return model_class.from_pretrained(folder, dtype=torch.float32).eval()

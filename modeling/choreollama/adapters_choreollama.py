@@ -9,13 +9,21 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from ...utils.checkpoints import check_checksums, check_finite, read_json_object
+from ...utils.checkpoints import CHECKSUMS_FILE, check_checksums, check_finite, read_json_object
 from ...utils.errors import one_line, reading
 from ...utils.extras import require_extra
 
 ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 ADAPTER_RECORD_FILE = "finetune.json"
 """What `infinitedance finetune` writes beside an adapter: of what it was made, and how it was measured."""
+ADAPTER_FILES = (
+    ADAPTER_CONFIG_FILE,
+    ADAPTER_WEIGHTS_FILE,
+    ADAPTER_RECORD_FILE,
+    "processor_config.json",
+    CHECKSUMS_FILE,
+)
+"""All that is read of an adapter."""
 MAX_WEIGHT = 10.0
 
 

@@ -137,4 +137,4 @@ def test_the_card_states_unique_minutes_and_what_splits_share():
 
 def test_one_license_is_named_in_the_front_matter():
     front = yaml.safe_load(render_data_card([make_clip(0)], {}).split("---")[1])
-    assert front["license_name"] == "CC0-1.0" and "configs" not in front
+    assert front["license"] == "cc0-1.0" and "license_name" not in front and "configs" not in front
