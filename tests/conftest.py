@@ -122,6 +122,17 @@ def write_sound() -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """Return the wheel of the checkout, built offline as `infinitedance space --write-folder` builds it."""
+    from infinitedance.spaces_demo.deployment import build_wheel
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_NO_BUILD_ISOLATION", "0")  # pip reads it so: build with the setuptools that is here
+        patch.setenv("PIP_NO_INDEX", "1")
+        return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
 @pytest.fixture(autouse=True)
 def fresh_accelerate() -> Iterator[None]:
     """Let every test choose its precision: accelerate keeps that of the first run of a process."""
