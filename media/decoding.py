@@ -514,7 +514,7 @@ def _reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).rstrip(".")
 
 
-def _tolerating_tags() -> dict[str, str]:
+def _tolerating_tags() -> dict[str, Any]:
     """Return what lets PyAV open a file whose tags are no text; from version 19 on it always does."""
     import av
 
