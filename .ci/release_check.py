@@ -257,7 +257,7 @@ def check_wheel(wheel: Path, source: Path, has_address: bool) -> None:
 def main() -> None:
     """Check, and print what was checked with its time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tag", help="the tag that is released (default: that of this commit, if it has one)")
+    parser.add_argument("--tag", help="the tag that is released (default or empty: that of this commit, if any)")
     parser.add_argument("--repository", metavar="URL", help="GitHub address that README's links lead to on a registry")
     parser.add_argument("--fbx", action="store_true", help="check the extra fbx too, a download of 374 MB")
     parser.add_argument("--no-examples", action="store_true", help="do not run the blocks of the guides")
@@ -271,7 +271,7 @@ def main() -> None:
         print(f"ok  {now - last:6.1f} s  {what}", flush=True)
         last = now
 
-    with tempfile.TemporaryDirectory(prefix="release-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="release-", ignore_cleanup_errors=True) as scratch:
         place = Path(scratch).resolve()
         version = check_versions(arguments.tag)
         done(f"version {version}")

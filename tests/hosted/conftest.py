@@ -9,7 +9,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(config, items):
-    asked_for = any("hosted" in argument for argument in config.args)
+    asked_for = any("tests/hosted" in argument.replace("\\", "/") for argument in config.args)
     for item in items:
         if item.path.parent.name == "hosted":
             item.add_marker(pytest.mark.slow)
