@@ -60,7 +60,7 @@ test-browser: $(STAMP)
 test-space: $(STAMP)
 	$(BIN)/python -m pytest -rs tests/hosted
 
-# What `dist/` then holds is the release. With all: make release-check CHECK=--fbx
+# What `dist/` then holds is the release. With all: make release-check CHECK=--fbx PYTHON=python3.13 VENV=.venv-3.13
 release-check: $(STAMP)
 	UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(BIN)/uv pip install --quiet --python $(BIN)/python \
 		--constraints constraints.txt --editable '.[release]'

@@ -96,7 +96,7 @@ SMOKES = (
     Smoke("demo", ("space",), ()),
 )
 FBX = Smoke("fbx", ("infinitedance convert base/demo_song_pop_0.npz dance.fbx",), ("dance.fbx",))
-"""Its package is a download of 374 MB for one version of Python."""
+"""Its package is a download of 374 MB, for Python 3.13."""
 
 
 class Environment:
@@ -174,11 +174,12 @@ def run(command: list, cwd: Path | None = None) -> str:
 
 
 def check_versions(tag: str | None) -> str:
-    """Return the version, which the package, its citation, its changelog and the tag must state alike."""
+    """Return the version, which package, README, citation, changelog and tag must state alike."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     stated = {
         "utils/version.py": f'__version__ = "{version}"',
         "CITATION.cff": f"\nversion: {version}\n",
+        "README.md": f"infinitedance-{version}-py3-none-any.whl",
     }
     for name, text in stated.items():
         if text not in (ROOT / name).read_text(encoding="utf-8"):
@@ -259,7 +260,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tag", help="the tag that is released (default or empty: that of this commit, if any)")
     parser.add_argument("--repository", metavar="URL", help="GitHub address that README's links lead to on a registry")
-    parser.add_argument("--fbx", action="store_true", help="check the extra fbx too, a download of 374 MB")
+    parser.add_argument(
+        "--fbx", action="store_true", help="check the extra fbx too (Python 3.13, a download of 374 MB)"
+    )
     parser.add_argument("--no-examples", action="store_true", help="do not run the blocks of the guides")
     arguments = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
