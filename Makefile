@@ -8,7 +8,7 @@ TYPECHECK := build/typecheck
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: setup demo test test-two-threads test-oldest test-browser viewer quality format clean
+.PHONY: setup demo test test-two-threads test-oldest test-browser test-space release-check viewer quality format clean
 
 setup: $(STAMP)
 
@@ -55,6 +55,16 @@ test-browser: $(STAMP)
 		echo 'Without npm and its registry the readers of exported files are not built: their tests are skipped.'; \
 	fi
 	$(BIN)/python -m pytest -m browser tests/browser
+
+# The Space as Hugging Face runs it, and the steps of the Dockerfile, in new environments: gigabytes from the registry.
+test-space: $(STAMP)
+	$(BIN)/python -m pytest -rs tests/hosted
+
+# What `dist/` then holds is the release. With all: make release-check CHECK=--fbx PYTHON=python3.13 VENV=.venv-3.13
+release-check: $(STAMP)
+	UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(BIN)/uv pip install --quiet --python $(BIN)/python \
+		--constraints constraints.txt --editable '.[release]'
+	$(BIN)/python .ci/release_check.py $(CHECK)
 
 # assets/viewer.js, from its sources: needs Node.js 20 or newer. Versions are exact in package.json.
 viewer:

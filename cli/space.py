@@ -1,4 +1,4 @@
-"""`infinitedance space`: the page where visitors turn songs into dances."""
+"""`infinitedance space`: the page where visitors turn songs into dances, here or on Hugging Face."""
 
 from __future__ import annotations
 
@@ -25,11 +25,25 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--port", type=int, help="port to serve on (default: a free one from 7860 on)")
     parser.add_argument("--no-browser", action="store_true", help="print the address, open no browser")
+    parser.add_argument(
+        "--write-folder",
+        type=Path,
+        metavar="FOLDER",
+        help="serve nothing; write a new folder that Hugging Face runs as a Space, with the model open",
+    )
+    parser.add_argument(
+        "--wheel", type=Path, help="package for --write-folder (default: that which runs; of a checkout it is built)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Serve the page until it is stopped."""
+    """Serve the page until it is stopped, or write the folder of a Space."""
+    if arguments.write_folder is not None:
+        _write_folder(arguments)
+        return
+    if arguments.wheel is not None:
+        raise ValueError("`--wheel` is the package of the folder of a Space; give `--write-folder` too.")
     from ..spaces_demo.space import launch
 
     if arguments.port is not None and not 0 < arguments.port < 65536:
@@ -47,3 +61,18 @@ def run(arguments: argparse.Namespace) -> None:
         server_port=arguments.port,
         opens_browser=not arguments.no_browser,
     )
+
+
+def _write_folder(arguments: argparse.Namespace) -> None:
+    from ..spaces_demo.deployment import write_space
+
+    served = {"--references": arguments.references, "--host": arguments.host, "--port": arguments.port}
+    given = [option for option, value in served.items() if value is not None]
+    if arguments.model != "open":
+        given.append("--model")
+    if given:
+        raise ValueError(
+            f"`--write-folder` writes the Space of the model open and serves nothing; leave {given[0]} out."
+        )
+    write_space(arguments.write_folder, wheel=arguments.wheel)
+    print(arguments.write_folder)

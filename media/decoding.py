@@ -267,7 +267,7 @@ class SoundReader:
 
         timeline: Timeline | None = None
         try:
-            opened: Any = av.open(data, format=self.kind.demuxer, options=_OPTIONS, metadata_errors="replace")
+            opened: Any = av.open(data, format=self.kind.demuxer, options=_OPTIONS, **_tolerating_tags())
             with opened as container:
                 stream = self._audio_stream(container)
                 timeline = Timeline(self.kind, _others_start_seconds(container))
@@ -512,3 +512,10 @@ def _without_fill(
 def _reason(error: Exception) -> str:
     """Return the reason of an FFmpeg error, in its words."""
     return (getattr(error, "strerror", None) or str(error)).rstrip(".")
+
+
+def _tolerating_tags() -> dict[str, Any]:
+    """Return what lets PyAV open a file whose tags are no text; from version 19 on it always does."""
+    import av
+
+    return {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}

@@ -310,6 +310,22 @@ def check_address(server_name: str, server_port: int | None) -> None:
         raise OSError(f"Cannot serve at {place}: {error.strerror or error}. Give another port or address.") from error
 
 
+def claim_zero_gpu() -> None:
+    """Name a function for a GPU on ZeroGPU, which stops a Space that has none when it starts.
+
+    It is never called: dances are made on the processor there too. The models take two cores a fraction of the length
+    of a song, and a GPU would be taken from the minutes that each visitor has of it in a day.
+    """
+    if os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true"):  # as the package `spaces` reads it
+        import spaces
+
+        spaces.GPU(_needs_a_gpu, duration=1)
+
+
+def _needs_a_gpu() -> None:
+    """Do nothing: no work of the Space needs a GPU."""
+
+
 @contextmanager
 def running_space(
     model: str | Path = DEFAULT_MODEL,
@@ -344,6 +360,7 @@ def running_space(
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from starlette.middleware import Middleware
 
+    claim_zero_gpu()
     with VisitorFiles.temporary(60 * limits.keep_minutes) as files:
         before = os.environ.get("GRADIO_TEMP_DIR")
         os.environ["GRADIO_TEMP_DIR"] = str(files.root)  # uploads and downloads, swept with the rest

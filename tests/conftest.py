@@ -1,6 +1,8 @@
 """Fixtures for every test."""
 
+import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -120,6 +122,30 @@ def write_sound() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """Return the wheel of the checkout, built offline as `infinitedance space --write-folder` builds it."""
+    from infinitedance.spaces_demo.deployment import build_wheel
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_NO_BUILD_ISOLATION", "0")  # pip reads it so: build with the setuptools that is here
+        patch.setenv("PIP_NO_INDEX", "1")
+        return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def dockerfile() -> dict[str, Any]:
+    """Return the instructions of the Dockerfile by their names; those in JSON as lists of words."""
+    text = (REPOSITORY_ROOT / "Dockerfile").read_text(encoding="utf-8")
+    found: dict[str, Any] = {}
+    for name, words in re.findall(r"^([A-Z]+) (.+)$", text, re.M):
+        found.setdefault(name, []).append(words)
+    found["CMD"], found["HEALTHCHECK"] = (
+        json.loads(re.search(r"\[.*\]", found[name][0])[0]) for name in ("CMD", "HEALTHCHECK")
+    )
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-if os.name == "posix":
+try:
     import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 PARTIAL_PREFIX = ".partial-"
 """Names of temporary files and folders begin with it; one that nobody holds any more is what a killed process left."""
@@ -60,6 +62,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         raise OSError(f"Cannot write {path}: {error.strerror}.") from error
     if held is None:
         raise IsADirectoryError(f"Cannot write {path}: it is a folder. Give the name of a file.")
+    if fcntl is None:
+        os.close(held)  # Windows does not rename what is open
     try:
         _hold(held)
         yield temporary
@@ -71,7 +75,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             raise
         raise OSError(f"Cannot write {path}: {error.strerror}.") from error
     finally:
-        os.close(held)
+        if fcntl is not None:
+            os.close(held)
         temporary.unlink(missing_ok=True)
 
 
@@ -97,7 +102,7 @@ def atomic_folder(folder: str | os.PathLike) -> Iterator[Path]:
     remove_partials(folder.parent, folder.name)
     temporary = folder.with_name(f"{_partial_stem(folder.name)}{secrets.token_hex(4)}")
     temporary.mkdir()
-    held = os.open(temporary, os.O_RDONLY) if os.name == "posix" else None
+    held = None if fcntl is None else os.open(temporary, os.O_RDONLY)
     try:
         if held is not None:
             _hold(held)
@@ -123,7 +128,7 @@ def remove_partials(folder: str | os.PathLike, name: str | None = None) -> None:
         folder: The folder, without those in it.
         name: Only tries at the file or folder of this name; all by default.
     """
-    if os.name != "posix":
+    if fcntl is None:
         return
     prefix = PARTIAL_PREFIX if name is None else _partial_stem(name)
     with os.scandir(os.fspath(folder)) as entries:
@@ -145,16 +150,16 @@ def _partial_stem(name: str) -> str:
 
 def _hold(descriptor: int) -> None:
     """Mark a temporary file or folder as in use until its descriptor is closed, also by a kill."""
-    if os.name == "posix":
+    if fcntl is not None:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _flush(path: Path) -> None:
     """Wait until a file or the entries of a folder are on the disk."""
-    if os.name != "posix":
+    if fcntl is None and path.is_dir():  # Windows opens no folder
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if fcntl is None else os.O_RDONLY)  # Windows flushes what may be written
     try:
         os.fsync(descriptor)
     finally:

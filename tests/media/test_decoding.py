@@ -518,6 +518,15 @@ def test_ffmpeg_gets_an_open_file_a_forced_reader_and_no_protocol(tmp_path, monk
     assert options["format"] == "mov" and options["options"] == {"protocol_whitelist": "none"}
 
 
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "aac"), ("webm", "libopus")])
+def test_tags_that_are_no_text_are_passed_over(tmp_path, write_sound, click_song, heard, container, codec):
+    path = write_sound(tmp_path / "song", container, codec, click_song(48_000), 48_000)
+    content = path.read_bytes()
+    assert b"Lavf" in content  # FFmpeg tags what it writes
+    path.write_bytes(content.replace(b"Lavf", b"\xff\xfe\xfd\xfc"))
+    np.testing.assert_allclose(heard(path)[0], CLICKS, atol=0.01)
+
+
 def test_a_video_without_sound_is_told(tmp_path, write_sound):
     path = write_sound(tmp_path / "mute.mp4", "mp4", "aac", np.zeros((2, 0), np.float32), RATE, video=1.0)
     with pytest.raises(ValueError, match=r"mute\.mp4.*holds no sound"):

@@ -6,7 +6,6 @@ import pytest
 from infinitedance.spaces_demo.limits import SpaceLimits
 
 gradio_client = pytest.importorskip("gradio_client", reason="needs the extra `demo`")
-yaml = pytest.importorskip("yaml", reason="needs the extra `data`")
 
 
 @pytest.fixture(scope="module")
@@ -209,15 +208,3 @@ def test_nothing_is_left_when_the_space_ends(tiny_pipeline_dir, song, tmp_path):
         client.predict(song=gradio_client.handle_file(song), seconds=2, formats=[".npz"], api_name="/dance")
         assert [path for path in root.rglob("*.npz")] and [path for path in root.rglob("*.wav")]
     assert not root.exists() and os.environ.get("GRADIO_TEMP_DIR") == before
-
-
-def test_the_folder_can_be_pushed_as_a_space(repository_root):
-    from infinitedance import __version__
-
-    folder = repository_root / "spaces_demo"
-    front_matter = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
-    assert front_matter["sdk"] == "gradio" and (folder / front_matter["app_file"]).is_file()
-    constraints = (repository_root / "constraints.txt").read_text()
-    assert f"gradio=={front_matter['sdk_version']}\n" in constraints
-    assert len(front_matter["short_description"]) <= 60
-    assert (folder / "requirements.txt").read_text() == f"infinitedance[demo]=={__version__}\n"

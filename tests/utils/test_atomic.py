@@ -103,3 +103,34 @@ def test_a_file_that_is_written_by_two_of_them_stays_held(tmp_path):
         remove_partials(tmp_path)
         assert outer.read_text() == "whole"
     assert [path.name for path in tmp_path.iterdir()] == ["dance.bvh"]
+
+
+def test_without_locks_nothing_that_is_open_is_renamed_and_nothing_of_others_removed(tmp_path):
+    """As on Windows, which has no `fcntl` and does not rename what is open."""
+    program = """
+import os, sys
+sys.modules["fcntl"] = None
+rename = os.replace
+def replace(source, target):
+    opened = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    if os.path.realpath(source) in opened:
+        raise PermissionError(13, "used by another process", str(source))
+    rename(source, target)
+os.replace = replace
+from infinitedance.utils.atomic import atomic_folder, atomic_path, remove_partials
+with atomic_path("file") as file, atomic_folder("folder") as folder:
+    file.write_text("whole")
+    (folder / "part").write_text("whole")
+    remove_partials(".")
+    remove_partials(".", "file")
+try:
+    with atomic_path("failed") as failed:
+        failed.write_text("half")
+        raise RuntimeError
+except RuntimeError:
+    pass
+"""
+    completed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "part").read_text() == "whole"
