@@ -90,8 +90,12 @@ SMOKES = (
         (
             "python -m accelerate.commands.accelerate_cli launch --cpu -m infinitedance.training.train_motion_codec "
             "--config CONFIGS/motion_codec.yaml --data_dir built --output_dir codec --max_steps 2 --batch_size 4",
+            "infinitedance procedural more --clips 6 --seconds 20",
+            "infinitedance finetune more --name mine --output mine --steps 2",
+            "infinitedance dance SONG --adapter mine --no-video --output styled",
+            "infinitedance publish adapter mine me/mine --base me/open --dry-run",
         ),
-        ("codec/model.safetensors",),
+        ("codec/model.safetensors", "mine/adapter_model.safetensors", "styled/demo_song_any_0.bvh"),
     ),
     Smoke("demo", ("space",), ()),
 )

@@ -41,7 +41,7 @@ class Kind:
         name: As `infinitedance publish` takes it.
         noun: What lies there, with its article.
         repo_type: `"model"`, `"dataset"` or `"space"`.
-        files: Patterns of the paths that may be uploaded; a star stays within one folder.
+        files: Patterns of the paths that may be uploaded; a star stays within one folder, two stars are all below one.
         required: Patterns of which each must match a file.
         made_by: What makes such a folder, for the error where it is another one.
         model_type: What `config.json` must state, if there is one.
@@ -143,8 +143,11 @@ KINDS = {
             "space",
             "the Space",
             "space",
-            ("app.py", "requirements.txt", "pre-requirements.txt", "packages.txt", "*.whl", ".gitattributes", *_TEXTS),
-            (CARD_FILE, "app.py", "requirements.txt"),
+            (
+                *("app.py", "requirements.txt", "pre-requirements.txt", "packages.txt", ".gitattributes"),
+                *("infinitedance/**", *_TEXTS),
+            ),
+            (CARD_FILE, "app.py", "requirements.txt", "infinitedance/__init__.py"),
             "`infinitedance space --write-folder`",
         ),
     )
@@ -163,10 +166,15 @@ def find_kind(name: str) -> Kind:
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Return whether a path within a repository matches a pattern, in which a star stays within one folder."""
+    """Return whether a path within a repository matches a pattern of a `Kind`; what Python compiled matches none."""
     parts = PurePosixPath(path).parts
+    if "__pycache__" in parts:
+        return False
     return any(
-        len(parts) == len(PurePosixPath(pattern).parts) and PurePosixPath(path).match(pattern) for pattern in patterns
+        path.startswith(pattern[:-2])
+        if pattern.endswith("/**")
+        else len(parts) == len(PurePosixPath(pattern).parts) and PurePosixPath(path).match(pattern)
+        for pattern in patterns
     )
 
 

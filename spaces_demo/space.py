@@ -102,7 +102,7 @@ def _make_inputs(studio: Studio) -> dict[str, Any]:
     refuse_addresses(song)
     example = gr.Button("Use the example song", size="sm", elem_id="example")
     genre = gr.Dropdown(
-        [(each.capitalize(), each) for each in (ANY_GENRE, *studio.pipeline.genres)],
+        [(each[:1].upper() + each[1:], each) for each in (ANY_GENRE, *studio.pipeline.genres)],
         value=ANY_GENRE,
         label="Genre",
         elem_id="genre",
@@ -271,6 +271,8 @@ def _make(studio: Studio, values: dict[str, Any], progress: Any) -> DanceSet:
         )
     if values["genre"] == ANY_GENRE:
         values["genre"] = None
+    if values["num_references"] == studio.pipeline.default_num_references and not values["pinned_references"]:
+        values["num_references"] = None  # untouched: a style without dances in the library dances without
     if values.pop("follows_loudness") and values["energy"] == USUAL_ENERGY:
         values["energy"] = None
     request = DanceRequest(**values)

@@ -48,7 +48,13 @@ def space_folder(tmp_path):
     folder = tmp_path / "space"
     folder.mkdir()
     (folder / "README.md").write_text("---\ntitle: Dance\nsdk: gradio\napp_file: app.py\n---\n\n# Dance\n")
-    for name in ("app.py", "requirements.txt", "packages.txt", "infinitedance-0.1.0-py3-none-any.whl", "notes.txt"):
+    (folder / "infinitedance" / "deep" / "__pycache__").mkdir(parents=True)
+    package = (
+        "infinitedance/__init__.py",
+        "infinitedance/deep/module.py",
+        "infinitedance/deep/__pycache__/module.pyc",
+    )
+    for name in ("app.py", "requirements.txt", "packages.txt", "notes.txt", *package):
         (folder / name).write_text(f"# {name}\n")
     return folder
 
@@ -164,10 +170,11 @@ def test_a_library_is_published(hub):
     assert hub.repos["model", "ada/dances"].commits[-1][1] == "Mine"
 
 
-def test_a_space_is_published_with_its_wheel(hub, space_folder, capsys):
+def test_a_space_is_published_with_the_package(hub, space_folder, capsys):
     assert main(["publish", "space", str(space_folder), "ada/dance", "--yes"]) == 0
     files = hub.files("space", "ada/dance")
-    assert "infinitedance-0.1.0-py3-none-any.whl" in files and "notes.txt" not in files
+    assert "infinitedance/deep/module.py" in files
+    assert "notes.txt" not in files and "infinitedance/deep/__pycache__/module.pyc" not in files
     assert SpaceCard(files["README.md"].decode()).data.sdk == "gradio"
     assert hub.created[0]["sdk"] == "gradio" and capsys.readouterr().out.endswith(f"{hub.url}/spaces/ada/dance\n")
 

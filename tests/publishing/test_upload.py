@@ -64,7 +64,9 @@ def test_only_what_belongs_to_the_kind_is_uploaded(hub, feet):
         ("manifest.jsonl", "dataset", False),
         ("adapter_model.safetensors", "adapter", True),
         ("adapter_model.bin", "adapter", False),
-        ("infinitedance-0.1.0-py3-none-any.whl", "space", True),
+        ("infinitedance/assets/choreollama-open/model.safetensors", "space", True),
+        ("infinitedance/__pycache__/pipeline.pyc", "space", False),
+        ("other/pipeline.py", "space", False),
         ("secrets.toml", "space", False),
     ],
 )

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from infinitedance.cli import main
+from infinitedance.publishing.upload import prepare
 from infinitedance.spaces_demo import space as space_module
 from infinitedance.spaces_demo.deployment import write_space
 
@@ -42,6 +43,12 @@ def test_the_folder_holds_the_package_and_what_the_hub_reads(folder):
     for path in folder.rglob("*"):
         if path.is_file() and b"\0" in path.read_bytes()[:8000]:  # what git calls binary, and the Hub refuses
             assert f"*{path.suffix}" in attributes, path
+
+
+def test_all_of_it_is_published(folder):
+    publication = prepare("space", folder, "ada/dance")
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert set(publication.files) == written and not publication.left_out
 
 
 def test_the_hub_takes_the_card(card, folder, repository_root):

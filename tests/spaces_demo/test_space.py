@@ -1,8 +1,10 @@
 import asyncio
 import re
+from types import SimpleNamespace
 
 import pytest
 
+from infinitedance.spaces_demo import space as space_module
 from infinitedance.spaces_demo.limits import SpaceLimits
 
 gradio_client = pytest.importorskip("gradio_client", reason="needs the extra `demo`")
@@ -208,3 +210,15 @@ def test_nothing_is_left_when_the_space_ends(tiny_pipeline_dir, song, tmp_path):
         client.predict(song=gradio_client.handle_file(song), seconds=2, formats=[".npz"], api_name="/dance")
         assert [path for path in root.rglob("*.npz")] and [path for path in root.rglob("*.wav")]
     assert not root.exists() and os.environ.get("GRADIO_TEMP_DIR") == before
+
+
+@pytest.mark.parametrize(("num_references", "pinned", "asked"), [(1, [], None), (1, ["a"], 1), (0, [], 0), (2, [], 2)])
+def test_references_that_nobody_chose_are_left_to_the_model(num_references, pinned, asked):
+    """A style of an adapter dances without, where the library has none of it; asked for, that is an error."""
+    requests = []
+    studio = SimpleNamespace(
+        pipeline=SimpleNamespace(default_num_references=1), make=lambda song, request, stage: requests.append(request)
+    )
+    values = {"song": "song.wav", "genre": "mine", "follows_loudness": True, "energy": 0.5}
+    space_module._make(studio, values | {"num_references": num_references, "pinned_references": pinned}, None)
+    assert [request.num_references for request in requests] == [asked]
