@@ -311,7 +311,7 @@ class MusicToDancePipeline:
     def _check_base(self, adapter: str | os.PathLike, record: Mapping[str, Any]) -> None:
         """Raise `ValueError` if an adapter was trained on other weights than those that were loaded from a folder."""
         trained_on = record.get("base_sha256")
-        if None not in (trained_on, self.folder) and weights_sha256(self.folder) != trained_on:
+        if trained_on and self.folder is not None and weights_sha256(self.folder) != trained_on:
             raise ValueError(
                 f"{adapter} was trained on the model {record.get('base_model')}, whose weights are not those of "
                 f"{self.name}: give that model."
