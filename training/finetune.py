@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from .references_choreollama import AdapterReferences, StyleReferences
 from .takes import DanceTake, genre_speeds, load_takes
 
 RECIPE = Path(__file__).parent / "configs" / "finetune.yaml"
+MAX_NAME_LETTERS = 60
 MIN_MINUTES = 1.0
 """Of what is trained on; ten are better."""
 HELD_OUT_SHARE, MIN_SONGS_TO_HOLD_OUT = 0.1, 3
@@ -78,8 +79,7 @@ class FinetuneArguments:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not self.name.strip() or self.name != self.name.strip():
-            raise ValueError(f"`name` must be a name without blanks around it, got {self.name!r}.")
+        check_name(self.name)
         if not 0 <= self.base_share < 1:
             raise ValueError(f"`base_share` must lie in [0, 1), got {self.base_share}.")
         if self.rank < 1:
@@ -99,6 +99,19 @@ class CodecFit:
 
     joint_error_mm: float
     verdict: str
+
+
+def check_name(name: str, taken: Collection[str] = ()) -> None:
+    """Raise `ValueError` unless a style can be called so, and `taken`, the genres of a model, leaves the name free."""
+    if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > MAX_NAME_LETTERS:
+        raise ValueError(
+            f"A style needs a name of 1 to {MAX_NAME_LETTERS} letters that can be printed, without blanks around it, "
+            f"got {name!r}."
+        )
+    if name.casefold() == "any":
+        raise ValueError(f"{name!r} asks for any genre: give the style a name of its own.")
+    if name in taken:
+        raise ValueError(f"The model dances {name} already: give the style a name of its own.")
 
 
 def hold_out(clips: Sequence[BuiltClip]) -> tuple[list[BuiltClip], list[BuiltClip]]:
@@ -171,7 +184,8 @@ def finetune(
         _check_same_run(output_dir, asdict(arguments) | asdict(style))
     clips, held_out_clips = hold_out(data.clips)
     added = added_genres(style, clips, pipeline.processor)
-    check_amount(clips)
+    rows = pipeline.processor.added_genres | added
+    check_amount(clips, held_out_clips)
     fit = measure_fit(data, [*clips, *held_out_clips], pipeline)
     accelerator = build_accelerator(arguments, find_unused_parameters=True)
     accelerator.print(f"The codec tells these clips within {fit.joint_error_mm:.0f} mm: {fit.verdict}.", flush=True)
@@ -186,13 +200,13 @@ def finetune(
     # The unconditional model and any genre are kept by the dances of the base.
     model.config.condition_dropout = model.config.genre_dropout = 0.0
     speeds = genre_speeds(takes)
-    windows = _training_windows(data, clips, takes, pipeline, style, arguments, added)
+    windows = _training_windows(data, clips, takes, pipeline, style, arguments, rows)
     measured = {
-        "held_out": ChoreoWindows(held_out, model.config, None, speeds, added),
+        "held_out": ChoreoWindows(held_out, model.config, None, speeds, rows),
         "base_genres": _base_windows(pipeline, takes, HELD_OUT_BASE_DANCES, arguments.seed + 1),
     }
     before = _losses(model, measured)
-    nearest = _nearest_genre(model, held_out, speeds) if held_out else None
+    nearest = _nearest_genre(model, held_out, speeds) if held_out and model.config.genres else None
 
     model.add_adapter(
         LoraConfig(task_type="CAUSAL_LM", r=style.rank, lora_alpha=2 * style.rank, target_modules=list(LORA_TARGETS))
@@ -246,7 +260,7 @@ def _training_windows(
     pipeline: MusicToDancePipeline,
     style: FinetuneArguments,
     arguments: LoopArguments,
-    added: dict[str, int],
+    rows: dict[str, int],
 ) -> ChoreoWindows:
     """Return windows of the takes, and after them of the base's own dances, but for genres that are learned anew."""
     config = pipeline.model.config
@@ -258,7 +272,7 @@ def _training_windows(
     if config.max_references:
         own = StyleReferences(data, clips, takes, 1, "own")
         references = AdapterReferences(own, len(takes), kept_references, 1)
-    return ChoreoWindows([*takes, *kept], config, references, genre_speeds(takes), added)
+    return ChoreoWindows([*takes, *kept], config, references, genre_speeds(takes), rows)
 
 
 def _base_windows(
@@ -267,7 +281,8 @@ def _base_windows(
     """Return windows of further dances of the base."""
     config = pipeline.model.config
     dances, references = base_dances(pipeline, takes, num_dances, seed, left_out={take.genre for take in takes})
-    return ChoreoWindows(dances, config, AdapterReferences(None, 0, references, 1) if config.max_references else None)
+    kept = AdapterReferences(None, 0, references, 1) if config.max_references else None
+    return ChoreoWindows(dances, config, kept, added_genres=pipeline.processor.added_genres)
 
 
 def _save(folder: Path, pipeline: MusicToDancePipeline, added: dict[str, int], record: dict[str, Any]) -> None:
@@ -302,21 +317,25 @@ def added_genres(
         ValueError: If a name is taken, or there are too many.
     """
     names = sorted({clip.genre for clip in clips}) if style.keep_genres else [style.name]
-    if not style.keep_genres and (style.name in processor.genres or style.name in processor.added_genres):
-        raise ValueError(f"The model dances {style.name} already: give the style a name of its own.")
-    new = [name for name in names if name not in processor.genres]
+    if not style.keep_genres:
+        check_name(style.name, [*processor.genres, *processor.added_genres])
+    new = [name for name in names if name not in processor.genres and name not in processor.added_genres]
+    for name in new:
+        check_name(name)
     first = 1 + max(processor.added_genres.values(), default=-1)
     if first + len(new) > MAX_ADDED_GENRES:
         raise ValueError(f"A model takes {MAX_ADDED_GENRES} added genres, got {first + len(new)}.")
     return {name: first + index for index, name in enumerate(new)}
 
 
-def check_amount(clips: Sequence[BuiltClip]) -> None:
-    """Raise `ValueError` unless there is enough to learn from."""
+def check_amount(clips: Sequence[BuiltClip], held_out: Sequence[BuiltClip] = ()) -> None:
+    """Raise `ValueError` unless there is enough to learn from, beside what is held out."""
     minutes = _minutes(clips)
     if minutes < MIN_MINUTES:
+        others = f", beside {_minutes(held_out):.1f} that are held out (column `split`)" if held_out else ""
         raise ValueError(
-            f"There are {minutes:.1f} minutes of dance to learn from: give at least {MIN_MINUTES:g}; ten are better."
+            f"There are {minutes:.1f} minutes of dance to learn from{others}: give at least {MIN_MINUTES:g}; ten are "
+            "better."
         )
     if not paired_clips(clips):
         raise ValueError(

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import pytest
 import soundfile
@@ -37,7 +38,8 @@ def test_a_style_is_learned_and_danced(clips, tiny_pipeline_dir, clicks, tmp_pat
     printed = capsys.readouterr().out
     assert re.search(r"The codec tells these clips within \d+ mm: too far|usable|fine", printed)
     assert "Learned mine from 0.2 minutes of 3 clips" in printed
-    assert re.search(r"Loss of 1 held-out clips: \d\.\d\d -> \d\.\d\d nats a code", printed)
+    assert re.search(r"Loss of 1 clip held out: \d\.\d\d -> \d\.\d\d nats a code \(", printed)
+    assert "Left out" not in printed
     assert f"--adapter {adapter}" in printed
     assert not (adapter / "work").exists() and (adapter / "adapter_model.safetensors").is_file()
 
@@ -95,6 +97,31 @@ def test_a_folder_with_something_else_is_kept(clips, tmp_path, capsys):
 def test_a_wrong_folder_leaves_nothing(tmp_path, capsys):
     assert run(tmp_path / "nowhere", "--name", "mine", "--output", tmp_path / "mine") == 2
     assert "does not exist" in capsys.readouterr().err and not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "message"),
+    [("any", None, "asks for any genre"), ("waltz", None, "dances waltz already"), ("mine", "nowhere", "'nowhere'")],
+)
+def test_what_is_wrong_is_told_before_the_clips_are_read(name, model, message, tiny_pipeline_dir, tmp_path, capsys):
+    options = ["--name", name, "--output", tmp_path / "mine", "--model", model or tiny_pipeline_dir]
+    assert run(tmp_path / "no clips", *options) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "mine").exists()
+
+
+def test_what_is_left_out_is_told(clips, tiny_pipeline_dir, tmp_path, capsys):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for path in sorted((clips / "motion").iterdir())[:2]:
+        shutil.copy(path, folder)
+        shutil.copy(clips / "audio" / f"{path.stem}.wav", folder)
+    for index in range(12):
+        (folder / f"broken_{index:02}.bvh").write_text("HIERARCHY")
+    output = tmp_path / "my style"
+    assert run(folder, "--name", "mine", "--output", output, "--model", tiny_pipeline_dir) == 0
+    printed = capsys.readouterr().out
+    assert "Left out, 12 in all:" in printed and "  broken_09.bvh: " in printed and "broken_10" not in printed
+    assert f"--adapter '{output}'" in printed
 
 
 def test_one_clip_is_learned_and_what_cannot_be_measured_is_said(

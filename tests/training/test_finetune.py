@@ -16,6 +16,7 @@ from infinitedance.training.base_dances import base_dances
 from infinitedance.training.finetune import (
     FinetuneArguments,
     added_genres,
+    check_amount,
     finetune,
     hold_out,
     measure_fit,
@@ -208,6 +209,11 @@ class TestRefusals:
             learn(built, base_dir, tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
+    def test_all_that_is_held_out(self, built_clip):
+        clips = [built_clip(f"clip_{index}", num_frames=1800, split="test") for index in range(3)]
+        with pytest.raises(ValueError, match=r"0\.0 minutes of dance to learn from, beside 3\.0 that are held out"):
+            check_amount(*hold_out(clips))
+
     def test_clips_that_the_codec_cannot_tell(self, built, base_dir, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "TOO_FAR_MM", 70.0)
         with pytest.raises(ValueError, match="too far: the codec .*infinitedance sheet"):
@@ -229,7 +235,11 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("fields", "message"),
         [
-            ({"name": " "}, "`name`"),
+            ({"name": ""}, "needs a name"),
+            ({"name": " mine"}, "without blanks around it"),
+            ({"name": "my\nstyle"}, "can be printed"),
+            ({"name": "x" * 61}, "1 to 60 letters"),
+            ({"name": "Any"}, "asks for any genre"),
             ({"base_share": 1.0}, "`base_share`"),
             ({"rank": 0}, "`rank`"),
             ({"stretches": [0.5]}, "`stretches`"),
@@ -255,6 +265,24 @@ def test_an_adapter_on_a_merged_model_takes_the_next_row(base_dir, built_clip):
     assert added_genres(style, [built_clip("clip")], processor) == {"mine": 1}
     with pytest.raises(ValueError, match="dances merged already"):
         added_genres(replace(style, name="merged"), [built_clip("clip")], processor)
+
+
+def test_what_was_merged_is_kept_beside_the_new_style(built, base_dir, built_clip):
+    pipeline, data = MusicToDancePipeline.from_pretrained(base_dir), BuiltDataset(built)
+    pipeline.processor.added_genres = {"merged": 0}
+    heard = load_takes(data, data.clips, pipeline.tokenizer.model)
+    takes, _ = base_dances(pipeline, heard, 5)
+    assert [take.genre for take in takes] == ["rumba", "salsa", "merged", "", ""]
+    style = FinetuneArguments(data_dir="built", name="mine", keep_genres=True)
+    clips = [built_clip("old", genre="merged"), built_clip("new", genre="new")]
+    assert added_genres(style, clips, pipeline.processor) == {"new": 1}
+
+
+def test_a_model_without_genres_learns_one(built, tmp_path, save_tiny_pipeline):
+    base = save_tiny_pipeline(tmp_path / "base", genres=[])
+    record = learn(built, base, tmp_path / "run", max_steps=2)
+    assert record["held_out_loss"]["nearest_genre_before"] is None
+    assert MusicToDancePipeline.from_pretrained(base, adapter=tmp_path / "run").genres == ["mine"]
 
 
 class TestHeldOut:
