@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..training.arguments import LoopArguments
     from ..training.finetune import FinetuneArguments, check_name, finetune, read_recipe
     from ..training.loop import find_checkpoints
+    from ..utils.atomic import held_folder
     from ..utils.extras import require_extra
     from .song_options import check_range
 
@@ -71,7 +72,6 @@ def run(arguments: argparse.Namespace) -> None:
         print(line, flush=True)
     run_dir = output / WORK_FOLDER / "run"
     recipe = read_recipe() | {"seed": arguments.seed, "output_dir": str(run_dir)}
-    recipe |= {"resume": bool(find_checkpoints(run_dir))}
     if arguments.steps is not None:
         recipe["max_steps"] = arguments.steps
     style = FinetuneArguments(
@@ -81,16 +81,23 @@ def run(arguments: argparse.Namespace) -> None:
         keep_genres=arguments.keep_genres,
         stated_license=arguments.license,
     )
-    record = finetune(LoopArguments(**recipe), style, output)
-    shutil.rmtree(output / WORK_FOLDER)
+    with held_folder(output / WORK_FOLDER):
+        recipe["resume"] = bool(find_checkpoints(run_dir))
+        record = finetune(LoopArguments(**recipe), style, output)
+        shutil.rmtree(output / WORK_FOLDER)
     for line in _describe(record, output):
         print(line)
 
 
 def _check_output(output: Path) -> None:
     """Raise unless a folder is new, empty, or what this command left when it was stopped."""
+    from ..modeling.choreollama.adapters_choreollama import ADAPTER_RECORD_FILE
+
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"`--output` {output} is a file. Give a folder.")
+    if (output / ADAPTER_RECORD_FILE).is_file():
+        shutil.rmtree(output / WORK_FOLDER, ignore_errors=True)  # of a run that was stopped when all was done
+        raise FileExistsError(f"{output} holds a finished adapter already. Give another `--output`.")
     others = [path.name for path in output.iterdir() if path.name != WORK_FOLDER] if output.is_dir() else []
     if others and not (output / WORK_FOLDER).is_dir():
         raise FileExistsError(f"{output} holds {sorted(others)[0]} already. Give another `--output`.")

@@ -22,7 +22,7 @@ import torch
 
 from ..assets import MODELS
 from ..dataset_builder.built import BuiltDataset
-from ..dataset_builder.manifest import BuiltClip
+from ..dataset_builder.manifest import BuiltClip, manifest_sha256
 from ..dataset_builder.splits import TRAIN
 from ..modeling.choreollama.adapters_choreollama import ADAPTER_RECORD_FILE
 from ..modeling.choreollama.configuration_choreollama import LORA_TARGETS, MAX_ADDED_GENRES
@@ -180,8 +180,9 @@ def finetune(
     model, output_dir = pipeline.model, Path(arguments.output_dir)
     assert pipeline.folder is not None  # `from_pretrained` sets it
     adapter_dir = output_dir if adapter_dir is None else Path(adapter_dir)
+    run = asdict(arguments) | asdict(style) | {"clips": manifest_sha256(data.folder)}
     if arguments.resume:
-        _check_same_run(output_dir, asdict(arguments) | asdict(style))
+        _check_same_run(output_dir, run)
     clips, held_out_clips = hold_out(data.clips)
     added = added_genres(style, clips, pipeline.processor)
     rows = pipeline.processor.added_genres | added
@@ -193,7 +194,7 @@ def finetune(
         raise ValueError(f"{style.data_dir}: joint error {fit.joint_error_mm} mm, {fit.verdict}.")
 
     if accelerator.is_main_process:
-        write_run_record(output_dir, asdict(arguments) | asdict(style))
+        write_run_record(output_dir, run)
     with accelerator.main_process_first():  # which writes the takes
         takes = _load(data, clips, pipeline, style, output_dir / "takes" / TRAIN, range(model.config.frames_per_token))
         held_out = _load(data, held_out_clips, pipeline, style, output_dir / "takes" / "held_out")
@@ -297,10 +298,10 @@ def _save(folder: Path, pipeline: MusicToDancePipeline, added: dict[str, int], r
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def _check_same_run(output_dir: Path, arguments: dict[str, Any]) -> None:
-    """Raise `ValueError` if a run was begun with other arguments."""
+def _check_same_run(output_dir: Path, run: dict[str, Any]) -> None:
+    """Raise `ValueError` if a run was begun with other arguments or clips."""
     begun = read_json_object(output_dir / "run.json").get("arguments", {})
-    changed = sorted(name for name in arguments if name != "resume" and begun.get(name) != arguments[name])
+    changed = sorted(name for name in run if name != "resume" and begun.get(name) != run[name])
     if changed:
         raise ValueError(
             f"{output_dir} was begun with another {', '.join(changed)}: finish it as it was begun, or give another "

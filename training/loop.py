@@ -399,7 +399,8 @@ def write_run_record(output_dir: str | Path, arguments: dict[str, Any]) -> None:
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "git_commit": _git_commit(),
     }
-    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(folder / "run.json") as partial:
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _git_commit() -> str | None:

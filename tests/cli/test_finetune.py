@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 
@@ -8,6 +9,7 @@ import soundfile
 from infinitedance import MusicToDancePipeline
 from infinitedance.cli import build_parser, main
 from infinitedance.training import finetune as module
+from infinitedance.utils.atomic import held_folder
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +79,22 @@ def test_a_stopped_run_goes_on_to_the_same_adapter(clips, tiny_pipeline_dir, tmp
     assert weights[0] == weights[1]
     records = [json.loads((tmp_path / name / "finetune.json").read_text()) for name in ("whole", "cut")]
     assert records[0] | {"seconds": 0} == records[1] | {"seconds": 0}
+
+
+def test_a_finished_adapter_is_kept_and_what_was_left_beside_it_is_tidied(tmp_path, capsys):
+    (tmp_path / "work/run").mkdir(parents=True)
+    (tmp_path / "finetune.json").write_text("{}")
+    assert run(tmp_path / "clips", "--name", "mine", "--output", tmp_path) == 2
+    assert "holds a finished adapter already" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["finetune.json"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system has no locks for folders")
+def test_one_command_at_a_time_works_in_a_folder(clips, tiny_pipeline_dir, tmp_path, capsys):
+    with held_folder(tmp_path / "mine/work"):
+        assert run(clips, "--name", "mine", "--output", tmp_path / "mine", "--model", tiny_pipeline_dir) == 2
+    assert "Another command works in" in capsys.readouterr().err
+    assert run(clips, "--name", "mine", "--output", tmp_path / "mine", "--model", tiny_pipeline_dir) == 0
 
 
 @pytest.mark.parametrize("steps", ["0", "100001"])

@@ -175,6 +175,9 @@ def test_the_same_seed_gives_the_same_adapter_and_a_stopped_run_goes_on(built, b
         monkeypatch.setattr(module, name, value)
     with pytest.raises(ValueError, match="begun with another name"):
         learn(built, base_dir, tmp_path / "cut", {"name": "x"}, resume=True, log_steps=1, checkpoint_minutes=1e-9)
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="begun with another clips"):
+        patch.setattr(module, "manifest_sha256", lambda folder: "of other clips")
+        learn(built, base_dir, tmp_path / "cut", resume=True, log_steps=1, checkpoint_minutes=1e-9)
     resumed = learn(built, base_dir, tmp_path / "cut", resume=True, log_steps=1, checkpoint_minutes=1e-9)
     ignored = {"seconds": 0}
     assert resumed | ignored == whole | ignored

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from infinitedance.utils.atomic import atomic_folder, atomic_path, remove_partials
+from infinitedance.utils.atomic import atomic_folder, atomic_path, held_folder, remove_partials
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -103,3 +103,17 @@ def test_a_file_that_is_written_by_two_of_them_stays_held(tmp_path):
         remove_partials(tmp_path)
         assert outer.read_text() == "whole"
     assert [path.name for path in tmp_path.iterdir()] == ["dance.bvh"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system has no locks for folders")
+def test_a_held_folder_keeps_others_out_until_it_is_left(tmp_path):
+    with held_folder(tmp_path / "deep" / "work"):
+        with (
+            pytest.raises(FileExistsError, match=r"Another command works in .*work"),
+            held_folder(tmp_path / "deep/work"),
+        ):
+            pass
+        with held_folder(tmp_path / "deep" / "other"):
+            pass
+    with held_folder(tmp_path / "deep" / "work"):
+        pass
