@@ -164,7 +164,7 @@ class MusicToDancePipeline:
         path: str | os.PathLike = DEFAULT_MODEL,
         references: str | os.PathLike | None = None,
         restorer: str | os.PathLike | None = None,
-        adapter: str | os.PathLike | Mapping[str | os.PathLike, float] | None = None,
+        adapter: str | os.PathLike | Mapping[str, float] | Mapping[Path, float] | None = None,
         *,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -237,7 +237,8 @@ class MusicToDancePipeline:
         Args:
             path: Folder that `infinitedance finetune` wrote, or any LoRA adapter that PEFT saved for this model; or
                 the name of one on the Hub.
-            name: For `set_adapters`; by default that under which it was trained, or the name of the folder.
+            name: For `set_adapters`; by default that under which it was trained, or the name of the folder where
+                there is none or another adapter has it.
             revision: Branch, tag or commit of the adapter on the Hub.
             token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
 
@@ -257,7 +258,11 @@ class MusicToDancePipeline:
         added: dict[str, int] = {}
         if (folder / "processor_config.json").is_file():
             added = ChoreoLlamaProcessor.from_pretrained(folder).added_genres
-        name = name or record.get("name") or Path(path).resolve().name
+        if name is None:
+            folder_name = Path(path).resolve().name
+            name = record.get("name") or folder_name
+            if name in self.adapters.weights:  # another that was trained under the same name
+                name = folder_name
         self.adapters.load(folder, name)
         self._genres_of_adapters[name] = added
         self._learned_genres[name] = set(record["genres"]) if "genres" in record else None

@@ -266,6 +266,10 @@ def check_model_name(path: str | os.PathLike) -> None:
     """
     name = os.fspath(path)
     if Path(name).is_dir():
+        if (Path(name) / "adapter_config.json").is_file():
+            raise ValueError(
+                f"{name} holds an adapter: give it as such (`--adapter`), beside the model that it was trained on."
+            )
         if not (Path(name) / "config.json").is_file():
             raise ValueError(f"{name} holds no model: there is no config.json. Give the folder that was saved.")
         return

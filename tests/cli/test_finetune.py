@@ -152,6 +152,19 @@ def test_one_clip_is_learned_and_what_cannot_be_measured_is_said(
     assert json.loads((output / "finetune.json").read_text())["held_out_loss"] is None
 
 
+def test_a_style_may_have_a_slash_in_its_name(clips, tiny_pipeline_dir, clicks, tmp_path, capsys):
+    adapter, song = tmp_path / "adapter", tmp_path / "song.wav"
+    assert run(clips, "--name", "hip/hop v1.5", "--output", adapter, "--model", tiny_pipeline_dir) == 0
+    soundfile.write(song, clicks, 24_000)
+    command = ["dance", str(song), "--model", str(tiny_pipeline_dir), "--no-video", "--output", str(tmp_path / "out")]
+    assert main([*command, "--adapter", str(adapter), "--genre", "hip/hop v1.5"]) == 0
+    assert (tmp_path / "out" / "song_hip_hop v1.5_0.bvh").is_file()
+    assert main([*command, "--adapter", str(adapter), "--adapter", f"{adapter}=0.5"]) == 2
+    assert "more than once" in capsys.readouterr().err
+    assert main(["dance", str(song), "--model", str(adapter), "--no-video", "--output", str(tmp_path / "other")]) == 2
+    assert "holds an adapter: give it as such" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [("style", ("style", 1.0)), ("style=0.5", ("style", 0.5)), ("a=b", ("a=b", 1.0)), ("a=b=-1", ("a=b", -1.0))],

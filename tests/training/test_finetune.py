@@ -133,6 +133,14 @@ def test_two_styles_are_danced_together(learned, base_dir, clicks, tmp_path):
     assert pipeline(clicks, genre="yours").motion.provenance["adapters"] == {"mine": 0.5, "yours": 0.5}
 
 
+def test_two_styles_of_one_name_are_told_apart_by_their_folders(learned, base_dir, tmp_path):
+    other = shutil.copytree(learned[0], tmp_path / "other")
+    pipeline = MusicToDancePipeline.from_pretrained(base_dir, adapter={learned[0]: 0.5, other: 0.25})
+    assert pipeline.adapters.weights == {"mine": 0.5, "other": 0.25} and pipeline.genres[2:] == ["mine"]
+    with pytest.raises(ValueError, match="'other' already"):
+        pipeline.load_adapter(other)
+
+
 def test_a_merged_model_is_saved_and_dances_the_style(learned, base_dir, clicks, tmp_path):
     pipeline = MusicToDancePipeline.from_pretrained(base_dir, adapter=learned[0])
     with pytest.raises(ValueError, match="merge_adapters"):
