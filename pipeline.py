@@ -677,7 +677,9 @@ class MusicToDancePipeline:
     ) -> tuple[np.ndarray, list[RetrievedWindow]]:
         assert self.retriever is not None  # checked before
         genre = song.genre
-        if asked_genre is None and genre not in self.retriever.index.columns["genre"].values:
+        if self._is_new_to_library(genre):
+            genre = None  # who names a library for a style means all of it
+        elif asked_genre is None and genre not in self.retriever.index.columns["genre"].values:
             genre = None  # nobody asked for the genre, so the library need not have it
         music = inputs["input_features"][0].numpy()
         return self.retriever(music, num_references=num_references, genre=genre, pinned=pinned)

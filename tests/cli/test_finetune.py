@@ -38,7 +38,7 @@ def test_a_style_is_learned_and_danced(clips, tiny_pipeline_dir, clicks, tmp_pat
     adapter = tmp_path / "mine"
     assert run(clips, "--name", "mine", "--output", adapter, "--model", tiny_pipeline_dir) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"The codec tells these clips within \d+ mm: too far|usable|fine", printed)
+    assert re.search(r"The codec tells these clips within \d+ mm: (too far|usable|fine)", printed)
     assert "Learned mine from 0.2 minutes of 3 clips" in printed
     assert re.search(r"Loss of 1 clip held out: \d\.\d\d -> \d\.\d\d nats a code \(", printed)
     assert "Left out" not in printed
