@@ -23,7 +23,7 @@ from tqdm import tqdm
 from transformers.utils import ModelOutput
 
 from ..utils.atomic import atomic_path
-from ..utils.errors import reading
+from ..utils.errors import reading, writing
 from .arguments import LoopArguments
 
 PROCESS_TIMEOUT = timedelta(hours=12)
@@ -336,7 +336,8 @@ def save_checkpoint(accelerator: Any, output_dir: Path, progress: TrainingProgre
     if target.exists():
         return
     partial = output_dir / f"{_PARTIAL_PREFIX}{progress.step}"
-    accelerator.save_state(str(partial))
+    with writing(partial):
+        accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()  # each process writes its own random state
     if accelerator.is_main_process:
         (partial / _PROGRESS_FILE).write_text(json.dumps(asdict(progress)), encoding="utf-8")

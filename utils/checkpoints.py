@@ -17,7 +17,7 @@ from safetensors import safe_open
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from .atomic import atomic_path
-from .errors import reading
+from .errors import reading, writing
 from .hub_folders import MODEL_FILES, check_hub_name, local_folder
 
 AnyModel = TypeVar("AnyModel", bound=PreTrainedModel)
@@ -117,8 +117,12 @@ class CheckedWeightsMixin:
             save_directory: The folder.
             *args: As transformers takes them.
             **kwargs: As transformers takes them.
+
+        Raises:
+            OSError: If the folder cannot be written to, or the disk is full.
         """
-        super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]
+        with writing(save_directory):
+            super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]
         if kwargs.get("is_main_process", True):
             write_checksums(save_directory)
 
