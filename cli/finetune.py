@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
         recipe["resume"] = bool(find_checkpoints(run_dir))
         record = finetune(LoopArguments(**recipe), style, output)
         shutil.rmtree(output / WORK_FOLDER)
-    for line in _describe(record, output):
+    for line in _describe(record, arguments.model, output):
         print(line)
 
 
@@ -115,7 +115,7 @@ def _describe_left_out(built: Path) -> list[str]:
     return lines if len(reasons) <= MAX_LISTED_CLIPS else [*lines, f"  ... and others, see {built / 'report.json'}"]
 
 
-def _describe(record: dict[str, Any], output: Path) -> list[str]:
+def _describe(record: dict[str, Any], model: str, output: Path) -> list[str]:
     """Return what came of a run, in sentences."""
     minutes = f"{record['minutes']:.1f} minutes of {_clips(record['num_clips'])}"
     lines = [f"Learned {', '.join(record['genres'])} from {minutes}; it took {record['seconds'] / 60:.1f} minutes."]
@@ -130,7 +130,7 @@ def _describe(record: dict[str, Any], output: Path) -> list[str]:
         )
     base = record["base_genre_loss"]
     lines.append(f"Loss of the base model's own dances: {base['before']:.2f} -> {base['after']:.2f}.")
-    options = shlex.join(["--model", record["base_model"], "--adapter", str(output)])
+    options = shlex.join(["--model", model, "--adapter", str(output)])
     lines.append(f"Dance it: infinitedance dance SONG {options}")
     return lines
 

@@ -42,7 +42,7 @@ def test_a_style_is_learned_and_danced(clips, tiny_pipeline_dir, clicks, tmp_pat
     assert "Learned mine from 0.2 minutes of 3 clips" in printed
     assert re.search(r"Loss of 1 clip held out: \d\.\d\d -> \d\.\d\d nats a code \(", printed)
     assert "Left out" not in printed
-    assert f"--adapter {adapter}" in printed
+    assert f"--model {tiny_pipeline_dir} --adapter {adapter}" in printed
     assert not (adapter / "work").exists() and (adapter / "adapter_model.safetensors").is_file()
 
     song = tmp_path / "song.wav"
