@@ -40,7 +40,7 @@ from .data_retrieval import paired_clips
 from .evaluation_choreollama import describe_step, score_takes
 from .evaluation_motion_codec import evaluate_codec
 from .loop import build_accelerator, build_optimizer, train, write_run_record
-from .references_choreollama import AdapterReferences, StyleReferences
+from .references_choreollama import MIN_REFERENCE_FRAMES, AdapterReferences, StyleReferences
 from .takes import DanceTake, genre_speeds, load_takes
 
 RECIPE = Path(__file__).parent / "configs" / "finetune.yaml"
@@ -271,7 +271,8 @@ def _training_windows(
     )
     references = None
     if config.max_references:
-        own = StyleReferences(data, clips, takes, 1, "own")
+        is_long_enough = any(clip.num_frames >= MIN_REFERENCE_FRAMES for clip in clips)
+        own = StyleReferences(data, clips, takes, 1, "own") if is_long_enough else None
         references = AdapterReferences(own, len(takes), kept_references, 1)
     return ChoreoWindows([*takes, *kept], config, references, genre_speeds(takes), rows)
 

@@ -296,6 +296,11 @@ def test_a_model_without_genres_learns_one(built, tmp_path, save_tiny_pipeline):
     assert MusicToDancePipeline.from_pretrained(base, adapter=tmp_path / "run").genres == ["mine"]
 
 
+def test_clips_that_are_too_short_for_references_are_learned_without(base_dir, tmp_path, build_procedural):
+    built = build_procedural(tmp_path, 4, 1.5)
+    assert learn(built, base_dir, tmp_path / "run", max_steps=2)["num_clips"] == 3
+
+
 class TestHeldOut:
     def test_every_tenth_song_and_at_least_one_of_three(self, built_clip):
         def songs(count: int) -> int:
