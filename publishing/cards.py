@@ -68,7 +68,12 @@ SENTENCES = {
     "library": "Reference dances, and the encoder and index by which a song finds them.",
 }
 _PYTHON_BLOCK = re.compile(r"^```python\n.*?^```$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+_LINK = re.compile(
+    r"(?P<code>^```.*?^```|`[^`\n]*`)"
+    r"|(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)(?P<title>\s+\"[^\"]*\")?\)",
+    re.MULTILINE | re.DOTALL,
+)
+"""A link, and code, in which `layers[0](hidden)` is none."""
 
 
 def repository_url(kind: Kind, repo_id: str) -> str:
@@ -268,6 +273,8 @@ def absolute_links(body: str, url: str, files: Collection[str]) -> str:
 
     def replace(match: re.Match[str]) -> str:
         target = match["target"]
+        if match["code"] is not None:
+            return match[0]
         if re.match(r"[a-z]+:|#", target):
             return match[0]
         path, _, fragment = target.partition("#")
@@ -275,7 +282,8 @@ def absolute_links(body: str, url: str, files: Collection[str]) -> str:
         if path not in files:
             return match["text"]
         place = f"{url}/{'resolve' if match['image'] else 'blob'}/main/{path}"
-        return f"{match['image']}[{match['text']}]({place}{f'#{fragment}' if fragment else ''})"
+        place += f"#{fragment}" if fragment else ""
+        return f"{match['image']}[{match['text']}]({place}{match['title'] or ''})"
 
     return _LINK.sub(replace, body)
 

@@ -234,6 +234,10 @@ def test_what_is_missing_in_the_record_of_an_adapter_is_named(adapter, name):
         ("[below](#limits)", "[below](#limits)"),
         ("[paper](https://arxiv.org/abs/1)", "[paper](https://arxiv.org/abs/1)"),
         ("[mail](mailto:ada@example.org)", "[mail](mailto:ada@example.org)"),
+        ('[terms](LICENSE "all of them")', f'[terms]({HUB}/ada/x/blob/main/LICENSE "all of them")'),
+        ("`layers[0](hidden)`", "`layers[0](hidden)`"),
+        ("\n```python\nlayers[0](hidden)\n```\n", "\n```python\nlayers[0](hidden)\n```\n"),
+        ("[`terms`](LICENSE)", f"[`terms`]({HUB}/ada/x/blob/main/LICENSE)"),
     ],
 )
 def test_links_are_absolute_or_no_links(link, expected):
