@@ -192,7 +192,8 @@ def _model_fields(
 ) -> dict[str, Any]:
     """Return the fields of a card that follow from the files alone."""
     values: dict[str, Any] = {"library_name": LIBRARY_NAME, "pipeline_tag": kind.pipeline_tag}
-    link = next((name for name in ("LICENSE", "LICENSE.md", "LICENSE.txt") if name in files), f"{CARD_FILE}#license")
+    heading = "reference-dances" if kind.name == "library" else "license"  # of the text that `_new_text` writes
+    link = next((name for name in ("LICENSE", "LICENSE.md", "LICENSE.txt") if name in files), f"{CARD_FILE}#{heading}")
     if finetune is not None and finetune.license is not None:
         values |= license_fields([finetune.license], f"{url}/blob/main/{link}")
     elif kind.name == "library":
@@ -219,7 +220,7 @@ def _new_text(
         parts.append(SENTENCES[kind.name])
     if kind.model_type is not None:
         config = read_json_object(folder / "config.json")
-        rows = [["parameters", f"{count_parameters(folder) / 1e6:.3g} M"]]
+        rows = [["numbers in the weights", f"{count_weights(folder) / 1e6:.3g} M"]]
         if config.get("genres"):
             rows.append(["genres", ", ".join(config["genres"])])
         parts.append(markdown_table(["", ""], rows))
@@ -288,8 +289,8 @@ def absolute_links(body: str, url: str, files: Collection[str]) -> str:
     return _LINK.sub(replace, body)
 
 
-def count_parameters(folder: Path) -> int:
-    """Return how many numbers the weights of a folder hold, from their headers."""
+def count_weights(folder: Path) -> int:
+    """Return how many numbers the weights of a folder hold, codebooks and statistics too, from their headers."""
     from safetensors import safe_open
 
     total = 0

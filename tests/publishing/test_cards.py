@@ -159,6 +159,8 @@ def test_the_card_of_a_library_lists_dances_and_terms_by_source():
     publication = prepare("library", DEFAULT_REFERENCES, "ada/dances")
     data = read_card(publication).data
     assert data.license == "other" and data.license_name == "mixed"
+    assert data.license_link == f"{HUB}/ada/dances/blob/main/README.md#reference-dances"
+    assert "\n## Reference dances\n" in publication.card
     assert "| source | terms | dances | minutes |" in publication.card
     assert 'from_pretrained(references="ada/dances")' in publication.card
 
