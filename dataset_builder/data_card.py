@@ -24,8 +24,8 @@ LARGEST_SIZE_CATEGORY = "1M<n<10M"
 
 CARD_TEXT = """# {title}
 
-Dances on one body of 22 joints at {frame_rate} frames per second, {music}, made by `infinitedance build`. The files are
-Parquet, which `datasets` reads: there is no code in this repository.
+Dances on one body of 22 joints at {frame_rate} frames per second, {music}, made by `infinitedance build`. The
+files are Parquet, which `datasets` reads: there is no code in this repository.
 
 ```python
 from datasets import load_dataset
@@ -148,14 +148,12 @@ def license_table(clips: Sequence[BuiltClip]) -> Table:
 
 
 def _front_matter(clips: Sequence[BuiltClip], splits: Mapping[str, Sequence[str]], title: str) -> dict[str, Any]:
+    has_music = any(clip.music_file is not None for clip in clips)
     values: dict[str, Any] = {
         "pretty_name": title,
         **license_fields((clip.license for clip in clips), f"{CARD_FILE}#licenses"),
         "task_categories": ["other"],
-        "tags": [
-            *("dance", "motion", "3d"),
-            *(("music", "music-to-dance") if any(c.music_file for c in clips) else ()),
-        ],
+        "tags": ["dance", "motion", "3d", *(["music", "music-to-dance"] if has_music else [])],
         "size_categories": [
             next((name for limit, name in SIZE_CATEGORIES if len(clips) < limit), LARGEST_SIZE_CATEGORY)
         ],
