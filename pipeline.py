@@ -200,7 +200,14 @@ class MusicToDancePipeline:
         check_model_name(path)
         wanted = (*MODEL_FILES, "processor_config.json", *((f"{REFERENCES_FOLDER}/*",) if references is None else ()))
         path = local_folder(path, revision=revision, token=token, allow_patterns=wanted)
+        if not (path / "config.json").is_file():
+            raise ValueError(f"{name} holds no model: there is no config.json. Give another name on the Hub.")
         model = load_model(path, ChoreoLlamaForConditionalGeneration)
+        if not (path / "processor_config.json").is_file():
+            raise FileNotFoundError(
+                f"{name} has no processor_config.json, which `MusicToDancePipeline.save_pretrained` and the training "
+                "write beside the model: copy or download the whole folder."
+            )
         processor = ChoreoLlamaProcessor.from_pretrained(path)
         retriever = None
         if references is not None:

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{publication.listing()}\n\n{publication.card}")
         if arguments.dry_run:
             print("Nothing was uploaded: this was a dry run.")
-        elif arguments.yes or _is_wanted(publication, arguments.private):
+        elif _is_wanted(publication, arguments):
             print(upload(publication, private=arguments.private or None, commit_message=arguments.message))
         else:
             print("Nothing was uploaded.")
@@ -156,17 +156,19 @@ def _draw(pipeline: MusicToDancePipeline, path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _is_wanted(publication: Publication, is_private: bool) -> bool:
-    """Ask on the terminal, after saying what becomes of what is on the Hub."""
+def _is_wanted(publication: Publication, arguments: argparse.Namespace) -> bool:
+    """Say what becomes of what is on the Hub, and ask on the terminal unless `--yes` is given."""
     from ..publishing.upload import look_up
 
     repository = look_up(publication)
     if not repository.exists:
-        print(f"{publication.url} is new{' and private' if is_private else ''}.")
+        print(f"{publication.url} is new{' and private' if arguments.private else ''}.")
     else:
         print(f"{publication.url} is there, {'private' if repository.is_private else 'public'}, and is replaced.")
     if repository.stale:
         print(f"Removed there: {', '.join(repository.stale)}")
+    if arguments.yes:
+        return True
     try:
         return input("Upload? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:  # Ctrl-D

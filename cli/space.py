@@ -70,6 +70,8 @@ def _write_folder(arguments: argparse.Namespace) -> None:
     given = [option for option, value in served.items() if value is not None]
     if arguments.model != "open":
         given.append("--model")
+    if arguments.adapter:
+        given.append("--adapter")
     if given:
         raise ValueError(
             f"`--write-folder` writes the Space of the model open and serves nothing; leave {given[0]} out."

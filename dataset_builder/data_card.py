@@ -24,8 +24,8 @@ LARGEST_SIZE_CATEGORY = "1M<n<10M"
 
 CARD_TEXT = """# {title}
 
-Dances on one body of 22 joints at {frame_rate} frames per second, with the music that they are danced to, made by
-`infinitedance build`. The files are Parquet, which `datasets` reads: there is no code in this repository.
+Dances on one body of 22 joints at {frame_rate} frames per second, {music}, made by `infinitedance build`. The
+files are Parquet, which `datasets` reads: there is no code in this repository.
 
 ```python
 from datasets import load_dataset
@@ -49,6 +49,8 @@ Cite, and read the terms at:
 {citations}
 
 ## Columns
+
+A configuration has those of what it holds.
 
 - `caption`: genre, tempo and length in words. `seconds`: the length.
 - `motion_features` (frames, 269): root, joint positions, rotations, velocities and foot contacts; `features_to_motion`
@@ -93,10 +95,15 @@ def render_data_card(
     require_extra("yaml", "data", "A data card")
     import yaml
 
+    with_music = sum(clip.music_file is not None for clip in clips)
+    music = "with the music that they are danced to" if with_music else "without music"
+    if 0 < with_music < len(clips):
+        music = f"some {music}"
     front = yaml.safe_dump(_front_matter(clips, splits, title), sort_keys=False, allow_unicode=True)
     text = CARD_TEXT.format(
         title=title,
         frame_rate=round(FRAME_RATE),
+        music=music,
         folder=FOLDER_OF_DATA,
         config="paired" if "paired" in splits else next(iter(splits), "paired"),
         split_table=table_markdown(asdict(split_table(clips))),
@@ -141,11 +148,12 @@ def license_table(clips: Sequence[BuiltClip]) -> Table:
 
 
 def _front_matter(clips: Sequence[BuiltClip], splits: Mapping[str, Sequence[str]], title: str) -> dict[str, Any]:
+    has_music = any(clip.music_file is not None for clip in clips)
     values: dict[str, Any] = {
         "pretty_name": title,
         **license_fields((clip.license for clip in clips), f"{CARD_FILE}#licenses"),
         "task_categories": ["other"],
-        "tags": ["dance", "motion", "music", "3d", "music-to-dance"],
+        "tags": ["dance", "motion", "3d", *(["music", "music-to-dance"] if has_music else [])],
         "size_categories": [
             next((name for limit, name in SIZE_CATEGORIES if len(clips) < limit), LARGEST_SIZE_CATEGORY)
         ],

@@ -24,7 +24,9 @@ from .splits import SPLITS
 
 MAX_SHARD_BYTES = 500_000_000
 _TERMS = ("source", "license")
-_NOT_PASSED_ON = re.compile(r"no redistribution|do not redistribute", re.IGNORECASE)
+_NOT_PASSED_ON = re.compile(
+    r"\b(no|not|never) (be )?(re-?)?(distribut|ship)|distribution (is )?(not|forbidden|prohibited)", re.IGNORECASE
+)
 VERSION = datasets.Version("1.2.0")
 """Of the columns; another one reads no old cache."""
 

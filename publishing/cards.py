@@ -68,7 +68,12 @@ SENTENCES = {
     "library": "Reference dances, and the encoder and index by which a song finds them.",
 }
 _PYTHON_BLOCK = re.compile(r"^```python\n.*?^```$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+_LINK = re.compile(
+    r"(?P<code>^```.*?^```|`[^`\n]*`)"
+    r"|(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)(?P<title>\s+\"[^\"]*\")?\)",
+    re.MULTILINE | re.DOTALL,
+)
+"""A link, and code, in which `layers[0](hidden)` is none."""
 
 
 def repository_url(kind: Kind, repo_id: str) -> str:
@@ -187,7 +192,8 @@ def _model_fields(
 ) -> dict[str, Any]:
     """Return the fields of a card that follow from the files alone."""
     values: dict[str, Any] = {"library_name": LIBRARY_NAME, "pipeline_tag": kind.pipeline_tag}
-    link = next((name for name in ("LICENSE", "LICENSE.md", "LICENSE.txt") if name in files), f"{CARD_FILE}#license")
+    heading = "reference-dances" if kind.name == "library" else "license"  # of the text that `_new_text` writes
+    link = next((name for name in ("LICENSE", "LICENSE.md", "LICENSE.txt") if name in files), f"{CARD_FILE}#{heading}")
     if finetune is not None and finetune.license is not None:
         values |= license_fields([finetune.license], f"{url}/blob/main/{link}")
     elif kind.name == "library":
@@ -214,7 +220,7 @@ def _new_text(
         parts.append(SENTENCES[kind.name])
     if kind.model_type is not None:
         config = read_json_object(folder / "config.json")
-        rows = [["parameters", f"{count_parameters(folder) / 1e6:.3g} M"]]
+        rows = [["numbers in the weights", f"{count_weights(folder) / 1e6:.3g} M"]]
         if config.get("genres"):
             rows.append(["genres", ", ".join(config["genres"])])
         parts.append(markdown_table(["", ""], rows))
@@ -268,6 +274,8 @@ def absolute_links(body: str, url: str, files: Collection[str]) -> str:
 
     def replace(match: re.Match[str]) -> str:
         target = match["target"]
+        if match["code"] is not None:
+            return match[0]
         if re.match(r"[a-z]+:|#", target):
             return match[0]
         path, _, fragment = target.partition("#")
@@ -275,13 +283,14 @@ def absolute_links(body: str, url: str, files: Collection[str]) -> str:
         if path not in files:
             return match["text"]
         place = f"{url}/{'resolve' if match['image'] else 'blob'}/main/{path}"
-        return f"{match['image']}[{match['text']}]({place}{f'#{fragment}' if fragment else ''})"
+        place += f"#{fragment}" if fragment else ""
+        return f"{match['image']}[{match['text']}]({place}{match['title'] or ''})"
 
     return _LINK.sub(replace, body)
 
 
-def count_parameters(folder: Path) -> int:
-    """Return how many numbers the weights of a folder hold, from their headers."""
+def count_weights(folder: Path) -> int:
+    """Return how many numbers the weights of a folder hold, codebooks and statistics too, from their headers."""
     from safetensors import safe_open
 
     total = 0

@@ -16,13 +16,13 @@ from ..utils.errors import reading
 CARD_FILE, PICTURE_FILE = "README.md", "dance.png"
 EVALUATION_FILE = ".eval_results/infinitedance.yaml"
 _TEXTS = (CARD_FILE, "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE")
-_MODEL = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json", "SHA256SUMS")
+_WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", "SHA256SUMS")
+"""As transformers reads them, whole or in shards; nothing else that is called like a model."""
+_MODEL = ("config.json", "generation_config.json", *_WEIGHTS)
 _LIBRARY = (
     "dances.safetensors",
     "encoder/config.json",
-    "encoder/model*.safetensors",
-    "encoder/model.safetensors.index.json",
-    "encoder/SHA256SUMS",
+    *(f"encoder/{file}" for file in _WEIGHTS),
     "index/embedding.faiss",
     "index/retrieval_index.json",
     "index/rows/*.arrow",
@@ -183,8 +183,10 @@ def find_files(kind: Kind, folder: Path) -> tuple[dict[str, Path], list[str]]:
 
     Raises:
         FileNotFoundError: If there is no such folder, or what makes it this kind is missing.
-        ValueError: If a link leads out of the folder, or to a folder.
+        ValueError: If it is a file, or a link leads out of the folder or to a folder.
     """
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file. Give the folder of {kind.noun}.")
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}. Give {kind.noun}: {kind.made_by} writes one.")
     found, others = {}, []

@@ -31,6 +31,7 @@ from .kinds import (
 from .measurements import FINETUNE_FILE, read_finetune, read_measurements
 
 _BYTES_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+_MAX_LEFT_OUT = 20
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ class Publication:
         lines.append(f"  {len(sizes)} files, {readable_size(sum(sizes.values()))}")
         if self.left_out:
             tops = Counter(name.split("/")[0] + ("/" if "/" in name else "") for name in self.left_out)
-            names = (f"{top} ({count} files)" if count > 1 else top for top, count in tops.items())
-            lines.append(f"Left out, as no part of {self.kind.noun}: {', '.join(names)}")
+            names = [f"{top} ({count} files)" if count > 1 else top for top, count in tops.items()]
+            more = f" and {len(names) - _MAX_LEFT_OUT} more" if len(names) > _MAX_LEFT_OUT else ""
+            lines.append(f"Left out, as no part of {self.kind.noun}: {', '.join(names[:_MAX_LEFT_OUT])}{more}")
         if "license" not in split_card(self.kind, self.card, CARD_FILE)[0]:
             lines.append("The card states no license: nobody else may use it then.")
         return "\n".join(lines)
@@ -249,12 +251,22 @@ def look_up(publication: Publication, token: str | None = None) -> Repository:
         except RepositoryNotFoundError:
             _check_other_types(api, kind, repo_id)
             return Repository(False)
-    present = [file.rfilename for file in info.siblings or ()]
-    if not could_be(kind, present):
+        present = [file.rfilename for file in info.siblings or ()]
+        is_ours = could_be(kind, present) and _model_type(api, kind, repo_id, present) == kind.model_type
+    if not is_ours:
         raise ValueError(f"{publication.url} holds something else than {kind.noun}: choose another name.")
     ours = (*kind.files, EVALUATION_FILE)
     stale = [name for name in present if name not in publication.files and matches(name, ours)]
     return Repository(True, bool(info.private), [name for name in stale if name != ".gitattributes"])
+
+
+def _model_type(api: Any, kind: Kind, repo_id: str, present: Sequence[str]) -> str | None:
+    """Return what `config.json` of a repository states, so that no model of another kind is replaced."""
+    if kind.model_type is None or "config.json" not in present:
+        return kind.model_type
+    with tempfile.TemporaryDirectory(prefix="infinitedance-") as temporary:
+        config = read_json_object(Path(api.hf_hub_download(repo_id, "config.json", local_dir=temporary)))
+    return config.get("model_type", kind.model_type)
 
 
 def _check_other_types(api: Any, kind: Kind, repo_id: str) -> None:
@@ -275,7 +287,7 @@ def could_be(kind: Kind, present: Sequence[str]) -> bool:
     """Return whether a repository with these files is empty, or may be an earlier version of a kind."""
     if not [name for name in present if not name.startswith(".") and not matches(name, (CARD_FILE, "LICENSE*"))]:
         return True
-    marks = {"adapter": "adapter_config.json", "library": "dances.safetensors", "model": "processor_config.json"}
+    marks = {"adapter": FINETUNE_FILE, "library": "dances.safetensors", "model": "processor_config.json"}
     own = [name for name, mark in marks.items() if mark in present]
     if kind.name in marks or own:
         return own[:1] == [kind.name]

@@ -19,6 +19,8 @@ from ..utils.atomic import atomic_folder
 PACKAGE = "infinitedance"
 ZERO_GPU_TORCH = "<2.12"
 """ZeroGPU runs torch 2.8 to 2.11; the other hardware of Spaces runs these as well."""
+NOT_SERVED = ("choreollama-research", "frdm-tiny")
+"""Weights that the page does not use and that are for research only: a Space with them would not be under CC BY."""
 _ROOT = Path(__file__).resolve().parents[1]
 _GIT_ATTRIBUTES = "".join(
     f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n"
@@ -47,11 +49,11 @@ def write_space(folder: str | os.PathLike, *, wheel: str | os.PathLike | None = 
         if wheel is None and (_ROOT / "pyproject.toml").is_file():
             wheel = build_wheel(Path(scratch))
         if wheel is None:
-            shutil.copytree(_ROOT, space / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
-            package = distribution(PACKAGE)
+            source, package = _ROOT, distribution(PACKAGE)
         else:
             package = _unpack(Path(wheel), Path(scratch) / "unpacked")
-            shutil.copytree(Path(scratch) / "unpacked" / PACKAGE, space / PACKAGE)
+            source = Path(scratch) / "unpacked" / PACKAGE
+        shutil.copytree(source, space / PACKAGE, ignore=shutil.ignore_patterns("__pycache__", *NOT_SERVED))
         for name in ("README.md", "app.py"):
             shutil.copyfile(space / PACKAGE / "spaces_demo" / name, space / name)
         (space / "requirements.txt").write_text("\n".join(space_requirements(package)) + "\n", encoding="utf-8")

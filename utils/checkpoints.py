@@ -313,7 +313,7 @@ def load_model(
         token: See `local_folder`.
 
     Raises:
-        FileNotFoundError: As `local_folder`.
+        FileNotFoundError: As `local_folder`, or if there are no weights.
         OSError: As `local_folder`.
         ValueError: If another kind of model lies there, or none, or as the model's `from_pretrained`.
     """
@@ -325,4 +325,9 @@ def load_model(
     found, wanted = find_model_type(folder), model_class.config_class.model_type
     if found != wanted:
         raise ValueError(f"{name} must hold a model of type {wanted}, got {found}.")
+    if not any(folder.glob("model*.safetensors")):
+        raise FileNotFoundError(
+            f"{name} holds no weights: there is no model.safetensors. Weights in pickles, as pytorch_model.bin, are "
+            "never read: save the model again with transformers 5."
+        )
     return model_class.from_pretrained(folder, dtype=torch.float32).eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from .errors import one_line
 
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 MODEL_FILES = ("config.json", "generation_config.json", "model*.safetensors*", "SHA256SUMS", "README.md")
 """What is downloaded of a model; nothing else of its repository is."""
 
@@ -37,6 +38,7 @@ def local_folder(
             revision, or it is not in the cache and the Hub is switched off.
         PermissionError: If the repository is closed to the token.
         ConnectionError: If the Hub cannot be reached.
+        OSError: If the cache cannot be written.
         ValueError: If it is a file, or a folder with a `revision`.
     """
     name = path.as_posix() if isinstance(path, Path) else os.fspath(path)
@@ -120,6 +122,20 @@ def _explain(error: BaseException, name: str, revision: str | None) -> Exception
         )
     if isinstance(error, HfHubHTTPError):
         return _explain_status(error, name)
+    if isinstance(error, json.JSONDecodeError):
+        return ConnectionError(
+            f"What answers at {hub} is not the Hub, but perhaps a proxy or the log-in page of a network: check the "
+            "network and HF_ENDPOINT, and try again."
+        )
+    if isinstance(error, UnicodeEncodeError):
+        return PermissionError(
+            f"The token of the Hub has characters that no token has: set HF_TOKEN to one of {hub}/settings/tokens."
+        )
+    if isinstance(error, OSError) and error.filename and _is_of_cache(str(error.filename)):
+        return OSError(
+            f"The cache {constants.HF_HUB_CACHE} cannot be used ({error.strerror}): set HF_HOME to a folder that may "
+            "be written."
+        )
     if isinstance(error, LocalEntryNotFoundError) or _is_of_network(error) or _is_of_network(cause):
         return ConnectionError(f"Cannot reach {hub} for {name}: check the network, and try again.")
     return None
@@ -142,10 +158,21 @@ def _explain_status(error: Exception, name: str) -> Exception:
             "or an organization that may, or another name."
         )
     if status == 409:
-        return PermissionError(f"The name {name} is taken on the Hub: choose another one.")
+        return PermissionError(
+            f"The name {name} is taken on the Hub, or another upload to it runs: run the same again, or choose "
+            "another name."
+        )
     if status == 429 or status >= 500:
         return ConnectionError(f"The Hub is busy or broken (status {status}): run the same again later.")
     return ValueError(f"The Hub refuses this for {name}: {_message(error)}.")
+
+
+def _is_of_cache(path: str) -> bool:
+    """Whether a path is the cache of the Hub, or below or above it."""
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE).absolute()
+    return cache.is_relative_to(path) or Path(path).is_relative_to(cache)
 
 
 def _message(error: Exception) -> str:

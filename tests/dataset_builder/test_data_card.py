@@ -138,3 +138,17 @@ def test_the_card_states_unique_minutes_and_what_splits_share():
 def test_one_license_is_named_in_the_front_matter():
     front = yaml.safe_load(render_data_card([make_clip(0)], {}).split("---")[1])
     assert front["license"] == "cc0-1.0" and "license_name" not in front and "configs" not in front
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence", "is_tagged"),
+    [
+        ((None, None), "frames per second, without music, made by", False),
+        (("a.npy", None), "frames per second, some with the music that they are danced to, made by", True),
+        (("a.npy", "b.npy"), "frames per second, with the music that they are danced to, made by", True),
+    ],
+)
+def test_the_card_promises_no_music_that_is_not_there(files, sentence, is_tagged):
+    card = render_data_card([make_clip(index, music_file=file) for index, file in enumerate(files)], {})
+    assert sentence in card
+    assert ("music-to-dance" in yaml.safe_load(card.split("---")[1])["tags"]) is is_tagged

@@ -159,6 +159,8 @@ def test_the_card_of_a_library_lists_dances_and_terms_by_source():
     publication = prepare("library", DEFAULT_REFERENCES, "ada/dances")
     data = read_card(publication).data
     assert data.license == "other" and data.license_name == "mixed"
+    assert data.license_link == f"{HUB}/ada/dances/blob/main/README.md#reference-dances"
+    assert "\n## Reference dances\n" in publication.card
     assert "| source | terms | dances | minutes |" in publication.card
     assert 'from_pretrained(references="ada/dances")' in publication.card
 
@@ -234,6 +236,10 @@ def test_what_is_missing_in_the_record_of_an_adapter_is_named(adapter, name):
         ("[below](#limits)", "[below](#limits)"),
         ("[paper](https://arxiv.org/abs/1)", "[paper](https://arxiv.org/abs/1)"),
         ("[mail](mailto:ada@example.org)", "[mail](mailto:ada@example.org)"),
+        ('[terms](LICENSE "all of them")', f'[terms]({HUB}/ada/x/blob/main/LICENSE "all of them")'),
+        ("`layers[0](hidden)`", "`layers[0](hidden)`"),
+        ("\n```python\nlayers[0](hidden)\n```\n", "\n```python\nlayers[0](hidden)\n```\n"),
+        ("[`terms`](LICENSE)", f"[`terms`]({HUB}/ada/x/blob/main/LICENSE)"),
     ],
 )
 def test_links_are_absolute_or_no_links(link, expected):

@@ -110,6 +110,12 @@ def test_what_is_replaced_and_removed_is_said_before(hub, capsys, answer):
     assert set(hub.files("model", "ada/feet")) == set(files)
 
 
+def test_what_is_removed_is_said_to_those_who_are_not_asked(hub, capsys):
+    hub.add_repo("model", "ada/feet", files={"config.json": b"{}", "model.safetensors": b"", "LICENSE": b"mine"})
+    assert main(["publish", "restorer", str(DEFAULT_RESTORER), "ada/feet", "--yes"]) == 0
+    assert "Removed there: LICENSE\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -247,8 +253,11 @@ def test_mixed_terms_are_listed_by_source(hub, built, tmp_path, capsys):
     assert "| stage | CC BY 4.0 |" in text and "| stage | CC0-1.0 |" in text
 
 
-def test_what_may_not_be_passed_on_is_not_made_public(hub, built, tmp_path, capsys):
-    folder = with_terms(built, tmp_path, "research only, no redistribution")
+@pytest.mark.parametrize(
+    "terms", ["research only, no redistribution", "research use, do not ship", "Redistribution is prohibited."]
+)
+def test_what_may_not_be_passed_on_is_not_made_public(hub, built, tmp_path, capsys, terms):
+    folder = with_terms(built, tmp_path, terms)
     assert main(["publish", "dataset", str(folder), "ada/dances", "--yes"]) == WRONG_INPUT
     assert "The terms of stage forbid to pass it on" in capsys.readouterr().err and not hub.requests
     assert main(["publish", "dataset", str(folder), "ada/dances", "--yes", "--private"]) == 0

@@ -171,6 +171,29 @@ def test_a_private_model_needs_its_owner(hub, monkeypatch):
         FrdmPipeline.from_pretrained("ada/secret", token="hf_ada")
 
 
+def test_a_cache_that_cannot_be_written_is_told(hub, monkeypatch, tmp_path):
+    hub.add_repo("model", "ada/feet", files={"config.json": b"{}"})
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    with pytest.raises(OSError, match="file/hub cannot be used .*: set HF_HOME to a folder that may be written"):
+        local_folder("ada/feet")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "message"),
+    [
+        ("config.json", "ada/model holds no model: there is no config.json"),
+        ("processor_config.json", "ada/model has no processor_config.json"),
+        ("model.safetensors", "holds no weights: there is no model.safetensors. Weights in pickles"),
+    ],
+)
+def test_what_a_model_on_the_hub_lacks_is_told(hub, tiny_pipeline_dir, lacking, message):
+    files = {path.name: path.read_bytes() for path in tiny_pipeline_dir.iterdir() if path.name != lacking}
+    hub.add_repo("model", "ada/model", files={**files, "pytorch_model.bin": b""})
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        MusicToDancePipeline.from_pretrained("ada/model")
+
+
 def test_a_hub_that_is_down_is_told(hub, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ConnectionError, match="Cannot reach http://127.0.0.1:9 for ada/feet: check the network"):

@@ -16,6 +16,7 @@ from infinitedance import MusicToDancePipeline
 from infinitedance.assets import DEFAULT_MODEL, DEFAULT_REFERENCES, DEFAULT_RESTORER
 from infinitedance.publishing.kinds import KINDS, matches
 from infinitedance.publishing.upload import Repository, could_be, look_up, prepare, readable_size, upload
+from infinitedance.utils.hub_folders import local_folder
 
 
 @pytest.fixture
@@ -51,12 +52,27 @@ def test_only_what_belongs_to_the_kind_is_uploaded(hub, feet):
     assert ".env, .git/, checkpoint-10/" in publication.listing()
 
 
+def test_of_many_files_that_are_left_out_the_first_are_named(feet):
+    for index in range(100):
+        (feet / f"take {index:03}.txt").write_text("")
+    (line,) = [line for line in prepare("restorer", feet, "ada/feet").listing().splitlines() if "Left out" in line]
+    assert line.endswith("take 018.txt, take 019.txt and 80 more") and len(line) < 500
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(feet):
+    with pytest.raises(ValueError, match=r"config\.json is a file. Give the folder of a foot restoration model"):
+        prepare("restorer", feet / "config.json", "ada/feet")
+
+
 @pytest.mark.parametrize(
     ("path", "kind", "is_taken"),
     [
         ("model.safetensors", "model", True),
         ("model-00001-of-00002.safetensors", "model", True),
         ("references/index/rows/data-00000-of-00001.arrow", "model", True),
+        ("model_backup.safetensors", "model", False),
+        ("model-00002.safetensors", "model", False),
+        ("references/encoder/model-old.safetensors", "model", False),
         ("references/notes.txt", "model", False),
         ("index/rows/secret.csv", "library", False),
         ("paired/train-00000-of-00001.parquet", "dataset", True),
@@ -167,7 +183,7 @@ def test_a_name_that_was_taken_meanwhile_is_told(hub, monkeypatch):
     publication = prepare("restorer", DEFAULT_RESTORER, "ada/feet")
     hub.add_repo("model", "ada/feet")
     monkeypatch.setattr("infinitedance.publishing.upload.look_up", lambda *_: Repository(False))
-    with pytest.raises(PermissionError, match="The name ada/feet is taken on the Hub: choose another one"):
+    with pytest.raises(PermissionError, match="The name ada/feet is taken on the Hub, or another upload to it runs"):
         upload(publication)
 
 
@@ -184,6 +200,16 @@ def test_a_repository_that_holds_something_else_is_left_alone(hub):
         upload(prepare("restorer", DEFAULT_RESTORER, "ada/feet"))
 
 
+@pytest.mark.parametrize("kind", ["llama", "motion_codec"])
+def test_a_model_of_another_kind_is_left_alone(hub, kind):
+    """Its files are called as those of ours."""
+    files = {"config.json": json.dumps({"model_type": kind}).encode(), "model.safetensors": b"x", "README.md": b"# x"}
+    hub.add_repo("model", "ada/feet", files=files)
+    with pytest.raises(ValueError, match="holds something else than a foot restoration model: choose another name"):
+        upload(prepare("restorer", DEFAULT_RESTORER, "ada/feet"))
+    assert hub.files("model", "ada/feet") == files
+
+
 @pytest.mark.parametrize(
     ("kind", "present", "is_possible"),
     [
@@ -193,8 +219,9 @@ def test_a_repository_that_holds_something_else_is_left_alone(hub):
         ("model", ["config.json", "model.safetensors"], False),
         ("restorer", ["config.json", "model.safetensors"], True),
         ("restorer", ["config.json", "processor_config.json", "model.safetensors"], False),
-        ("adapter", ["adapter_config.json", "processor_config.json"], True),
-        ("model", ["adapter_config.json", "processor_config.json"], False),
+        ("adapter", ["adapter_config.json", "finetune.json", "processor_config.json"], True),
+        ("adapter", ["adapter_config.json", "adapter_model.safetensors"], False),
+        ("model", ["adapter_config.json", "finetune.json", "processor_config.json"], False),
         ("library", ["dances.safetensors"], True),
         ("restorer", ["notes.txt"], False),
     ],
@@ -227,6 +254,22 @@ def test_other_answers_of_the_hub_are_told(hub, path, status, error, message):
     with pytest.raises(error, match=message) as raised:
         upload(prepare("restorer", DEFAULT_RESTORER, "ada/feet"))
     assert "\n" not in str(raised.value)
+
+
+def test_a_log_in_page_in_the_place_of_the_hub_is_told(hub, monkeypatch):
+    hub.add_repo("model", "ada/feet")
+    answer = sys.modules["fake_hub"]._Handler
+    monkeypatch.setattr(answer, "_json", lambda self, value: self._send(b"<html>Log in</html>"))
+    with pytest.raises(ConnectionError, match=f"What answers at {hub.url} is not the Hub"):
+        upload(prepare("restorer", DEFAULT_RESTORER, "ada/feet"))
+    with pytest.raises(ConnectionError, match=f"What answers at {hub.url} is not the Hub"):
+        local_folder("ada/feet")
+
+
+def test_a_token_that_no_header_takes_is_told(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_\u00e9")
+    with pytest.raises(PermissionError, match="The token of the Hub has characters that no token has: set HF_TOKEN"):
+        upload(prepare("restorer", DEFAULT_RESTORER, "ada/feet"))
 
 
 def test_a_card_that_the_hub_refuses_is_told(hub):

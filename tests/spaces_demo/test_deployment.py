@@ -7,7 +7,7 @@ import tomllib
 from types import SimpleNamespace
 
 import pytest
-from huggingface_hub import SpaceCard, SpaceHardware
+from huggingface_hub import ModelCard, SpaceCard, SpaceHardware
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -43,6 +43,11 @@ def test_the_folder_holds_the_package_and_what_the_hub_reads(folder):
     for path in folder.rglob("*"):
         if path.is_file() and b"\0" in path.read_bytes()[:8000]:  # what git calls binary, and the Hub refuses
             assert f"*{path.suffix}" in attributes, path
+
+
+def test_no_weights_are_in_it_whose_terms_its_card_does_not_state(folder, card):
+    cards = [ModelCard.load(path) for path in (folder / "infinitedance" / "assets").glob("*/README.md")]
+    assert cards and {own.data.license for own in cards} == {card.data.license}
 
 
 def test_all_of_it_is_published(folder):
@@ -138,6 +143,7 @@ def test_wrong_calls_are_told(tmp_path, wheel, capsys):
         (["space", "--wheel", str(wheel)], "give `--write-folder` too"),
         ([*new, "--port", "7860"], "leave --port out"),
         ([*new, "--model", "research"], "leave --model out"),
+        ([*new, "--adapter", "my-style"], "leave --adapter out"),
     ]
     for command, fragment in cases:
         assert main(command) == 2, command
