@@ -38,7 +38,7 @@ from .motion.finishing.finishing import finish
 from .motion.motion import Motion
 from .motion.retargeting.retargeting import put_on_floor
 from .motion.smoothing import smooth_motion
-from .publishing.upload import push_saved
+from .publishing.push_to_hub import PushToHubMixin
 from .restoration.pipeline_frdm import FrdmPipeline
 from .retrieval.copying import CopyReport, copy_report
 from .retrieval.references import ReferenceRetriever
@@ -113,7 +113,7 @@ class _Progress(BaseStreamer):
         self.bar.close()
 
 
-class MusicToDancePipeline:
+class MusicToDancePipeline(PushToHubMixin):
     """Pipeline from a song to music features, codes and motion.
 
     Args:
@@ -132,6 +132,8 @@ class MusicToDancePipeline:
         write_bvh(dance.motion, "dance.bvh")
         ```
     """
+
+    kind = "model"
 
     def __init__(
         self,
@@ -343,35 +345,11 @@ class MusicToDancePipeline:
         self.model.save_pretrained(path)
         self.processor.save_pretrained(path)
 
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        token: str | None = None,
-        commit_message: str | None = None,
-    ) -> str:
-        """Upload model, processor and reference dances with a card in one commit; see `publishing.upload.push_saved`.
-
-        The card states the license that the pipeline was loaded with, and no measured number: what is uploaded is the
-        model as it is now. `infinitedance publish` uploads a folder with its own card.
-
-        Args:
-            repo_id: `owner/name` on the Hub.
-            private: Whether a repository that is made for it is closed to others.
-            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
-            commit_message: What the commit says.
-
-        Returns:
-            The address of the repository.
-        """
-
-        def save(folder: Path) -> None:
-            self.save_pretrained(folder)
-            if self.retriever is not None:
-                self.retriever.save_pretrained(folder / REFERENCES_FOLDER)
-
-        return push_saved("model", save, repo_id, private, token, commit_message, license=self.license)
+    def save_to_publish(self, folder: Path) -> None:
+        """Write model, processor and reference dances to a folder."""
+        self.save_pretrained(folder)
+        if self.retriever is not None:
+            self.retriever.save_pretrained(folder / REFERENCES_FOLDER)
 
     @property
     def genres(self) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from .cards import repository_url, split_card, write_card
 from .kinds import (
     CARD_FILE,
     EVALUATION_FILE,
-    KINDS,
     PICTURE_FILE,
     Kind,
     check_contents,
@@ -348,39 +347,6 @@ def upload(
                 raise
             raise ValueError(f"The Hub refuses {publication.url}: {one_line(error)}") from error
     return publication.url
-
-
-def push_saved(
-    kind: str,
-    save: Callable[[Path], None],
-    repo_id: str,
-    private: bool | None,
-    token: str | None,
-    commit_message: str | None,
-    *,
-    license: str | None = None,
-) -> str:
-    """Save something to a temporary folder and upload that, with a card that states no more than the folder holds.
-
-    Args:
-        kind: One of `KINDS`.
-        save: Writes the folder that it is given the name of.
-        repo_id: See `prepare`.
-        private: See `upload`.
-        token: See `upload`.
-        commit_message: See `upload`.
-        license: See `prepare`.
-
-    Returns:
-        The address of the repository.
-    """
-    check_repo_ids([repo_id])
-    check_may_ask(repo_id, token)
-    with tempfile.TemporaryDirectory(prefix="infinitedance-") as temporary:
-        folder = Path(temporary) / KINDS[kind].name
-        save(folder)
-        publication = prepare(kind, folder, repo_id, license=license)
-        return upload(publication, private=private, token=token, commit_message=commit_message)
 
 
 def size_of(content: Path | bytes) -> int:

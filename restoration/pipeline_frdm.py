@@ -16,7 +16,7 @@ from ..motion.features import motion_to_features
 from ..motion.feet.grounding import level_floor
 from ..motion.motion import FRAME_RATE, Motion
 from ..motion.skeleton import CONTACT_JOINTS, neutral_skeleton
-from ..publishing.upload import push_saved
+from ..publishing.push_to_hub import PushToHubMixin
 from ..utils.checkpoints import load_model
 from .foot_placer import FOOT_LOCKS, TURNED_JOINTS, FootLock, FootPlacer, SamplerSettings
 from .paper_guidance import PaperSettings, blend_geometry, damp_contact_velocities, integrate_velocities, touching_feet
@@ -127,7 +127,7 @@ def divide_clip(num_frames: int, stride_frames: int) -> list[tuple[int, int, int
     ]
 
 
-class FrdmPipeline:
+class FrdmPipeline(PushToHubMixin):
     """Foot restoration with a trained [`FrdmModel`] (paper section "FRDM"; docs/frdm.md).
 
     Trunk, arms and toes keep their rotations to the bit, bones keep their lengths, and where feet touch the floor the
@@ -147,6 +147,8 @@ class FrdmPipeline:
         restored.motion.foot_contacts  # (frames, 4): where feet are held
         ```
     """
+
+    kind = "restorer"
 
     def __init__(
         self,
@@ -185,27 +187,6 @@ class FrdmPipeline:
     def save_pretrained(self, path: str | os.PathLike) -> None:
         """Write the model to a folder."""
         self.model.save_pretrained(path)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        token: str | None = None,
-        commit_message: str | None = None,
-    ) -> str:
-        """Upload the model with a card in one commit; see `publishing.upload.push_saved`.
-
-        Args:
-            repo_id: `owner/name` on the Hub.
-            private: Whether a repository that is made for it is closed to others.
-            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
-            commit_message: What the commit says.
-
-        Returns:
-            The address of the repository.
-        """
-        return push_saved("restorer", self.save_pretrained, repo_id, private, token, commit_message)
 
     def __call__(
         self,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..modeling.music_dance.modeling_music_dance import MusicDanceEncoder
-from ..publishing.upload import push_saved
+from ..publishing.push_to_hub import PushToHubMixin
 from ..utils.atomic import atomic_folder
 from ..utils.checkpoints import load_model
 from ..utils.errors import reading
@@ -52,7 +52,7 @@ class SavedDances(Mapping):
         return len(self.names)
 
 
-class ReferenceRetriever:
+class ReferenceRetriever(PushToHubMixin):
     """Finder of reference dances for songs, with the dances themselves.
 
     Args:
@@ -70,6 +70,8 @@ class ReferenceRetriever:
         features, windows = retriever(music_features, num_references=2, genre="salsa")
         ```
     """
+
+    kind = "library"
 
     def __init__(self, index: DanceRetrievalIndex, dances: Mapping[str, np.ndarray]):
         self.index, self.dances = index, dances
@@ -106,27 +108,6 @@ class ReferenceRetriever:
             copy.deepcopy(self.index.encoder).half().save_pretrained(partial / ENCODER_FOLDER)
             self.index.save(partial / INDEX_FOLDER)
             save_file({name: self.dances[name].astype(np.float16) for name in self.dances}, partial / DANCES_FILE)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        token: str | None = None,
-        commit_message: str | None = None,
-    ) -> str:
-        """Upload the library with a card in one commit; see `publishing.upload.push_saved`.
-
-        Args:
-            repo_id: `owner/name` on the Hub.
-            private: Whether a repository that is made for it is closed to others.
-            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
-            commit_message: What the commit says.
-
-        Returns:
-            The address of the repository.
-        """
-        return push_saved("library", self.save_pretrained, repo_id, private, token, commit_message)
 
     @classmethod
     def from_pretrained(

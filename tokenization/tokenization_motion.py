@@ -9,14 +9,14 @@ import torch
 from ..motion.features import NUM_FEATURES, features_to_motion, motion_to_features
 from ..motion.motion import Motion
 from ..motion.skeleton import neutral_skeleton
-from ..publishing.upload import push_saved
+from ..publishing.push_to_hub import PushToHubMixin
 from ..utils.checkpoints import load_model
 from .configuration_motion_codec import MotionCodecConfig
 from .modeling_motion_codec import MotionCodecModel
 from .refinement_motion_codec import CHUNK_TOKENS, refine_codes
 
 
-class MotionTokenizer:
+class MotionTokenizer(PushToHubMixin):
     """Tokenizer that turns a `Motion` into codes and codes into a `Motion`.
 
     Args:
@@ -32,6 +32,8 @@ class MotionTokenizer:
         again = tokenizer.decode(codes, num_frames=motion.num_frames)
         ```
     """
+
+    kind = "tokenizer"
 
     def __init__(self, model: MotionCodecModel):
         self.model = model.eval()
@@ -140,24 +142,3 @@ class MotionTokenizer:
             OSError: If `folder` is neither a folder nor a model on the Hub that can be read.
         """
         return cls(load_model(folder, MotionCodecModel, revision=revision, token=token))
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        token: str | None = None,
-        commit_message: str | None = None,
-    ) -> str:
-        """Upload the codec with a card in one commit; see `publishing.upload.push_saved`.
-
-        Args:
-            repo_id: `owner/name` on the Hub.
-            private: Whether a repository that is made for it is closed to others.
-            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
-            commit_message: What the commit says.
-
-        Returns:
-            The address of the repository.
-        """
-        return push_saved("tokenizer", self.save_pretrained, repo_id, private, token, commit_message)
