@@ -164,7 +164,7 @@ class MusicToDancePipeline:
         path: str | os.PathLike = DEFAULT_MODEL,
         references: str | os.PathLike | None = None,
         restorer: str | os.PathLike | None = None,
-        adapter: str | os.PathLike | Mapping[str | os.PathLike, float] | None = None,
+        adapter: str | os.PathLike | Mapping[str, float] | Mapping[Path, float] | None = None,
         *,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -244,7 +244,8 @@ class MusicToDancePipeline:
         Args:
             path: Folder that `infinitedance finetune` wrote, or any LoRA adapter that PEFT saved for this model; or
                 the name of one on the Hub.
-            name: For `set_adapters`; by default that under which it was trained, or the name of the folder.
+            name: For `set_adapters`; by default that under which it was trained, or the name of the folder where
+                there is none or another adapter has it.
             revision: Branch, tag or commit of the adapter on the Hub.
             token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
 
@@ -264,7 +265,11 @@ class MusicToDancePipeline:
         added: dict[str, int] = {}
         if (folder / "processor_config.json").is_file():
             added = ChoreoLlamaProcessor.from_pretrained(folder).added_genres
-        name = name or record.get("name") or Path(path).resolve().name
+        if name is None:
+            folder_name = Path(path).resolve().name
+            name = record.get("name") or folder_name
+            if name in self.adapters.weights:  # another that was trained under the same name
+                name = folder_name
         self.adapters.load(folder, name)
         self._genres_of_adapters[name] = added
         self._learned_genres[name] = set(record["genres"]) if "genres" in record else None
@@ -318,7 +323,7 @@ class MusicToDancePipeline:
     def _check_base(self, adapter: str | os.PathLike, record: Mapping[str, Any]) -> None:
         """Raise `ValueError` if an adapter was trained on other weights than those that were loaded from a folder."""
         trained_on = record.get("base_sha256")
-        if None not in (trained_on, self.folder) and weights_sha256(self.folder) != trained_on:
+        if trained_on and self.folder is not None and weights_sha256(self.folder) != trained_on:
             raise ValueError(
                 f"{adapter} was trained on the model {record.get('base_model')}, whose weights are not those of "
                 f"{self.name}: give that model."
@@ -679,7 +684,9 @@ class MusicToDancePipeline:
     ) -> tuple[np.ndarray, list[RetrievedWindow]]:
         assert self.retriever is not None  # checked before
         genre = song.genre
-        if asked_genre is None and genre not in self.retriever.index.columns["genre"].values:
+        if self._is_new_to_library(genre):
+            genre = None  # who names a library for a style means all of it
+        elif asked_genre is None and genre not in self.retriever.index.columns["genre"].values:
             genre = None  # nobody asked for the genre, so the library need not have it
         music = inputs["input_features"][0].numpy()
         return self.retriever(music, num_references=num_references, genre=genre, pinned=pinned)

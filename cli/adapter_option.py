@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -17,6 +18,18 @@ def add_adapter_option(parser: argparse.ArgumentParser) -> None:
         help="style of `infinitedance finetune`, danced where no --genre is given; several are added up, each with "
         "its weight (default: 1)",
     )
+
+
+def adapter_weights(given: Sequence[tuple[Path, float]]) -> dict[Path, float]:
+    """Return the weights of the adapters that were given.
+
+    Raises:
+        ValueError: If one is given twice.
+    """
+    folders = [folder for folder, _ in given]
+    if twice := [str(folder) for folder in folders if folders.count(folder) > 1]:
+        raise ValueError(f"`--adapter` names {twice[0]} more than once: give it one weight.")
+    return dict(given)
 
 
 def _weighted(text: str) -> tuple[Path, float]:

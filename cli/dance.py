@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..assets import DEFAULT_RESTORER, DEMO_GENRE, DEMO_SONG, MODELS
-from .adapter_option import add_adapter_option
+from .adapter_option import adapter_weights, add_adapter_option
 from .energy_file import energy_option
 from .song_batch import (
     PlannedSong,
@@ -181,7 +182,8 @@ def _run(arguments: argparse.Namespace) -> None:
     suffixes = (".bvh", ".npz") if video_size is None else (".bvh", ".npz", ".mp4")
     songs = find_songs(arguments.songs)
     _check_folder(arguments.output)
-    label = f"{arguments.genre or 'any'}_{arguments.seed}"
+    genre = re.sub(r"[/\\]", "_", arguments.genre or "any")  # a style may be called anything
+    label = f"{genre}_{arguments.seed}"
     planned = plan_songs(songs, arguments.output, label, suffixes)
     todo = without_finished(planned, arguments)
     for song in planned:
@@ -348,7 +350,7 @@ def _load_pipeline(arguments: argparse.Namespace, report: Report) -> MusicToDanc
     restorer = DEFAULT_RESTORER if arguments.restore == "auto" else None
     with bars_on_terminals_only(report):
         pipeline = MusicToDancePipeline.from_pretrained(
-            arguments.model, arguments.references, restorer, dict(arguments.adapter)
+            arguments.model, arguments.references, restorer, adapter_weights(arguments.adapter)
         )
     if pipeline.retriever is None and (arguments.pin or arguments.num_references):
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 MAX_STEPS = 100_000
 WORK_FOLDER = "work"
 """In the folder of the adapter, until it is finished."""
+MAX_LISTED_CLIPS = 10
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -43,9 +45,11 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Learn the style, and print what came of it."""
     from ..dataset_builder.own_clips import build_own_clips
+    from ..pipeline import MusicToDancePipeline
     from ..training.arguments import LoopArguments
-    from ..training.finetune import FinetuneArguments, finetune, read_recipe
+    from ..training.finetune import FinetuneArguments, check_name, finetune, read_recipe
     from ..training.loop import find_checkpoints
+    from ..utils.atomic import held_folder
     from ..utils.extras import require_extra
     from .song_options import check_range
 
@@ -54,6 +58,9 @@ def run(arguments: argparse.Namespace) -> None:
     check_range("--steps", arguments.steps, 1, MAX_STEPS)
     output: Path = arguments.output
     _check_output(output)
+    # What is wrong is an error before the clips are read, which takes minutes.
+    processor = MusicToDancePipeline.from_pretrained(arguments.model).processor
+    check_name(arguments.name, () if arguments.keep_genres else [*processor.genres, *processor.added_genres])
     built = build_own_clips(
         arguments.clips,
         output / WORK_FOLDER,
@@ -61,9 +68,10 @@ def run(arguments: argparse.Namespace) -> None:
         license=arguments.license,
         trust_pickle=arguments.trust_pickle,
     )
+    for line in _describe_left_out(built):
+        print(line, flush=True)
     run_dir = output / WORK_FOLDER / "run"
     recipe = read_recipe() | {"seed": arguments.seed, "output_dir": str(run_dir)}
-    recipe |= {"resume": bool(find_checkpoints(run_dir))}
     if arguments.steps is not None:
         recipe["max_steps"] = arguments.steps
     style = FinetuneArguments(
@@ -73,34 +81,59 @@ def run(arguments: argparse.Namespace) -> None:
         keep_genres=arguments.keep_genres,
         stated_license=arguments.license,
     )
-    record = finetune(LoopArguments(**recipe), style, output)
-    shutil.rmtree(output / WORK_FOLDER)
-    for line in _describe(record, output):
+    with held_folder(output / WORK_FOLDER):
+        recipe["resume"] = bool(find_checkpoints(run_dir))
+        record = finetune(LoopArguments(**recipe), style, output)
+        shutil.rmtree(output / WORK_FOLDER)
+    for line in _describe(record, arguments.model, output):
         print(line)
 
 
 def _check_output(output: Path) -> None:
     """Raise unless a folder is new, empty, or what this command left when it was stopped."""
+    from ..modeling.choreollama.adapters_choreollama import ADAPTER_RECORD_FILE
+
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"`--output` {output} is a file. Give a folder.")
+    if (output / ADAPTER_RECORD_FILE).is_file():
+        shutil.rmtree(output / WORK_FOLDER, ignore_errors=True)  # of a run that was stopped when all was done
+        raise FileExistsError(f"{output} holds a finished adapter already. Give another `--output`.")
     others = [path.name for path in output.iterdir() if path.name != WORK_FOLDER] if output.is_dir() else []
     if others and not (output / WORK_FOLDER).is_dir():
         raise FileExistsError(f"{output} holds {sorted(others)[0]} already. Give another `--output`.")
 
 
-def _describe(record: dict[str, Any], output: Path) -> list[str]:
+def _describe_left_out(built: Path) -> list[str]:
+    """Return which clips a build left out and why, in lines."""
+    from ..dataset_builder.own_clips import left_out_clips
+
+    reasons = left_out_clips(built)
+    if not reasons:
+        return []
+    lines = [f"Left out, {len(reasons)} in all:"]
+    lines += [f"  {clip}: {reason}" for clip, reason in list(reasons.items())[:MAX_LISTED_CLIPS]]
+    return lines if len(reasons) <= MAX_LISTED_CLIPS else [*lines, f"  ... and others, see {built / 'report.json'}"]
+
+
+def _describe(record: dict[str, Any], model: str, output: Path) -> list[str]:
     """Return what came of a run, in sentences."""
-    minutes = f"{record['minutes']:.1f} minutes of {record['num_clips']} clip{'s' if record['num_clips'] > 1 else ''}"
-    lines = [f"Learned {', '.join(record['genres'])} from {minutes} in {record['seconds'] / 60:.0f} minutes."]
+    minutes = f"{record['minutes']:.1f} minutes of {_clips(record['num_clips'])}"
+    lines = [f"Learned {', '.join(record['genres'])} from {minutes}; it took {record['seconds'] / 60:.1f} minutes."]
     if (loss := record["held_out_loss"]) is None:
         lines.append("No clip was held out, which takes three songs: how well it was learned is not measured.")
     else:
         nearest = loss["nearest_genre_before"]
+        compared = "" if nearest is None else f" ({nearest['loss']:.2f} as {nearest['genre']} of the base)"
         lines.append(
-            f"Loss of {record['held_out_clips']} held-out clips: {loss['before']:.2f} -> {loss['after']:.2f} nats a "
-            f"code ({nearest['loss']:.2f} as {nearest['genre']} of the base)."
+            f"Loss of {_clips(record['held_out_clips'])} held out: {loss['before']:.2f} -> {loss['after']:.2f} nats a "
+            f"code{compared}."
         )
     base = record["base_genre_loss"]
     lines.append(f"Loss of the base model's own dances: {base['before']:.2f} -> {base['after']:.2f}.")
-    lines.append(f"Dance it: infinitedance dance SONG --model {record['base_model']} --adapter {output}")
+    options = shlex.join(["--model", model, "--adapter", str(output)])
+    lines.append(f"Dance it: infinitedance dance SONG {options}")
     return lines
+
+
+def _clips(count: int) -> str:
+    return f"{count} clip{'s' * (count != 1)}"

@@ -6,7 +6,7 @@ import argparse
 import warnings
 from pathlib import Path
 
-from .adapter_option import add_adapter_option
+from .adapter_option import adapter_weights, add_adapter_option
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     launch(
         arguments.model,
         arguments.references,
-        dict(arguments.adapter),
+        adapter_weights(arguments.adapter),
         server_name=arguments.host,
         server_port=arguments.port,
         opens_browser=not arguments.no_browser,

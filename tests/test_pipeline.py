@@ -179,6 +179,19 @@ def test_the_references_of_a_shipped_model_are_of_all_its_genres_and_one_leads(n
     assert dance.copy_report is not None and dance.copy_report.nearest_clip_id in {hit.clip_id for hit in hits}
 
 
+def test_a_style_that_the_library_does_not_have_takes_references_from_all_of_it_when_asked(
+    retriever, tiny_pipeline_dir, clicks
+):
+    loaded = MusicToDancePipeline.from_pretrained(tiny_pipeline_dir)
+    loaded.processor.added_genres = {"mine": 0}
+    pipeline = MusicToDancePipeline(loaded.model, loaded.processor, retriever)
+    assert pipeline(clicks, genre="mine").references == ()
+    dance = pipeline(clicks, genre="mine", num_references=1)
+    assert {hit.genre for window in dance.references for hit in window.hits} == {"waltz"}
+    with pytest.raises(ValueError, match="some of those in the library"):
+        pipeline(clicks, genre="rumba", num_references=1)
+
+
 def test_references_without_a_library_or_beyond_the_model_are_told(pipeline, retriever, clicks):
     with pytest.raises(ValueError, match="no library of dances"):
         pipeline(clicks, num_references=1)

@@ -47,7 +47,7 @@ def base_dances(
     model, config = pipeline.model, pipeline.model.config
     generator = np.random.default_rng((seed, 17))
     num_frames = TOKENS_OF_A_DANCE * config.frames_per_token
-    genres = [*(genre for genre in pipeline.processor.genres if genre not in left_out), ANY, NOTHING]
+    genres = [*(genre for genre in pipeline.genres if genre not in left_out), ANY, NOTHING]
     takes: list[DanceTake] = []
     references: list[np.ndarray | None] = []
     for first in range(0, num_dances, _BATCH_SIZE):

@@ -17,7 +17,7 @@ from ..audio.features import NUM_CEPSTRAL_COEFFICIENTS, NUM_MEL_BANDS, MusicFeat
 from ..dataset_builder.clip_folder import SIDES
 from ..modeling.choreollama.conditions import ANY_SIDE
 from ..modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
-from .references_choreollama import AdapterReferences, StyleReferences, TakeReferences
+from .references_choreollama import References
 from .takes import DanceTake, genre_speeds, motion_energy
 
 START_SHARE = 0.1
@@ -57,7 +57,7 @@ class ChoreoWindows:
         self,
         takes: Sequence[DanceTake],
         config: ChoreoLlamaConfig,
-        references: TakeReferences | StyleReferences | AdapterReferences | None = None,
+        references: References | None = None,
         speeds: Mapping[str, float] | None = None,
         added_genres: Mapping[str, int] | None = None,
     ):

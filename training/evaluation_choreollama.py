@@ -10,7 +10,7 @@ import torch
 from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaOutput
 from .data_choreollama import ChoreoWindows
 from .loop import output_numbers
-from .references_choreollama import StyleReferences, TakeReferences
+from .references_choreollama import References
 from .takes import DanceTake
 
 EVALUATION_BATCH_SIZE = 16
@@ -22,7 +22,7 @@ _REFERENCES_PREFIX = "references_"
 def evaluate_choreollama(
     model: ChoreoLlamaForConditionalGeneration,
     windows: ChoreoWindows,
-    references: Mapping[str, TakeReferences | StyleReferences | None] | None = None,
+    references: Mapping[str, References | None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Score whole clips window by window.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import torch
 
 from ..assets import MODELS
 from ..dataset_builder.built import BuiltDataset
-from ..dataset_builder.manifest import BuiltClip
+from ..dataset_builder.manifest import BuiltClip, manifest_sha256
 from ..dataset_builder.splits import TRAIN
 from ..modeling.choreollama.adapters_choreollama import ADAPTER_RECORD_FILE
 from ..modeling.choreollama.configuration_choreollama import LORA_TARGETS, MAX_ADDED_GENRES
@@ -40,10 +40,11 @@ from .data_retrieval import paired_clips
 from .evaluation_choreollama import describe_step, score_takes
 from .evaluation_motion_codec import evaluate_codec
 from .loop import build_accelerator, build_optimizer, train, write_run_record
-from .references_choreollama import AdapterReferences, StyleReferences
+from .references_choreollama import MIN_REFERENCE_FRAMES, AdapterReferences, StyleReferences
 from .takes import DanceTake, genre_speeds, load_takes
 
 RECIPE = Path(__file__).parent / "configs" / "finetune.yaml"
+MAX_NAME_LETTERS = 60
 MIN_MINUTES = 1.0
 """Of what is trained on; ten are better."""
 HELD_OUT_SHARE, MIN_SONGS_TO_HOLD_OUT = 0.1, 3
@@ -78,8 +79,7 @@ class FinetuneArguments:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not self.name.strip() or self.name != self.name.strip():
-            raise ValueError(f"`name` must be a name without blanks around it, got {self.name!r}.")
+        check_name(self.name)
         if not 0 <= self.base_share < 1:
             raise ValueError(f"`base_share` must lie in [0, 1), got {self.base_share}.")
         if self.rank < 1:
@@ -99,6 +99,19 @@ class CodecFit:
 
     joint_error_mm: float
     verdict: str
+
+
+def check_name(name: str, taken: Collection[str] = ()) -> None:
+    """Raise `ValueError` unless a style can be called so, and `taken`, the genres of a model, leaves the name free."""
+    if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > MAX_NAME_LETTERS:
+        raise ValueError(
+            f"A style needs a name of 1 to {MAX_NAME_LETTERS} letters that can be printed, without blanks around it, "
+            f"got {name!r}."
+        )
+    if name.casefold() == "any":
+        raise ValueError(f"{name!r} asks for any genre: give the style a name of its own.")
+    if name in taken:
+        raise ValueError(f"The model dances {name} already: give the style a name of its own.")
 
 
 def hold_out(clips: Sequence[BuiltClip]) -> tuple[list[BuiltClip], list[BuiltClip]]:
@@ -167,11 +180,13 @@ def finetune(
     model, output_dir = pipeline.model, Path(arguments.output_dir)
     assert pipeline.folder is not None  # `from_pretrained` sets it
     adapter_dir = output_dir if adapter_dir is None else Path(adapter_dir)
+    run = asdict(arguments) | asdict(style) | {"clips": manifest_sha256(data.folder)}
     if arguments.resume:
-        _check_same_run(output_dir, asdict(arguments) | asdict(style))
+        _check_same_run(output_dir, run)
     clips, held_out_clips = hold_out(data.clips)
     added = added_genres(style, clips, pipeline.processor)
-    check_amount(clips)
+    rows = pipeline.processor.added_genres | added
+    check_amount(clips, held_out_clips)
     fit = measure_fit(data, [*clips, *held_out_clips], pipeline)
     accelerator = build_accelerator(arguments, find_unused_parameters=True)
     accelerator.print(f"The codec tells these clips within {fit.joint_error_mm:.0f} mm: {fit.verdict}.", flush=True)
@@ -179,20 +194,20 @@ def finetune(
         raise ValueError(f"{style.data_dir}: joint error {fit.joint_error_mm} mm, {fit.verdict}.")
 
     if accelerator.is_main_process:
-        write_run_record(output_dir, asdict(arguments) | asdict(style))
+        write_run_record(output_dir, run)
     with accelerator.main_process_first():  # which writes the takes
         takes = _load(data, clips, pipeline, style, output_dir / "takes" / TRAIN, range(model.config.frames_per_token))
         held_out = _load(data, held_out_clips, pipeline, style, output_dir / "takes" / "held_out")
     # The unconditional model and any genre are kept by the dances of the base.
     model.config.condition_dropout = model.config.genre_dropout = 0.0
     speeds = genre_speeds(takes)
-    windows = _training_windows(data, clips, takes, pipeline, style, arguments, added)
+    windows = _training_windows(data, clips, takes, pipeline, style, arguments, rows)
     measured = {
-        "held_out": ChoreoWindows(held_out, model.config, None, speeds, added),
+        "held_out": ChoreoWindows(held_out, model.config, None, speeds, rows),
         "base_genres": _base_windows(pipeline, takes, HELD_OUT_BASE_DANCES, arguments.seed + 1),
     }
     before = _losses(model, measured)
-    nearest = _nearest_genre(model, held_out, speeds) if held_out else None
+    nearest = _nearest_genre(model, held_out, speeds) if held_out and model.config.genres else None
 
     model.add_adapter(
         LoraConfig(task_type="CAUSAL_LM", r=style.rank, lora_alpha=2 * style.rank, target_modules=list(LORA_TARGETS))
@@ -246,7 +261,7 @@ def _training_windows(
     pipeline: MusicToDancePipeline,
     style: FinetuneArguments,
     arguments: LoopArguments,
-    added: dict[str, int],
+    rows: dict[str, int],
 ) -> ChoreoWindows:
     """Return windows of the takes, and after them of the base's own dances, but for genres that are learned anew."""
     config = pipeline.model.config
@@ -256,9 +271,10 @@ def _training_windows(
     )
     references = None
     if config.max_references:
-        own = StyleReferences(data, clips, takes, 1, "own")
+        is_long_enough = any(clip.num_frames >= MIN_REFERENCE_FRAMES for clip in clips)
+        own = StyleReferences(data, clips, takes, 1, "own") if is_long_enough else None
         references = AdapterReferences(own, len(takes), kept_references, 1)
-    return ChoreoWindows([*takes, *kept], config, references, genre_speeds(takes), added)
+    return ChoreoWindows([*takes, *kept], config, references, genre_speeds(takes), rows)
 
 
 def _base_windows(
@@ -267,7 +283,8 @@ def _base_windows(
     """Return windows of further dances of the base."""
     config = pipeline.model.config
     dances, references = base_dances(pipeline, takes, num_dances, seed, left_out={take.genre for take in takes})
-    return ChoreoWindows(dances, config, AdapterReferences(None, 0, references, 1) if config.max_references else None)
+    kept = AdapterReferences(None, 0, references, 1) if config.max_references else None
+    return ChoreoWindows(dances, config, kept, added_genres=pipeline.processor.added_genres)
 
 
 def _save(folder: Path, pipeline: MusicToDancePipeline, added: dict[str, int], record: dict[str, Any]) -> None:
@@ -282,10 +299,10 @@ def _save(folder: Path, pipeline: MusicToDancePipeline, added: dict[str, int], r
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def _check_same_run(output_dir: Path, arguments: dict[str, Any]) -> None:
-    """Raise `ValueError` if a run was begun with other arguments."""
+def _check_same_run(output_dir: Path, run: dict[str, Any]) -> None:
+    """Raise `ValueError` if a run was begun with other arguments or clips."""
     begun = read_json_object(output_dir / "run.json").get("arguments", {})
-    changed = sorted(name for name in arguments if name != "resume" and begun.get(name) != arguments[name])
+    changed = sorted(name for name in run if name != "resume" and begun.get(name) != run[name])
     if changed:
         raise ValueError(
             f"{output_dir} was begun with another {', '.join(changed)}: finish it as it was begun, or give another "
@@ -302,21 +319,25 @@ def added_genres(
         ValueError: If a name is taken, or there are too many.
     """
     names = sorted({clip.genre for clip in clips}) if style.keep_genres else [style.name]
-    if not style.keep_genres and (style.name in processor.genres or style.name in processor.added_genres):
-        raise ValueError(f"The model dances {style.name} already: give the style a name of its own.")
-    new = [name for name in names if name not in processor.genres]
+    if not style.keep_genres:
+        check_name(style.name, [*processor.genres, *processor.added_genres])
+    new = [name for name in names if name not in processor.genres and name not in processor.added_genres]
+    for name in new:
+        check_name(name)
     first = 1 + max(processor.added_genres.values(), default=-1)
     if first + len(new) > MAX_ADDED_GENRES:
         raise ValueError(f"A model takes {MAX_ADDED_GENRES} added genres, got {first + len(new)}.")
     return {name: first + index for index, name in enumerate(new)}
 
 
-def check_amount(clips: Sequence[BuiltClip]) -> None:
-    """Raise `ValueError` unless there is enough to learn from."""
+def check_amount(clips: Sequence[BuiltClip], held_out: Sequence[BuiltClip] = ()) -> None:
+    """Raise `ValueError` unless there is enough to learn from, beside what is held out."""
     minutes = _minutes(clips)
     if minutes < MIN_MINUTES:
+        others = f", beside {_minutes(held_out):.1f} that are held out (column `split`)" if held_out else ""
         raise ValueError(
-            f"There are {minutes:.1f} minutes of dance to learn from: give at least {MIN_MINUTES:g}; ten are better."
+            f"There are {minutes:.1f} minutes of dance to learn from{others}: give at least {MIN_MINUTES:g}; ten are "
+            "better."
         )
     if not paired_clips(clips):
         raise ValueError(

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from transformers.utils import ModelOutput
 
 from ..utils.atomic import atomic_path
-from ..utils.errors import reading
+from ..utils.errors import reading, writing
 from .arguments import LoopArguments
 
 PROCESS_TIMEOUT = timedelta(hours=12)
@@ -336,7 +336,8 @@ def save_checkpoint(accelerator: Any, output_dir: Path, progress: TrainingProgre
     if target.exists():
         return
     partial = output_dir / f"{_PARTIAL_PREFIX}{progress.step}"
-    accelerator.save_state(str(partial))
+    with writing(partial):
+        accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()  # each process writes its own random state
     if accelerator.is_main_process:
         (partial / _PROGRESS_FILE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
@@ -399,7 +400,8 @@ def write_run_record(output_dir: str | Path, arguments: dict[str, Any]) -> None:
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "git_commit": _git_commit(),
     }
-    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    with atomic_path(folder / "run.json") as partial:
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _git_commit() -> str | None:

@@ -163,6 +163,9 @@ class AdapterReferences:
         return None if kept is None else kept[:, start_frame : start_frame + num_frames]
 
 
+References = TakeReferences | StyleReferences | AdapterReferences
+
+
 def _away_from(
     num_frames: int, start: float, length: float, wanted: int, generator: np.random.Generator
 ) -> np.ndarray:

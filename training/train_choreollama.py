@@ -29,7 +29,7 @@ from .data_choreollama import ChoreoSampler, ChoreoWindows, MusicChanges
 from .data_retrieval import paired_clips
 from .evaluation_choreollama import describe_step, evaluate_choreollama, summarize_evaluation
 from .loop import build_accelerator, build_optimizer, train, write_run_record
-from .references_choreollama import REFERENCE_CHOICES, ReferenceFinder, StyleReferences, TakeReferences
+from .references_choreollama import REFERENCE_CHOICES, ReferenceFinder, References, StyleReferences
 from .takes import DanceTake, load_takes
 
 COMPARED_CHOICES = ("style", "random")
@@ -191,7 +191,7 @@ def build_windows(
 
 def build_references(
     arguments: ChoreoArguments, data: BuiltDataset, takes: Sequence[DanceTake], choice: str | None = None
-) -> TakeReferences | StyleReferences | None:
+) -> References | None:
     """Return the references of some takes, out of the training clips; `choice` is `reference_choice` by default."""
     choice, count = choice or arguments.reference_choice, arguments.num_references
     if choice == "none":
@@ -205,7 +205,7 @@ def build_references(
 
 def compared_references(
     arguments: ChoreoArguments, data: BuiltDataset, windows: ChoreoWindows
-) -> dict[str, TakeReferences | StyleReferences | None]:
+) -> dict[str, References | None]:
     """Return the references with which held-out windows are scored, by name; nothing if the model gets none."""
     if windows.references is None:
         return {}

@@ -119,6 +119,31 @@ def atomic_folder(folder: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def held_folder(folder: str | os.PathLike) -> Iterator[None]:
+    """Make a folder and keep other processes that ask for it, too, out of it until this block, or process, ends.
+
+    Where the system has no locks, nobody is kept out.
+
+    Raises:
+        FileExistsError: If another process holds it.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
+    try:
+        if descriptor is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FileExistsError(f"Another command works in {folder}: wait for its end, or stop it.") from None
+            except OSError:  # a file system without locks
+                pass
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def remove_partials(folder: str | os.PathLike, name: str | None = None) -> None:
     """Remove what killed processes left in a folder; what a living process writes is held by it and stays.
 

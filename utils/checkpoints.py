@@ -17,7 +17,7 @@ from safetensors import safe_open
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from .atomic import atomic_path
-from .errors import reading
+from .errors import reading, writing
 from .hub_folders import MODEL_FILES, check_hub_name, local_folder
 
 AnyModel = TypeVar("AnyModel", bound=PreTrainedModel)
@@ -117,8 +117,12 @@ class CheckedWeightsMixin:
             save_directory: The folder.
             *args: As transformers takes them.
             **kwargs: As transformers takes them.
+
+        Raises:
+            OSError: If the folder cannot be written to, or the disk is full.
         """
-        super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]
+        with writing(save_directory):
+            super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]
         if kwargs.get("is_main_process", True):
             write_checksums(save_directory)
 
@@ -266,6 +270,10 @@ def check_model_name(path: str | os.PathLike) -> None:
     """
     name = os.fspath(path)
     if Path(name).is_dir():
+        if (Path(name) / "adapter_config.json").is_file():
+            raise ValueError(
+                f"{name} holds an adapter: give it as such (`--adapter`), beside the model that it was trained on."
+            )
         if not (Path(name) / "config.json").is_file():
             raise ValueError(f"{name} holds no model: there is no config.json. Give the folder that was saved.")
         return

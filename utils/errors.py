@@ -46,6 +46,28 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
         raise ValueError(f"{name} cannot be read: {reason}") from error
 
 
+@contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Turn what safetensors and torch raise when weights cannot be written into an `OSError` that names the place.
+
+    Args:
+        path: The file or folder.
+
+    Raises:
+        OSError: If the disk is full, or refuses for another reason.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"Cannot write {os.fspath(path)}: {one_line(error)}") from error
+    except RuntimeError as error:
+        if "inline_container" not in str(error):  # torch's writer, which does not say what the system said
+            raise
+        raise OSError(f"Cannot write {os.fspath(path)}: the disk may be full.") from error
+
+
 def one_line(error: BaseException) -> str:
     """Return the message of an error as one line; the name of its class where it has no message."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -25,6 +25,8 @@ ADAPTER_FILES = (
 )
 """All that is read of an adapter."""
 MAX_WEIGHT = 10.0
+_PLAIN_BEGINNINGS = (True, False, "gaussian", "eva", "orthogonal")
+"""Values of `init_lora_weights` that leave the weights of the base as they are."""
 
 
 class AdapterStack:
@@ -39,6 +41,8 @@ class AdapterStack:
         self.weights: dict[str, float] = {}
         """Of each adapter that is loaded, by name; 0 is off."""
         self.peft_model: Any = None
+        self._keys: dict[str, str] = {}  # PEFT's names, which must be no attribute of a module and hold no point
+        self._num_loaded = 0
 
     def load(self, folder: str | os.PathLike, name: str) -> None:
         """Put an adapter into the model, with a weight of 1.
@@ -50,7 +54,8 @@ class AdapterStack:
         Raises:
             FileNotFoundError: If a file is missing.
             ImportError: If PEFT is missing.
-            ValueError: If the adapter is damaged or was trained on another kind of model.
+            ValueError: If the adapter is damaged, was trained on another kind of model, or changes weights of the
+                base that could not be restored.
         """
         require_extra("peft", "train", "An adapter")
         from peft import PeftConfig, PeftModel, get_peft_model_state_dict
@@ -64,63 +69,89 @@ class AdapterStack:
             config = PeftConfig.from_pretrained(os.fspath(path))
         if config.peft_type != "LORA":
             raise ValueError(f"{path} is an adapter of type {config.peft_type}: ChoreoLLaMA takes LORA.")
+        _check_base_stays(config, path)
         with reading(path / ADAPTER_WEIGHTS_FILE):
             stored = load_file(path / ADAPTER_WEIGHTS_FILE)
         check_finite(stored, os.fspath(path))
         is_first = self.peft_model is None
+        self._num_loaded += 1
+        key = f"adapter_{self._num_loaded}"
         try:
             if is_first:
-                self.peft_model = PeftModel(self.model, config, name)
+                self.peft_model = PeftModel(self.model, config, key)
             else:
-                self.peft_model.add_adapter(name, config)
-            wanted = get_peft_model_state_dict(self.peft_model, adapter_name=name, save_embedding_layers=False)
+                self.peft_model.add_adapter(key, config)
+            self.model.train(self.model.training)  # the dropout of new layers begins switched on
+            wanted = get_peft_model_state_dict(self.peft_model, adapter_name=key, save_embedding_layers=False)
             # PEFT warns of what is missing and goes on; and it may have saved the base's own embeddings, too.
             missing = sorted(set(wanted) - set(stored))
-            odd = sorted(key for key in set(stored) - set(wanted) if ".lora_" in key)
-            other = sorted(key for key in set(wanted) & set(stored) if wanted[key].shape != stored[key].shape)
-            for problem, keys in (("lacks", missing), ("has what the model does not know:", odd), ("has", other)):
-                if keys:
+            odd = sorted(weight for weight in set(stored) - set(wanted) if ".lora_" in weight)
+            other = sorted(each for each in set(wanted) & set(stored) if wanted[each].shape != stored[each].shape)
+            for problem, names in (("lacks", missing), ("has what the model does not know:", odd), ("has", other)):
+                if names:
                     raise ValueError(
-                        f"{path} is no adapter of this model: it {problem} {keys[0]}"
-                        f"{' of another shape' if keys is other else ''}. Give the model that it was trained on "
+                        f"{path} is no adapter of this model: it {problem} {names[0]}"
+                        f"{' of another shape' if names is other else ''}. Give the model that it was trained on "
                         f"({Path(str(config.base_model_name_or_path)).name})."
                     )
-            for key, parameter in wanted.items():
-                parameter.copy_(stored[key])
+            for weight, parameter in wanted.items():
+                parameter.copy_(stored[weight])
+            self._keys[name] = key
+            self.set_weights({**self.weights, name: 1.0})
         except BaseException as error:
+            self._keys.pop(name, None)
             if is_first and self.peft_model is not None:
                 self._take_out(merge=False)
-            elif self.peft_model is not None and name in self.peft_model.peft_config:
-                self.peft_model.delete_adapter(name)
+            elif self.peft_model is not None and key in self.peft_model.peft_config:
+                self.peft_model.delete_adapter(key)
+                self._turn_on()
             if isinstance(error, ValueError | RuntimeError | KeyError) and str(path) not in str(error):
                 raise ValueError(f"{path} is no adapter of this model: {one_line(error)}") from error
             raise
-        self.set_weights({**self.weights, name: 1.0})
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
         """Set how strongly each adapter counts; those that are not named are off.
 
         Raises:
-            ValueError: If there is no such adapter, or a weight is out of range.
+            ValueError: If there is no such adapter, a weight is out of range, or an adapter that replaces modules
+                is to be weighted or joined with another.
         """
-        from peft.tuners.lora import LoraLayer
-
-        known = set(self.peft_model.peft_config) if self.peft_model is not None else set()
-        if unknown := sorted(set(weights) - known):
+        if unknown := sorted(set(weights) - set(self._keys)):
             raise ValueError(
-                f"There is no adapter {', '.join(unknown)}; loaded: {', '.join(sorted(known)) or 'none'}."
+                f"There is no adapter {', '.join(unknown)}; loaded: {', '.join(sorted(self._keys)) or 'none'}."
             )
         for name, weight in weights.items():
             if not -MAX_WEIGHT <= weight <= MAX_WEIGHT:
                 raise ValueError(
                     f"The weight of an adapter must lie within {MAX_WEIGHT:g}, got {weight} for {name!r}."
                 )
-        self.weights = {name: float(weights.get(name, 0.0)) for name in [*self.weights, *weights]}
-        self.peft_model.base_model.set_adapter(self.active)
+        active = {name: weight for name, weight in weights.items() if weight}
+        for name, weight in active.items():
+            if self._replaces_modules(name) and (weight != 1 or len(active) > 1):
+                raise ValueError(
+                    f"The adapter {name} replaces whole modules (`modules_to_save` or `trainable_token_indices`), "
+                    "which can be neither weighted nor added up: use it alone, with a weight of 1 or 0."
+                )
+        self.weights = {name: float(weights.get(name, 0.0)) for name in self._keys}
+        self._turn_on()
+
+    def _replaces_modules(self, name: str) -> bool:
+        config = self.peft_model.peft_config[self._keys[name]]
+        return bool(config.modules_to_save or config.trainable_token_indices)
+
+    def _turn_on(self) -> None:
+        """Make PEFT's layers count as `weights` says."""
+        from peft.tuners.lora import LoraLayer
+        from peft.utils import AuxiliaryTrainingWrapper
+
+        if self.active:
+            self.peft_model.base_model.set_adapter([self._keys[name] for name in self.active])
         for module in self.model.modules():
+            if not self.active and isinstance(module, LoraLayer | AuxiliaryTrainingWrapper):
+                module.set_adapter([])  # the tuner refuses an empty list where modules are replaced
             if isinstance(module, LoraLayer):
                 for name, weight in self.weights.items():
-                    module.set_scale(name, weight)
+                    module.set_scale(self._keys[name], weight)
         self.model.requires_grad_(False)
 
     @property
@@ -140,10 +171,26 @@ class AdapterStack:
 
     def _take_out(self, *, merge: bool) -> None:
         if merge:
-            self.peft_model.merge_and_unload(adapter_names=self.active)
+            self.peft_model.merge_and_unload(adapter_names=[self._keys[name] for name in self.active])
         else:
+            self.weights = dict.fromkeys(self.weights, 0.0)
+            self._turn_on()  # PEFT keeps modules that are replaced and on
             self.peft_model.unload()
-        self.peft_model, self.weights = None, {}
+        self.peft_model, self.weights, self._keys = None, {}, {}
+
+
+def _check_base_stays(config: Any, path: Path) -> None:
+    """Raise `ValueError` if an adapter changes weights of the base in a way that taking it out leaves."""
+    if config.bias != "none":
+        raise ValueError(
+            f"{path} trains biases of the model itself (`bias={config.bias!r}`), which could not be taken out again: "
+            "train it with `bias='none'`."
+        )
+    if config.init_lora_weights not in _PLAIN_BEGINNINGS:
+        raise ValueError(
+            f"{path} was begun with `init_lora_weights={config.init_lora_weights!r}`, which changes the weights of "
+            "the model itself: convert it when it is saved (`path_initial_model_for_weight_conversion` of PEFT)."
+        )
 
 
 def check_adapter_folder(folder: Path) -> None:

@@ -1,11 +1,12 @@
 import csv
+import logging
 import shutil
 from pathlib import Path
 
 import pytest
 
 from infinitedance.dataset_builder.built import BuiltDataset
-from infinitedance.dataset_builder.own_clips import build_own_clips
+from infinitedance.dataset_builder.own_clips import build_own_clips, left_out_clips
 from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 from infinitedance.motion.files import read_motion, write_bvh
 
@@ -73,6 +74,41 @@ def test_a_built_data_set_is_taken_as_it_is(loose, tmp_path):
     built = build_own_clips(loose, tmp_path / "work", name="mine")
     assert build_own_clips(built, tmp_path / "other", name="mine") == built
     assert not (tmp_path / "other").exists()
+
+
+def test_each_song_is_one_whatever_it_is_called(loose, tmp_path):
+    """Two songs of one name in two folders are two; one song under two names, or beside two files, is one."""
+    shutil.move(loose / "more/two.bvh", loose / "more/one.bvh")
+    shutil.move(next(loose.glob("more/two.*")), loose / "more/one.wav")
+    shutil.copy(loose / "one.bvh", loose / "again.bvh")
+    shutil.copy(next(loose.glob("one.[!b]*")), loose / "again.wav")
+    shutil.copy(loose / "three.bvh", loose / "other.bvh")
+    data = BuiltDataset(build_own_clips(loose, tmp_path / "work", name="mine"))
+    songs = {clip.clip_id.split("/", 1)[1]: clip.song_id for clip in data.clips if not clip.is_mirrored}
+    assert songs["again.bvh"] == songs["one.bvh"] and len(set(songs.values())) == 4
+    assert songs["more/one.bvh"] != songs["one.bvh"] and songs["three.bvh"] != songs["other.bvh"]
+
+
+def test_of_songs_with_one_name_the_earliest_kind_is_read_and_others_are_told(loose, tmp_path, caplog):
+    (loose / "one.mp3").write_bytes(b"no sound")
+    (loose / "un1.mp3").write_bytes(b"no sound")
+    with caplog.at_level(logging.WARNING):
+        built = build_own_clips(loose, tmp_path / "work", name="mine")
+    assert left_out_clips(built) == {} and len(BuiltDataset(built).clips) == 6
+    assert "no motion file has the name of un1.mp3: give a song the name of its dance" in caplog.text
+
+
+def test_the_folder_of_the_work_may_lie_among_the_clips(loose):
+    first = build_own_clips(loose, loose / "style" / "work", name="mine")
+    ids = {clip.clip_id for clip in BuiltDataset(first).clips}
+    again = build_own_clips(loose, loose / "style" / "work", name="mine")
+    assert {clip.clip_id for clip in BuiltDataset(again).clips} == ids and left_out_clips(again) == {}
+
+
+def test_what_is_left_out_is_told_with_its_reason(loose, tmp_path):
+    (loose / "broken.bvh").write_text("HIERARCHY")
+    reasons = left_out_clips(build_own_clips(loose, tmp_path / "work", name="mine"))
+    assert list(reasons) == ["broken.bvh"] and "no line MOTION" in reasons["broken.bvh"]
 
 
 @pytest.mark.parametrize(

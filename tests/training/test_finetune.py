@@ -16,6 +16,7 @@ from infinitedance.training.base_dances import base_dances
 from infinitedance.training.finetune import (
     FinetuneArguments,
     added_genres,
+    check_amount,
     finetune,
     hold_out,
     measure_fit,
@@ -132,6 +133,14 @@ def test_two_styles_are_danced_together(learned, base_dir, clicks, tmp_path):
     assert pipeline(clicks, genre="yours").motion.provenance["adapters"] == {"mine": 0.5, "yours": 0.5}
 
 
+def test_two_styles_of_one_name_are_told_apart_by_their_folders(learned, base_dir, tmp_path):
+    other = shutil.copytree(learned[0], tmp_path / "other")
+    pipeline = MusicToDancePipeline.from_pretrained(base_dir, adapter={learned[0]: 0.5, other: 0.25})
+    assert pipeline.adapters.weights == {"mine": 0.5, "other": 0.25} and pipeline.genres[2:] == ["mine"]
+    with pytest.raises(ValueError, match="'other' already"):
+        pipeline.load_adapter(other)
+
+
 def test_a_merged_model_is_saved_and_dances_the_style(learned, base_dir, clicks, tmp_path):
     pipeline = MusicToDancePipeline.from_pretrained(base_dir, adapter=learned[0])
     with pytest.raises(ValueError, match="merge_adapters"):
@@ -174,6 +183,9 @@ def test_the_same_seed_gives_the_same_adapter_and_a_stopped_run_goes_on(built, b
         monkeypatch.setattr(module, name, value)
     with pytest.raises(ValueError, match="begun with another name"):
         learn(built, base_dir, tmp_path / "cut", {"name": "x"}, resume=True, log_steps=1, checkpoint_minutes=1e-9)
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="begun with another clips"):
+        patch.setattr(module, "manifest_sha256", lambda folder: "of other clips")
+        learn(built, base_dir, tmp_path / "cut", resume=True, log_steps=1, checkpoint_minutes=1e-9)
     resumed = learn(built, base_dir, tmp_path / "cut", resume=True, log_steps=1, checkpoint_minutes=1e-9)
     ignored = {"seconds": 0}
     assert resumed | ignored == whole | ignored
@@ -208,6 +220,11 @@ class TestRefusals:
             learn(built, base_dir, tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
+    def test_all_that_is_held_out(self, built_clip):
+        clips = [built_clip(f"clip_{index}", num_frames=1800, split="test") for index in range(3)]
+        with pytest.raises(ValueError, match=r"0\.0 minutes of dance to learn from, beside 3\.0 that are held out"):
+            check_amount(*hold_out(clips))
+
     def test_clips_that_the_codec_cannot_tell(self, built, base_dir, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "TOO_FAR_MM", 70.0)
         with pytest.raises(ValueError, match="too far: the codec .*infinitedance sheet"):
@@ -229,7 +246,11 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("fields", "message"),
         [
-            ({"name": " "}, "`name`"),
+            ({"name": ""}, "needs a name"),
+            ({"name": " mine"}, "without blanks around it"),
+            ({"name": "my\nstyle"}, "can be printed"),
+            ({"name": "x" * 61}, "1 to 60 letters"),
+            ({"name": "Any"}, "asks for any genre"),
             ({"base_share": 1.0}, "`base_share`"),
             ({"rank": 0}, "`rank`"),
             ({"stretches": [0.5]}, "`stretches`"),
@@ -255,6 +276,29 @@ def test_an_adapter_on_a_merged_model_takes_the_next_row(base_dir, built_clip):
     assert added_genres(style, [built_clip("clip")], processor) == {"mine": 1}
     with pytest.raises(ValueError, match="dances merged already"):
         added_genres(replace(style, name="merged"), [built_clip("clip")], processor)
+
+
+def test_what_was_merged_is_kept_beside_the_new_style(built, base_dir, built_clip):
+    pipeline, data = MusicToDancePipeline.from_pretrained(base_dir), BuiltDataset(built)
+    pipeline.processor.added_genres = {"merged": 0}
+    heard = load_takes(data, data.clips, pipeline.tokenizer.model)
+    takes, _ = base_dances(pipeline, heard, 5)
+    assert [take.genre for take in takes] == ["rumba", "salsa", "merged", "", ""]
+    style = FinetuneArguments(data_dir="built", name="mine", keep_genres=True)
+    clips = [built_clip("old", genre="merged"), built_clip("new", genre="new")]
+    assert added_genres(style, clips, pipeline.processor) == {"new": 1}
+
+
+def test_a_model_without_genres_learns_one(built, tmp_path, save_tiny_pipeline):
+    base = save_tiny_pipeline(tmp_path / "base", genres=[])
+    record = learn(built, base, tmp_path / "run", max_steps=2)
+    assert record["held_out_loss"]["nearest_genre_before"] is None
+    assert MusicToDancePipeline.from_pretrained(base, adapter=tmp_path / "run").genres == ["mine"]
+
+
+def test_clips_that_are_too_short_for_references_are_learned_without(base_dir, tmp_path, build_procedural):
+    built = build_procedural(tmp_path, 4, 1.5)
+    assert learn(built, base_dir, tmp_path / "run", max_steps=2)["num_clips"] == 3
 
 
 class TestHeldOut:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from infinitedance.utils.atomic import atomic_folder, atomic_path, remove_partials
+from infinitedance.utils.atomic import atomic_folder, atomic_path, held_folder, remove_partials
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -134,3 +134,17 @@ except RuntimeError:
     assert completed.returncode == 0, completed.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
     assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "part").read_text() == "whole"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the system has no locks for folders")
+def test_a_held_folder_keeps_others_out_until_it_is_left(tmp_path):
+    with held_folder(tmp_path / "deep" / "work"):
+        with (
+            pytest.raises(FileExistsError, match=r"Another command works in .*work"),
+            held_folder(tmp_path / "deep/work"),
+        ):
+            pass
+        with held_folder(tmp_path / "deep" / "other"):
+            pass
+    with held_folder(tmp_path / "deep" / "work"):
+        pass

@@ -12,6 +12,7 @@ from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEn
 from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecModel
 from infinitedance.utils.checkpoints import CHECKSUMS_FILE, find_model_type, load_model, read_weights
+from infinitedance.utils.errors import writing
 
 
 @pytest.fixture
@@ -155,3 +156,28 @@ def test_a_number_of_layers_that_no_model_has_is_refused_at_once(layers, make_mo
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="config.json.*`num_hidden_layers` must be a number of layers up to 1000"):
         ChoreoLlamaForConditionalGeneration.from_pretrained(tmp_path)
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond 10 kB, which is told as a full disk is."""
+    resource = pytest.importorskip("resource", reason="the system has no limits for files")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", ["model", "torch"])
+def test_a_full_disk_is_told_with_the_folder(kind, make_model, full_disk, tmp_path):
+    with pytest.raises(OSError, match=f"Cannot write {tmp_path}"):
+        if kind == "model":
+            make_model().save_pretrained(tmp_path)
+        else:
+            with writing(tmp_path):
+                torch.save(torch.zeros(100_000), tmp_path / "optimizer.bin")
+
+
+def test_other_errors_are_left_as_they_are(tmp_path):
+    with pytest.raises(RuntimeError, match="^other$"), writing(tmp_path):
+        raise RuntimeError("other")

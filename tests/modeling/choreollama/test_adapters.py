@@ -240,6 +240,54 @@ class TestStack:
         with pytest.raises(ValueError, match="'one' already"):
             stack.load(adapter_dir, "one")
 
+    @pytest.mark.parametrize("name", ["v1.5", "keys", "training", "a/b", "Ünï 舞", ""])
+    def test_any_name_will_do(self, name, base_dir, adapter_dir):
+        model = load(base_dir)
+        stack = AdapterStack(model)
+        stack.load(adapter_dir, "plain")
+        wanted = logits_of(model)
+        stack.set_weights({})
+        stack.load(adapter_dir, name)
+        assert stack.active == [name] and torch.equal(logits_of(model), wanted)
+
+    def test_dropout_is_for_training(self, base_dir, tmp_path):
+        adapted = get_peft_model(load(base_dir), LoraConfig(**CONFIG, lora_dropout=0.5))
+        fill(adapted)
+        adapted.eval().save_pretrained(tmp_path / "style")
+        wanted = logits_of(adapted)
+        model = load(base_dir)
+        AdapterStack(model).load(tmp_path / "style", "style")
+        torch.testing.assert_close(logits_of(model), wanted, atol=1e-3, rtol=1e-3)
+
+    def test_modules_that_are_replaced_are_on_or_off(self, base_dir, adapter_dir, tmp_path):
+        config = LoraConfig(**CONFIG, target_modules=["q_proj"], modules_to_save=["cadence_moe.genre_embedding"])
+        adapted = get_peft_model(load(base_dir), config)
+        adapted.get_base_model().model.cadence_moe.genre_embedding.modules_to_save["default"].weight.data += 1
+        adapted.eval().save_pretrained(tmp_path / "style")
+        model = load(base_dir)
+        before, wanted = logits_of(model), logits_of(adapted)
+        assert not torch.allclose(before, wanted)
+        stack = AdapterStack(model)
+        stack.load(tmp_path / "style", "one")
+        assert torch.equal(logits_of(model), wanted)
+        with pytest.raises(ValueError, match="one replaces whole modules"):
+            stack.set_weights({"one": 0.5})
+        with pytest.raises(ValueError, match="one replaces whole modules"):
+            stack.load(adapter_dir, "two")
+        assert torch.equal(logits_of(model), wanted) and stack.weights == {"one": 1.0}
+        stack.unload()
+        assert torch.equal(logits_of(model), before)
+        stack.load(tmp_path / "style", "one")
+        stack.set_weights({})
+        stack.load(adapter_dir, "two")
+        stack.set_weights({})
+        assert torch.equal(logits_of(model), before)
+        stack.set_weights({"one": 1.0})
+        assert torch.equal(logits_of(model), wanted)
+        stack.set_weights({})
+        stack.merge()
+        assert torch.equal(logits_of(model), before)
+
 
 def drop_weights(folder: Path) -> None:
     (folder / "adapter_model.safetensors").unlink()
@@ -296,6 +344,14 @@ def give_another_rank(folder: Path) -> None:
     _change_config(folder, r=8)
 
 
+def train_biases(folder: Path) -> None:
+    _change_config(folder, bias="all")
+
+
+def begin_by_the_base(folder: Path) -> None:
+    _change_config(folder, init_lora_weights="pissa")
+
+
 def make_another_kind(folder: Path) -> None:
     _change_config(folder, peft_type="IA3")
 
@@ -313,6 +369,8 @@ def make_another_kind(folder: Path) -> None:
         (name_no_modules, "is no adapter of this model"),
         (give_another_rank, "another shape"),
         (make_another_kind, "IA3"),
+        (train_biases, "bias='none'"),
+        (begin_by_the_base, "init_lora_weights='pissa'"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
