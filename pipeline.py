@@ -158,6 +158,7 @@ class MusicToDancePipeline(PushToHubMixin):
         self.adapters = AdapterStack(model)
         self._genres_of_adapters: dict[str, dict[str, int]] = {}
         self._learned_genres: dict[str, set[str] | None] = {}  # None: nobody wrote down which
+        self._licenses_of_adapters: dict[str, str | None] = {}
         self.license: str | None = None  # of the weights, as their card states it; every dance's provenance names it
 
     @classmethod
@@ -275,6 +276,7 @@ class MusicToDancePipeline(PushToHubMixin):
         self.adapters.load(folder, name)
         self._genres_of_adapters[name] = added
         self._learned_genres[name] = set(record["genres"]) if "genres" in record else None
+        self._licenses_of_adapters[name] = record.get("license")
         self._offer_added_genres()
         return name
 
@@ -289,6 +291,7 @@ class MusicToDancePipeline(PushToHubMixin):
 
     def merge_adapters(self) -> None:
         """Make the styles a part of the model, which can be saved with them then, and keep their genres."""
+        self.license = self._license_with_adapters()
         self.adapters.merge()
         self._genres_of_adapters, self._learned_genres = {}, {}
 
@@ -321,6 +324,12 @@ class MusicToDancePipeline(PushToHubMixin):
         for name in self.adapters.active:
             merged = merged | self._genres_of_adapters.get(name, {})
         self.processor.added_genres = merged
+
+    def _license_with_adapters(self) -> str | None:
+        """Return the terms of the model and of the adapters that are on."""
+        stated = [] if self.license is None else [self.license]
+        own = {name: self._licenses_of_adapters.get(name) for name in self.adapters.active}
+        return "; ".join([*stated, *(f"adapter {name}: {own[name] or 'not stated'}" for name in own)]) or None
 
     def _check_base(self, adapter: str | os.PathLike, record: Mapping[str, Any]) -> None:
         """Raise `ValueError` if an adapter was trained on other weights than those that were loaded from a folder."""
@@ -724,8 +733,8 @@ class MusicToDancePipeline(PushToHubMixin):
         about_model: dict[str, Any] = {"model": self.name, "rotations": "generated"}
         if self.adapters.active:
             about_model["adapters"] = {name: self.adapters.weights[name] for name in self.adapters.active}
-        if self.license is not None:
-            about_model["license"] = self.license
+        if (license := self._license_with_adapters()) is not None:
+            about_model["license"] = license
         return replace(motion, provenance=about_model)
 
 

@@ -98,6 +98,7 @@ def test_the_style_is_danced_and_the_other_genres_are_as_before(learned, base_di
     assert torch.equal(own.motion_codes, default.motion_codes)
     assert default.motion.provenance["genre"] == "mine" and "mine" in default.motion.provenance["genre_reason"]
     assert own.motion.provenance["adapters"] == {"mine": 1.0}
+    assert own.motion.provenance["license"] == "adapter mine: not stated"  # the tiny base states none either
     rumba = pipeline(clicks, genre="rumba")
     assert torch.equal(rumba.motion_codes, base(clicks, genre="rumba").motion_codes)
     assert "adapters" not in rumba.motion.provenance
@@ -147,6 +148,7 @@ def test_a_merged_model_is_saved_and_dances_the_style(learned, base_dir, clicks,
         pipeline.save_pretrained(tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
     pipeline.merge_adapters()
+    assert pipeline.license == "adapter mine: not stated"
     pipeline.save_pretrained(tmp_path / "merged")
     again = MusicToDancePipeline.from_pretrained(tmp_path / "merged")
     assert again.genres == ["rumba", "salsa", "mine"]
