@@ -133,12 +133,12 @@ class Finetune:
         losses = [["loss on the genres of the base model", *_before_after(record["base_genre_loss"])]]
         if (own := record["held_out_loss"]) is not None:
             amount = f"{record['held_out_clips']} clips, {record['held_out_minutes']:.3g} minutes"
-            nearest = own["nearest_genre_before"]
-            losses = [
-                [f"loss on held-out clips of the style ({amount})", *_before_after(own)],
-                [f"the same, asked for as {nearest['genre']}, the nearest genre", f"{nearest['loss']:.3g}", "-"],
-                *losses,
-            ]
+            style = [[f"loss on held-out clips of the style ({amount})", *_before_after(own)]]
+            if (nearest := own["nearest_genre_before"]) is not None:
+                style.append(
+                    [f"the same, asked for as {nearest['genre']}, the nearest genre", f"{nearest['loss']:.3g}", "-"]
+                )
+            losses = [*style, *losses]
         fit = record["codec_fit"]
         return (
             markdown_table(["", "base model", "with the adapter"], losses)

@@ -193,6 +193,9 @@ def test_an_adapter_comes_back_by_its_name(hub, adapter):
 def test_without_held_out_clips_no_loss_of_them_is_stated(adapter):
     card = prepare("adapter", adapter(held_out_loss=None), "ada/my-style", base="ada/open").card
     assert "held-out" not in card and "loss on the genres of the base model" in card
+    without_genres = {"before": 4.1, "after": 3.2, "nearest_genre_before": None}  # of a base that has none
+    card = prepare("adapter", adapter(held_out_loss=without_genres), "ada/my-style", base="ada/open").card
+    assert "| 4.1 | 3.2 |" in card and "nearest genre" not in card
     card = prepare("adapter", adapter(), "ada/my-style", base="ada/open").card
     assert "asked for as pop, the nearest genre | 3.9 | - |" in card and "pip install '.[data,train]'" in card
 
