@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -152,6 +153,15 @@ def dockerfile() -> dict[str, Any]:
         json.loads(re.search(r"\[.*\]", found[name][0])[0]) for name in ("CMD", "HEALTHCHECK")
     )
     return found
+
+
+@pytest.fixture(autouse=True)
+def same_end_on_sigterm() -> Iterator[None]:
+    """Put back what ends a process: Ray takes SIGTERM over, and a pool of forked processes then may wait for ever."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if signal.getsignal(signal.SIGTERM) is not before:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(autouse=True)
