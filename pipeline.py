@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -156,9 +155,7 @@ class MusicToDancePipeline(PushToHubMixin):
         self.name = Path(model.name_or_path).name
         self.folder: Path | None = None  # that the model was loaded from
         self.adapters = AdapterStack(model)
-        self._genres_of_adapters: dict[str, dict[str, int]] = {}
-        self._learned_genres: dict[str, set[str] | None] = {}  # None: nobody wrote down which
-        self._licenses_of_adapters: dict[str, str | None] = {}
+        self._own_added_genres = processor.added_genres  # without those of adapters that can be taken out
         self.license: str | None = None  # of the weights, as their card states it; every dance's provenance names it
 
     @classmethod
@@ -265,18 +262,12 @@ class MusicToDancePipeline(PushToHubMixin):
         check_adapter_folder(folder)
         record = read_json_object(folder / ADAPTER_RECORD_FILE)
         self._check_base(path, record)
-        added: dict[str, int] = {}
-        if (folder / "processor_config.json").is_file():
-            added = ChoreoLlamaProcessor.from_pretrained(folder).added_genres
         if name is None:
             folder_name = Path(path).resolve().name
             name = record.get("name") or folder_name
             if name in self.adapters.weights:  # another that was trained under the same name
                 name = folder_name
         self.adapters.load(folder, name)
-        self._genres_of_adapters[name] = added
-        self._learned_genres[name] = set(record["genres"]) if "genres" in record else None
-        self._licenses_of_adapters[name] = record.get("license")
         self._offer_added_genres()
         return name
 
@@ -291,45 +282,22 @@ class MusicToDancePipeline(PushToHubMixin):
 
     def merge_adapters(self) -> None:
         """Make the styles a part of the model, which can be saved with them then, and keep their genres."""
-        self.license = self._license_with_adapters()
+        self._own_added_genres, self.license = self.processor.added_genres, self._license_with_adapters()
         self.adapters.merge()
-        self._genres_of_adapters, self._learned_genres = {}, {}
 
     def unload_adapters(self) -> None:
         """Take all styles that are not merged out again: the model is as it was, to the bit."""
         self.adapters.unload()
-        for genres in self._genres_of_adapters.values():
-            for genre in genres:
-                self.processor.added_genres.pop(genre, None)
-        self._genres_of_adapters, self._learned_genres = {}, {}
-
-    @contextmanager
-    def _adapters_for(self, genre: str | None) -> Iterator[None]:
-        """Turn the adapters off for a genre that none of those that are on has learned."""
-        learned = [self._learned_genres.get(name) for name in self.adapters.active]
-        if not learned or any(genres is None or genre in genres for genres in learned):
-            yield
-            return
-        weights = dict(self.adapters.weights)
-        self.adapters.set_weights({})
-        try:
-            yield
-        finally:
-            self.adapters.set_weights(weights)
+        self._offer_added_genres()
 
     def _offer_added_genres(self) -> None:
-        merged = self.processor.added_genres
-        for genres in self._genres_of_adapters.values():
-            merged = {genre: row for genre, row in merged.items() if genre not in genres}
-        for name in self.adapters.active:
-            merged = merged | self._genres_of_adapters.get(name, {})
-        self.processor.added_genres = merged
+        self.processor.added_genres = {**self._own_added_genres, **self.adapters.added_genres}
 
     def _license_with_adapters(self) -> str | None:
         """Return the terms of the model and of the adapters that are on."""
         stated = [] if self.license is None else [self.license]
-        own = {name: self._licenses_of_adapters.get(name) for name in self.adapters.active}
-        return "; ".join([*stated, *(f"adapter {name}: {own[name] or 'not stated'}" for name in own)]) or None
+        stated += [f"adapter {name}: {terms or 'not stated'}" for name, terms in self.adapters.licenses.items()]
+        return "; ".join(stated) or None
 
     def _check_base(self, adapter: str | os.PathLike, record: Mapping[str, Any]) -> None:
         """Raise `ValueError` if an adapter was trained on other weights than those that were loaded from a folder."""
@@ -354,7 +322,7 @@ class MusicToDancePipeline(PushToHubMixin):
         self.model.save_pretrained(path)
         self.processor.save_pretrained(path)
 
-    def save_to_publish(self, folder: Path) -> None:
+    def save_to_publish(self, folder: Path, is_private: bool) -> None:
         """Write model, processor and reference dances to a folder."""
         self.save_pretrained(folder)
         if self.retriever is not None:
@@ -553,10 +521,9 @@ class MusicToDancePipeline(PushToHubMixin):
             The song. It is counted as its genre is, so that a genre that was chosen gives the same dance as one that
             was asked for.
         """
-        styles = [genre for name in self.adapters.active for genre in self._genres_of_adapters.get(name, ())]
-        if genre is None and styles:
+        if genre is None and (styles := self.adapters.added_genres):
             reason = f"It is what the adapter {', '.join(self.adapters.active)} dances."
-            return replace(self.listen(audio, styles[0], **hints), genre_reason=reason)
+            return replace(self.listen(audio, next(iter(styles)), **hints), genre_reason=reason)
         sampling_rate = self.processor.feature_extractor.sampling_rate
         waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
         waveform = check_waveform(waveform, sampling_rate)
@@ -617,7 +584,7 @@ class MusicToDancePipeline(PushToHubMixin):
         """
         config, num_frames = self.model.config, inputs["input_features"].shape[1]
         token_rate = config.frame_rate / config.frames_per_token
-        with self._adapters_for(song.genre):
+        with self.adapters.for_genre(song.genre):
             codes = self.model.generate_codes(
                 **{name: tensor.expand(len(seeds), *tensor.shape[1:]) for name, tensor in inputs.items()},
                 seeds=seeds,
@@ -671,10 +638,9 @@ class MusicToDancePipeline(PushToHubMixin):
     ) -> tuple[np.ndarray, list[RetrievedWindow]]:
         assert self.retriever is not None  # checked before
         genre = song.genre
-        if self._is_new_to_library(genre):
-            genre = None  # who names a library for a style means all of it
-        elif asked_genre is None and genre not in self.retriever.index.columns["genre"].values:
-            genre = None  # nobody asked for the genre, so the library need not have it
+        is_known = genre in self.retriever.index.columns["genre"].values
+        if not is_known and (asked_genre is None or genre in self.processor.added_genres):
+            genre = None  # nobody asked for the genre, or it is a style: who names a library for one means all of it
         music = inputs["input_features"][0].numpy()
         return self.retriever(music, num_references=num_references, genre=genre, pinned=pinned)
 

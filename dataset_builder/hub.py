@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..publishing.upload import check_may_ask, check_repo_ids, prepare, upload
+from ..publishing.push_to_hub import PushToHubMixin
 from ..utils.atomic import atomic_folder, check_new_folder
 from ..utils.errors import reading
 from .data_card import CARD_FILE, render_data_card
@@ -43,7 +42,7 @@ class InfiniteDanceConfig(datasets.BuilderConfig):
     manifest_sha256: str = ""
 
 
-class InfiniteDanceBuilder(datasets.ArrowBasedBuilder):
+class InfiniteDanceBuilder(PushToHubMixin, datasets.ArrowBasedBuilder):
     """Builder of a `datasets` data set from what `infinitedance build` made.
 
     Configurations: `motion`, `codes`, `music` and `paired` (the default). Every clip is a shard, so that streams can
@@ -69,6 +68,7 @@ class InfiniteDanceBuilder(datasets.ArrowBasedBuilder):
         ```
     """
 
+    kind = "dataset"
     VERSION = VERSION
     BUILDER_CONFIG_CLASS = InfiniteDanceConfig
     BUILDER_CONFIGS = [
@@ -119,69 +119,10 @@ class InfiniteDanceBuilder(datasets.ArrowBasedBuilder):
         for index, clip in enumerate(clips):
             yield index, clip_table(clip, self.built_dir, self.info.features)
 
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        token: str | None = None,
-        commit_message: str | None = None,
-    ) -> str:
-        """Upload the data set with all its configurations; see `push_to_hub` of this module.
-
-        Args:
-            repo_id: `owner/name` on the Hub.
-            private: Whether a repository that is made for it is closed to others.
-            token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
-            commit_message: What the commit says.
-
-        Returns:
-            The address of the repository.
-        """
-        return push_to_hub(
-            self.built_dir,
-            repo_id,
-            private=private,
-            token=token,
-            commit_message=commit_message,
-            cache_dir=self._cache_dir_root,
-        )
-
-
-def push_to_hub(
-    built_dir: str | os.PathLike,
-    repo_id: str,
-    *,
-    private: bool | None = None,
-    token: str | None = None,
-    commit_message: str | None = None,
-    cache_dir: str | os.PathLike | None = None,
-) -> str:
-    """Upload a built data set as Parquet, all configurations and the data card, in one commit.
-
-    Args:
-        built_dir: The built folder.
-        repo_id: `owner/name` on the Hub.
-        private: Whether a repository that is made for it is closed to others.
-        token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
-        commit_message: What the commit says.
-        cache_dir: Cache of the `datasets` library.
-
-    Returns:
-        The address of the repository.
-
-    Raises:
-        ConnectionError: If the Hub cannot be reached or is switched off by `HF_HUB_OFFLINE`.
-        PermissionError: If the token is missing, wrong or may not write.
-        ValueError: If terms of a source forbid to pass it on and the repository is not private, or the Hub refuses it.
-    """
-    check_repo_ids([repo_id])
-    check_may_ask(repo_id, token)
-    with tempfile.TemporaryDirectory(prefix="infinitedance-") as temporary:
-        folder = export_parquet(built_dir, Path(temporary) / "parquet", cache_dir=cache_dir)
-        check_parquet(folder, is_private=bool(private))
-        publication = prepare("dataset", folder, repo_id)
-        return upload(publication, private=private, token=token, commit_message=commit_message)
+    def save_to_publish(self, folder: Path, is_private: bool) -> None:
+        """Write the Parquet form of all configurations, unless terms of a source forbid to make it public."""
+        export_parquet(self.built_dir, folder, cache_dir=self._cache_dir_root)
+        check_parquet(folder, is_private=is_private)
 
 
 def export_parquet(

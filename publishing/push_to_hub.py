@@ -1,4 +1,4 @@
-"""`push_to_hub` of what has a `save_pretrained`."""
+"""`push_to_hub` of models, libraries and data sets."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ class PushToHubMixin:
     license: str | None = None
     """Terms that the card states."""
 
-    def save_to_publish(self: Any, folder: Path) -> None:
-        """Write to an empty folder what is uploaded."""
+    def save_to_publish(self: Any, folder: Path, is_private: bool) -> None:
+        """Write to a folder, which does not exist, what is uploaded.
+
+        Args:
+            folder: The folder.
+            is_private: Whether nobody else may see it.
+        """
         self.save_pretrained(folder)
 
     def push_to_hub(
@@ -31,8 +36,8 @@ class PushToHubMixin:
     ) -> str:
         """Upload to the Hub in one commit, with a card.
 
-        The card states no measured number, as what is uploaded is in memory. `infinitedance publish` uploads a folder
-        with its own card.
+        A model is uploaded as it is in memory, so that its card states no measured number; `infinitedance publish`
+        uploads a folder with its own card. Of a data set all configurations are uploaded.
 
         Args:
             repo_id: `owner/name` on the Hub.
@@ -46,12 +51,12 @@ class PushToHubMixin:
         Raises:
             ConnectionError: As `publishing.upload.upload`.
             PermissionError: As `publishing.upload.upload`.
-            ValueError: As `publishing.upload.upload`.
+            ValueError: As `publishing.upload.upload`, or if terms forbid to make it public.
         """
         check_repo_ids([repo_id])
         check_may_ask(repo_id, token)
         with tempfile.TemporaryDirectory(prefix="infinitedance-") as temporary:
             folder = Path(temporary) / self.kind
-            self.save_to_publish(folder)
+            self.save_to_publish(folder, bool(private))
             publication = prepare(self.kind, folder, repo_id, license=self.license)
             return upload(publication, private=private, token=token, commit_message=commit_message)

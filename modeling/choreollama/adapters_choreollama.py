@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,36 @@ from ...utils.extras import require_extra
 ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 ADAPTER_RECORD_FILE = "finetune.json"
 """What `infinitedance finetune` writes beside an adapter: of what it was made, and how it was measured."""
+PROCESSOR_FILE = "processor_config.json"
+"""Of a `ChoreoLlamaProcessor`: names the genres that are added."""
 ADAPTER_FILES = (
     ADAPTER_CONFIG_FILE,
     ADAPTER_WEIGHTS_FILE,
     ADAPTER_RECORD_FILE,
-    "processor_config.json",
+    PROCESSOR_FILE,
     CHECKSUMS_FILE,
 )
 """All that is read of an adapter."""
 MAX_WEIGHT = 10.0
 _PLAIN_BEGINNINGS = (True, False, "gaussian", "eva", "orthogonal")
 """Values of `init_lora_weights` that leave the weights of the base as they are."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What is known of an adapter in a model.
+
+    Args:
+        key: PEFT's name of it: any other name might be an attribute of a module, or hold a point.
+        added_genres: Rows of the genres that it adds to those of the model, by name.
+        learned_genres: All genres that it learned; `None` if nobody wrote down which.
+        license: Its terms; `None` if they are not stated.
+    """
+
+    key: str
+    added_genres: Mapping[str, int]
+    learned_genres: Collection[str] | None
+    license: str | None
 
 
 class AdapterStack:
@@ -41,14 +62,15 @@ class AdapterStack:
         self.weights: dict[str, float] = {}
         """Of each adapter that is loaded, by name; 0 is off."""
         self.peft_model: Any = None
-        self._keys: dict[str, str] = {}  # PEFT's names, which must be no attribute of a module and hold no point
+        self._adapters: dict[str, Adapter] = {}
         self._num_loaded = 0
 
     def load(self, folder: str | os.PathLike, name: str) -> None:
         """Put an adapter into the model, with a weight of 1.
 
         Args:
-            folder: Holds `adapter_config.json` and `adapter_model.safetensors`, as PEFT saves them.
+            folder: Holds `adapter_config.json` and `adapter_model.safetensors`, as PEFT saves them, and perhaps the
+                other `ADAPTER_FILES`.
             name: Of the adapter, not yet taken.
 
         Raises:
@@ -73,6 +95,8 @@ class AdapterStack:
         with reading(path / ADAPTER_WEIGHTS_FILE):
             stored = load_file(path / ADAPTER_WEIGHTS_FILE)
         check_finite(stored, os.fspath(path))
+        record = read_json_object(path / ADAPTER_RECORD_FILE)
+        added_genres = read_json_object(path / PROCESSOR_FILE).get("added_genres") or {}
         is_first = self.peft_model is None
         self._num_loaded += 1
         key = f"adapter_{self._num_loaded}"
@@ -96,10 +120,10 @@ class AdapterStack:
                     )
             for weight, parameter in wanted.items():
                 parameter.copy_(stored[weight])
-            self._keys[name] = key
+            self._adapters[name] = Adapter(key, added_genres, record.get("genres"), record.get("license"))
             self.set_weights({**self.weights, name: 1.0})
         except BaseException as error:
-            self._keys.pop(name, None)
+            self._adapters.pop(name, None)
             if is_first and self.peft_model is not None:
                 self._take_out(merge=False)
             elif self.peft_model is not None and key in self.peft_model.peft_config:
@@ -116,9 +140,9 @@ class AdapterStack:
             ValueError: If there is no such adapter, a weight is out of range, or an adapter that replaces modules
                 is to be weighted or joined with another.
         """
-        if unknown := sorted(set(weights) - set(self._keys)):
+        if unknown := sorted(set(weights) - set(self._adapters)):
             raise ValueError(
-                f"There is no adapter {', '.join(unknown)}; loaded: {', '.join(sorted(self._keys)) or 'none'}."
+                f"There is no adapter {', '.join(unknown)}; loaded: {', '.join(sorted(self._adapters)) or 'none'}."
             )
         for name, weight in weights.items():
             if not -MAX_WEIGHT <= weight <= MAX_WEIGHT:
@@ -132,11 +156,11 @@ class AdapterStack:
                     f"The adapter {name} replaces whole modules (`modules_to_save` or `trainable_token_indices`), "
                     "which can be neither weighted nor added up: use it alone, with a weight of 1 or 0."
                 )
-        self.weights = {name: float(weights.get(name, 0.0)) for name in self._keys}
+        self.weights = {name: float(weights.get(name, 0.0)) for name in self._adapters}
         self._turn_on()
 
     def _replaces_modules(self, name: str) -> bool:
-        config = self.peft_model.peft_config[self._keys[name]]
+        config = self.peft_model.peft_config[self._adapters[name].key]
         return bool(config.modules_to_save or config.trainable_token_indices)
 
     def _turn_on(self) -> None:
@@ -145,19 +169,43 @@ class AdapterStack:
         from peft.utils import AuxiliaryTrainingWrapper
 
         if self.active:
-            self.peft_model.base_model.set_adapter([self._keys[name] for name in self.active])
+            self.peft_model.base_model.set_adapter([self._adapters[name].key for name in self.active])
         for module in self.model.modules():
             if not self.active and isinstance(module, LoraLayer | AuxiliaryTrainingWrapper):
                 module.set_adapter([])  # the tuner refuses an empty list where modules are replaced
             if isinstance(module, LoraLayer):
                 for name, weight in self.weights.items():
-                    module.set_scale(self._keys[name], weight)
+                    module.set_scale(self._adapters[name].key, weight)
         self.model.requires_grad_(False)
 
     @property
     def active(self) -> list[str]:
         """Names of the adapters that count."""
         return [name for name, weight in self.weights.items() if weight]
+
+    @property
+    def added_genres(self) -> dict[str, int]:
+        """Rows of the genres that the adapters that count add, by name."""
+        return {genre: row for name in self.active for genre, row in self._adapters[name].added_genres.items()}
+
+    @property
+    def licenses(self) -> dict[str, str | None]:
+        """Terms of each adapter that counts, by name."""
+        return {name: self._adapters[name].license for name in self.active}
+
+    @contextmanager
+    def for_genre(self, genre: str | None) -> Iterator[None]:
+        """Turn the adapters off for a genre that none of those that count has learned."""
+        learned = [self._adapters[name].learned_genres for name in self.active]
+        if not learned or any(genres is None or genre in genres for genres in learned):
+            yield
+            return
+        weights = dict(self.weights)
+        self.set_weights({})
+        try:
+            yield
+        finally:
+            self.set_weights(weights)
 
     def merge(self) -> None:
         """Add the adapters to the weights of the model, which is a plain one then."""
@@ -171,12 +219,12 @@ class AdapterStack:
 
     def _take_out(self, *, merge: bool) -> None:
         if merge:
-            self.peft_model.merge_and_unload(adapter_names=[self._keys[name] for name in self.active])
+            self.peft_model.merge_and_unload(adapter_names=[self._adapters[name].key for name in self.active])
         else:
             self.weights = dict.fromkeys(self.weights, 0.0)
             self._turn_on()  # PEFT keeps modules that are replaced and on
             self.peft_model.unload()
-        self.peft_model, self.weights, self._keys = None, {}, {}
+        self.peft_model, self.weights, self._adapters = None, {}, {}
 
 
 def _check_base_stays(config: Any, path: Path) -> None:

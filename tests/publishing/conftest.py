@@ -42,3 +42,26 @@ def fresh_cache(monkeypatch, tmp_path_factory):
         return folder
 
     return empty
+
+
+@pytest.fixture
+def finetune_record() -> dict:
+    """`finetune.json` of an adapter."""
+    return {
+        "name": "my-style",
+        "base_model": "open",
+        "base_sha256": "0" * 64,
+        "base_license": "cc-by-4.0",
+        "license": "cc0-1.0",
+        "num_clips": 12,
+        "minutes": 10.2,
+        "held_out_clips": 2,
+        "held_out_minutes": 1.5,
+        "codec_fit": {"joint_error_mm": 31.2, "verdict": "fine"},
+        "held_out_loss": {"before": 4.1, "after": 3.2, "nearest_genre_before": {"genre": "pop", "loss": 3.9}},
+        "base_genre_loss": {"before": 3.9, "after": 3.95},
+        "steps": 600,
+        "seconds": 540,
+        "num_parameters": 800_000,
+        "sources": [{"source": "my stage", "license": "CC0-1.0", "minutes": 10.2}],
+    }

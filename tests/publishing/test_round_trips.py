@@ -19,25 +19,6 @@ from infinitedance.retrieval.references import ReferenceRetriever
 from infinitedance.utils.checkpoints import weights_sha256
 from infinitedance.utils.hub_folders import local_folder
 
-RECORD = {
-    "name": "mine",
-    "genres": ["mine"],
-    "base_model": "model",
-    "base_license": "cc-by-4.0",
-    "license": "cc0-1.0",
-    "num_clips": 3,
-    "minutes": 2.0,
-    "held_out_clips": 1,
-    "held_out_minutes": 0.5,
-    "codec_fit": {"joint_error_mm": 20.0, "verdict": "fine"},
-    "held_out_loss": {"before": 4.0, "after": 3.0, "nearest_genre_before": {"genre": "waltz", "loss": 3.9}},
-    "base_genre_loss": {"before": 2.0, "after": 2.1},
-    "steps": 10,
-    "seconds": 20,
-    "num_parameters": 100,
-    "sources": [{"source": "mine", "license": "cc0-1.0", "minutes": 2.0}],
-}
-
 
 def test_a_pipeline_dances_the_same_by_its_name(hub, tiny_pipeline_dir, clicks):
     pipeline = MusicToDancePipeline.from_pretrained(tiny_pipeline_dir)
@@ -65,7 +46,9 @@ def test_the_shipped_model_is_published_with_its_references_and_its_license(hub)
         torch.testing.assert_close(again.model.state_dict()[name], weight, rtol=0, atol=0)
 
 
-def test_a_style_is_danced_by_the_names_of_model_and_adapter(hub, tiny_pipeline_dir, clicks, tmp_path, monkeypatch):
+def test_a_style_is_danced_by_the_names_of_model_and_adapter(
+    hub, tiny_pipeline_dir, clicks, tmp_path, finetune_record
+):
     from peft import LoraConfig
 
     base = MusicToDancePipeline.from_pretrained(tiny_pipeline_dir)
@@ -77,8 +60,8 @@ def test_a_style_is_danced_by_the_names_of_model_and_adapter(hub, tiny_pipeline_
     (tmp_path / "style" / "generation_config.json").unlink()
     base.processor.added_genres = {"mine": 0}
     base.processor.save_pretrained(tmp_path / "style")
-    record = json.dumps(RECORD | {"base_sha256": weights_sha256(tiny_pipeline_dir)})
-    (tmp_path / "style" / "finetune.json").write_text(record)
+    own = {"name": "mine", "genres": ["mine"], "base_sha256": weights_sha256(tiny_pipeline_dir)}
+    (tmp_path / "style" / "finetune.json").write_text(json.dumps(finetune_record | own))
     local = MusicToDancePipeline.from_pretrained(tiny_pipeline_dir, adapter=tmp_path / "style")
     upload(prepare("model", tiny_pipeline_dir, "ada/base"))
     upload(prepare("adapter", tmp_path / "style", "ada/mine", base="ada/base"))

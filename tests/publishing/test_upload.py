@@ -110,11 +110,11 @@ def test_a_linked_folder_of_references_is_refused(tmp_path):
 
 def test_paths_of_this_machine_are_not_published(feet):
     config = json.loads((feet / "config.json").read_text())
-    (feet / "config.json").write_text(json.dumps({**config, "_name_or_path": "/home/ada/runs/feet"}))
+    (feet / "config.json").write_text(json.dumps({**config, "_name_or_path": str(feet)}))
     sent = json.loads(prepare("restorer", feet, "ada/feet").files["config.json"])
     assert sent == config
-    (feet / "config.json").write_text(json.dumps({**config, "data": ["/home/ada/data"]}))
-    with pytest.raises(ValueError, match="would publish a path of this machine, '/home/ada/data': take it out"):
+    (feet / "config.json").write_text(json.dumps({**config, "data": [str(feet)]}))
+    with pytest.raises(ValueError, match=f"would publish a path of this machine, '{feet}': take it out"):
         prepare("restorer", feet, "ada/feet")
 
 
