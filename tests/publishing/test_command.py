@@ -260,6 +260,10 @@ def test_what_may_not_be_passed_on_is_not_made_public(hub, built, tmp_path, caps
     folder = with_terms(built, tmp_path, terms)
     assert main(["publish", "dataset", str(folder), "ada/dances", "--yes"]) == WRONG_INPUT
     assert "The terms of stage forbid to pass it on" in capsys.readouterr().err and not hub.requests
+    builder = InfiniteDanceBuilder(config_name="codes", data_dir=folder, cache_dir=tmp_path / "cache")
+    with pytest.raises(ValueError, match="The terms of stage forbid to pass it on"):
+        builder.push_to_hub("ada/dances")
+    assert not hub.requests
     assert main(["publish", "dataset", str(folder), "ada/dances", "--yes", "--private"]) == 0
     assert hub.repos["dataset", "ada/dances"].private
 

@@ -18,6 +18,7 @@ from infinitedance.training.data_choreollama import (
     foreign_spectra,
     move_bar,
 )
+from infinitedance.training.references_choreollama import AdapterReferences
 from infinitedance.training.takes import DanceTake
 
 CLOCK = MusicFeatureLayout.beat_clock
@@ -212,3 +213,22 @@ def test_changing_the_music_changes_no_take(config):
     sampler_of(takes, config, MusicChanges(0.5, 0.2, 0.5))(0)
     for take, music in zip(takes, before, strict=True):
         np.testing.assert_array_equal(take.music, music)
+
+
+def test_a_dance_of_the_base_has_the_reference_that_it_was_danced_with_or_none(config):
+    takes = [make_take(clocked_music(100.0, 128), side=side) for side in ("natural", "")]
+    reference = np.arange(128 * config.motion_feature_size, dtype=np.float32).reshape(1, 128, -1)
+    config.controls_side = True
+    batch = ChoreoWindows(takes, config, AdapterReferences(None, 0, [reference, None], 1)).cut([(0, 0, 0), (1, 0, 0)])
+    assert batch["reference_mask"].tolist() == [[True], [False]]
+    assert torch.equal(batch["reference_features"][0, 0][batch["frame_mask"][0]], torch.from_numpy(reference[0]))
+    assert not batch["reference_features"][1].any()
+    assert batch["side_ids"].tolist() == [0, 2]  # natural, any
+
+
+def test_added_genres_have_the_ids_after_any(config):
+    takes = [make_take(clocked_music(100.0)) for _ in range(3)]
+    for take, genre in zip(takes, ("waltz", "unknown", "mine"), strict=True):
+        take.genre = genre
+    batch = ChoreoWindows(takes, config, added_genres={"mine": 2}).cut([(row, 0, 0) for row in range(3)])
+    assert batch["genre_ids"].tolist() == [0, 1, 4]

@@ -343,6 +343,8 @@ def test_the_base_dances_all_its_genres_and_nothing(built, base_dir):
     assert references == [None] * 8  # there is no library
     again, _ = base_dances(pipeline, heard, 8, seed=1)
     assert all(np.array_equal(one.codes[0], other.codes[0]) for one, other in zip(takes, again, strict=True))
+    others, _ = base_dances(pipeline, heard, 6, seed=1, left_out={"rumba"})  # which is learned anew
+    assert [take.genre for take in others] == ["salsa", "", ""] * 2
 
 
 def test_the_recipe_is_one_of_the_loop():
