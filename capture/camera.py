@@ -1,0 +1,41 @@
+"""A pinhole camera that stands in the room and may turn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """Camera without distortion whose axis meets the middle of the picture.
+
+    Args:
+        image_size: Width and height, pixels.
+        focal_length: Pixels.
+        rotations: World to camera, `(frames, 3, 3)`, or `(1, 3, 3)` for a camera that does not turn. The world is y up;
+            the camera's axes are x right, y down, z ahead.
+        position: `(3,)`, metres, in the world, whose floor is y = 0.
+    """
+
+    image_size: tuple[int, int]
+    focal_length: float
+    rotations: np.ndarray
+    position: np.ndarray
+
+    def to_camera(self, points: np.ndarray) -> np.ndarray:
+        """Turn world points `(frames, points, 3)` into camera coordinates, metres."""
+        return np.einsum("fij,fpj->fpi", self.rotations, points - self.position)
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Project world points `(frames, points, 3)` to pixels `(frames, points, 2)`."""
+        seen = self.to_camera(points)
+        depths = np.maximum(seen[..., 2:], 1e-6)
+        return self.focal_length * seen[..., :2] / depths + np.array(self.image_size) / 2
+
+
+def default_focal_length(image_size: tuple[int, int]) -> float:
+    """Guess an unknown focal length, pixels: the diagonal of the picture, as GVHMR does."""
+    return math.hypot(*image_size)
