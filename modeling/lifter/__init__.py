@@ -1,0 +1,1 @@
+"""The lifter: a dance in three dimensions out of the landmarks of a video."""
