@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
     from .modeling.frdm.configuration_frdm import FrdmConfig
     from .modeling.frdm.modeling_frdm import FrdmModel
+    from .modeling.lifter.configuration_lifter import LifterConfig
+    from .modeling.lifter.modeling_lifter import LifterModel
     from .modeling.music_dance.configuration_music_dance import MusicDanceConfig
     from .modeling.music_dance.modeling_music_dance import MusicDanceEncoder
     from .motion.drawing.rendering import render_contact_sheet, render_video
@@ -48,6 +50,8 @@ _MODULES = {
     "FrdmConfig": "modeling.frdm.configuration_frdm",
     "FrdmModel": "modeling.frdm.modeling_frdm",
     "FrdmPipeline": "restoration.pipeline_frdm",
+    "LifterConfig": "modeling.lifter.configuration_lifter",
+    "LifterModel": "modeling.lifter.modeling_lifter",
     "Motion": "motion.motion",
     "MotionCodecConfig": "tokenization.configuration_motion_codec",
     "MotionCodecModel": "tokenization.modeling_motion_codec",
@@ -70,6 +74,7 @@ _MODULES = {
 _PACKAGES = (
     "assets",
     "audio",
+    "capture",
     "cli",
     "dataset_builder",
     "evaluation",
@@ -123,6 +128,7 @@ def _register_all() -> None:
         "ChoreoLlamaConfig": "ChoreoLlamaModel",
         "MusicDanceConfig": "MusicDanceEncoder",
         "FrdmConfig": "FrdmModel",
+        "LifterConfig": "LifterModel",
     }
     for config_name, model_name in models.items():
         config = __getattr__(config_name)

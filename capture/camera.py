@@ -39,3 +39,19 @@ class Camera:
 def default_focal_length(image_size: tuple[int, int]) -> float:
     """Guess an unknown focal length, pixels: the diagonal of the picture, as GVHMR does."""
     return math.hypot(*image_size)
+
+
+def level_camera_rotation(pitch: float, roll: float) -> np.ndarray:
+    """Return the turn from a level camera's space to the camera's, `(3, 3)`.
+
+    Args:
+        pitch: Downwards, radians.
+        roll: Clockwise as the camera sees, radians.
+
+    Returns:
+        From x right, y up, z toward the viewer to x right, y down, z ahead.
+    """
+    sine, cosine = math.sin(pitch), math.cos(pitch)
+    right, down, ahead = np.array([1.0, 0, 0]), np.array([0, -cosine, sine]), np.array([0, -sine, -cosine])
+    turned = math.cos(roll) * right + math.sin(roll) * down
+    return np.stack([turned, np.cross(ahead, turned), ahead])

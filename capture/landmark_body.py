@@ -11,24 +11,24 @@ from .landmarks import LANDMARK_NAMES
 # Joint that carries a landmark, and the place in its frame, metres on a body of 1.70 m, for the left side (the right
 # one is its mirror image).
 _LEFT_PLACES: dict[str, tuple[str, tuple[float, float, float]]] = {
-    "eye_inner": ("head", (0.015, 0.075, 0.10)),
-    "eye": ("head", (0.03, 0.075, 0.095)),
-    "eye_outer": ("head", (0.045, 0.075, 0.085)),
-    "ear": ("head", (0.075, 0.06, 0.0)),
-    "mouth": ("head", (0.025, 0.005, 0.095)),
-    "shoulder": ("left_shoulder", (0.0, 0.0, 0.0)),
-    "elbow": ("left_elbow", (0.0, 0.0, 0.0)),
-    "wrist": ("left_wrist", (0.0, 0.0, 0.0)),
-    "pinky": ("left_wrist", (0.085, 0.0, -0.03)),
-    "index": ("left_wrist", (0.095, 0.0, 0.025)),
-    "thumb": ("left_wrist", (0.05, -0.01, 0.045)),
-    "hip": ("left_hip", (0.0, 0.0, 0.0)),
-    "knee": ("left_knee", (0.0, 0.0, 0.0)),
-    "ankle": ("left_ankle", (0.0, 0.0, 0.0)),
-    "heel": ("left_ankle", (0.0, -0.06, -0.05)),
-    "foot_index": ("left_foot", (0.0, 0.0, 0.05)),
+    "eye_inner": ("head", (0.012, 0.047, 0.082)),
+    "eye": ("head", (0.021, 0.047, 0.078)),
+    "eye_outer": ("head", (0.03, 0.048, 0.075)),
+    "ear": ("head", (0.044, 0.037, 0.041)),
+    "mouth": ("head", (0.016, -0.011, 0.084)),
+    "shoulder": ("left_shoulder", (-0.016, -0.007, 0.011)),
+    "elbow": ("left_elbow", (-0.004, -0.002, 0.044)),
+    "wrist": ("left_wrist", (-0.002, -0.006, 0.015)),
+    "pinky": ("left_wrist", (0.068, -0.015, 0.006)),
+    "index": ("left_wrist", (0.074, -0.018, 0.028)),
+    "thumb": ("left_wrist", (0.05, -0.018, 0.033)),
+    "hip": ("left_hip", (-0.012, 0.002, 0.023)),
+    "knee": ("left_knee", (-0.003, 0.012, -0.017)),
+    "ankle": ("left_ankle", (0.002, 0.04, 0.016)),
+    "heel": ("left_ankle", (-0.004, -0.021, -0.02)),
+    "foot_index": ("left_foot", (-0.002, 0.016, 0.028)),
 }
-_NOSE = ("head", (0.0, 0.045, 0.11))
+_NOSE = ("head", (0.0, 0.019, 0.097))
 
 
 def _places() -> tuple[tuple[int, ...], np.ndarray]:

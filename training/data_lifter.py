@@ -100,7 +100,7 @@ class RenderedPair:
     def read(cls, path: Path) -> RenderedPair:
         """Read a file of `benchmarks/capture/pairs.py`."""
         arrays = read_arrays(path)
-        skeleton = Skeleton(arrays["skeleton_offsets"])
+        skeleton = Skeleton(arrays["offsets"], float(arrays["toe_rest_height"]))
         quaternions = arrays["joint_rotations"].astype(np.float64)
         quaternions /= np.linalg.norm(quaternions, axis=-1, keepdims=True)
         motion = Motion(30.0, arrays["root_positions"], quaternions, skeleton)

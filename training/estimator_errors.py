@@ -30,8 +30,8 @@ class EstimatorErrors:
         limb_share: Of windows in which a limb is misplaced for a while.
     """
 
-    bias: float = 0.03
-    slow: float = 0.025
+    bias: float = 0.035
+    slow: float = 0.04
     fast: float = 0.01
     slow_frames: float = 5.0
     hidden_factor: float = 2.5
@@ -40,9 +40,9 @@ class EstimatorErrors:
     space_slow: float = 0.02
     depth_slow: float = 0.05
     tilt: float = 0.15
-    swap_share: float = 0.15
+    swap_share: float = 0.25
     lost_share: float = 0.15
-    limb_share: float = 0.3
+    limb_share: float = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +168,8 @@ def _add_faults(
     if generator.random() < errors.limb_share:
         part = _stretch(generator, len(points))
         limb = [LANDMARK_INDEX[name] for name in _LIMBS[generator.integers(len(_LIMBS))]]
-        points[part, limb] += size * 0.25 * generator.standard_normal(2)
-        world[part, limb] += 0.12 * generator.standard_normal(3)
+        points[part, limb] += size * 0.35 * generator.standard_normal(2)
+        world[part, limb] += 0.15 * generator.standard_normal(3)
         confidences[part, limb] *= generator.uniform(0.1, 0.7)
     if generator.random() < errors.lost_share:
         part = _stretch(generator, len(points))

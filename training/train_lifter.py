@@ -58,7 +58,7 @@ class LifterArguments(RecipeArguments):
             ValueError: If a key of `model` is no field of `LifterConfig`.
         """
         if self.initial_model is not None:
-            return load_model(LifterModel, self.initial_model)
+            return load_model(self.initial_model, LifterModel)
         return LifterModel(LifterConfig(**self.model_fields(LifterConfig)))
 
     def dances(self, data: BuiltDataset) -> tuple[list[Dance], list[Dance]]:

@@ -17,7 +17,7 @@ LOSS_WEIGHTS = {
     "root_offset": 0.3,
     "root_depth": 0.5,
     "root_velocity": 1.0,
-    "contact": 0.03,
+    "contact": 0.1,
     "camera": 0.3,
 }
 FRAMES_PER_TOKEN = 2
