@@ -9,9 +9,9 @@ import torch
 
 from ..modeling.lifter.landmark_view import view_landmarks
 from ..modeling.lifter.modeling_lifter import ROOT_SCALE_METRES, LifterModel
-from ..motion.kinematics import matrix_to_quaternion, rotation_6d_to_matrix
+from ..motion.kinematics import local_rotations, matrix_to_quaternion, rotation_6d_to_matrix
 from ..motion.motion import Motion
-from ..motion.skeleton import neutral_skeleton
+from ..motion.skeleton import PARENTS, neutral_skeleton
 from ..restoration.pipeline_frdm import ClipWindows
 from .camera import Camera, default_focal_length, level_camera_rotation
 from .fitting import FitSettings, Lifted, fit
@@ -115,7 +115,7 @@ def propose(track: LandmarkTrack, lifter: LifterModel, focal_length_pixels: floa
     in_camera = torch.cat([root[:, :2] / focal * depth[:, None], depth[:, None]], dim=-1)
     turn = torch.from_numpy(level_camera_rotation(float(camera[0]), float(camera[1]))).float()
     return Lifted(
-        rotations=rotation_6d_to_matrix(rotations.unflatten(-1, (22, 6))),
+        rotations=local_rotations(rotation_6d_to_matrix(rotations.unflatten(-1, (22, 6))), PARENTS),
         joint_offsets=offsets.unflatten(-1, (21, 3)),
         root_positions=in_camera @ turn,
         contact_probabilities=contacts.sigmoid(),

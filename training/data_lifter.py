@@ -112,7 +112,7 @@ class RenderedPair:
             confidences=arrays["confidences"].astype(np.float32),
             world_points=arrays["world_points"].astype(np.float32),
             image_size=(int(width), int(height)),
-            rotations=motion.joint_rotations_matrix().float(),
+            rotations=global_rotations(motion.joint_rotations_matrix()).float(),
             root_positions=torch.from_numpy(motion.root_positions).float(),
             skeleton_offsets=torch.from_numpy(skeleton.offsets).float(),
             contacts=torch.from_numpy(contacts).float(),
@@ -129,7 +129,7 @@ class RenderedPair:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Windows of dances and the cameras that see them, in the world; rotations are local, lengths true."""
+    """Windows of dances and the cameras that see them, in the world; lengths are true."""
 
     rotations: torch.Tensor
     root_positions: torch.Tensor
@@ -187,7 +187,7 @@ class LifterSampler:
         truth = self._draw_dances(generator, count)
         positions = pose_offsets(truth.rotations, truth.skeleton_offsets)
         joints = torch.cat([torch.zeros_like(positions[:, :, :1]), positions], dim=2) + truth.root_positions[:, :, None]
-        landmarks = place_landmarks(joints, global_rotations(truth.rotations))
+        landmarks = place_landmarks(joints, truth.rotations)
         in_camera = _to_camera(truth, landmarks)
         pixels = truth.focal_lengths[:, None, None, None] * in_camera[..., :2] / in_camera[..., 2:].clamp(min=0.1)
         seen = disturb(pixels.numpy(), in_camera.numpy(), truth.image_sizes.numpy(), EstimatorErrors(), generator)
@@ -220,6 +220,7 @@ class LifterSampler:
         matrices = rotation_6d_to_matrix(rotations)
         yaw = yaw_to_matrix(2 * torch.pi * torch.rand(count, generator=torch_generator))
         matrices[:, :, 0] = yaw[:, None] @ matrices[:, :, 0]
+        matrices = global_rotations(matrices)
         offsets = random_bodies(count, torch_generator)
         neutral = neutral_skeleton().leg_length
         legs = offsets[:, [JOINT_INDEX["left_knee"], JOINT_INDEX["left_ankle"]]].norm(dim=-1).sum(dim=1) / neutral
@@ -282,8 +283,7 @@ def make_labels(truth: Truth, centers: torch.Tensor, sizes: torch.Tensor) -> Lif
     """
     scales = torch.tensor([body_scale(Skeleton(offsets.numpy())) for offsets in truth.skeleton_offsets])
     level = level_rotations(truth.camera_rotations)
-    rotations = truth.rotations.clone()
-    rotations[:, :, 0] = level @ rotations[:, :, 0]
+    rotations = level[:, :, None] @ truth.rotations
     offsets = truth.skeleton_offsets / scales[:, None, None]
     root = _to_camera(truth, truth.root_positions[:, :, None])[:, :, 0]
     pixels = truth.focal_lengths[:, None, None] * root[..., :2] / root[..., 2:]

@@ -14,6 +14,7 @@ from infinitedance.training.data_lifter import (
     LifterSampler,
     RenderedPair,
     Truth,
+    global_rotations,
     level_rotations,
     make_labels,
     random_bodies,
@@ -61,7 +62,7 @@ def truth(dances) -> Truth:
     root = root.expand(4, -1, -1) + torch.rand(4, 1, 1, generator=generator)
     focal, turned, placed = place_cameras(root, sizes.float(), RandomCamera(moving_share=0.5), generator)
     return Truth(
-        rotation_6d_to_matrix(rotations).expand(4, -1, -1, -1, -1),
+        global_rotations(rotation_6d_to_matrix(rotations)).expand(4, -1, -1, -1, -1),
         root,
         random_bodies(4, generator),
         contacts.expand(4, -1, -1),
