@@ -7,7 +7,7 @@ dance that was rendered, with what the estimator found in the pictures (`benchma
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..capture.landmark_body import body_scale, place_landmarks
+from ..capture.landmarks import MIRRORED_LANDMARKS
 from ..modeling.lifter.landmark_view import view_landmarks
 from ..modeling.lifter.losses_lifter import LifterLabels, pose_offsets
 from ..modeling.lifter.modeling_lifter import ROOT_SCALE_METRES
@@ -26,7 +27,7 @@ from ..motion.kinematics import (
     yaw_to_matrix,
 )
 from ..motion.motion import Motion
-from ..motion.skeleton import JOINT_INDEX, Skeleton, neutral_skeleton
+from ..motion.skeleton import JOINT_INDEX, MIRROR_ORDER, Skeleton, neutral_skeleton
 from .estimator_errors import EstimatorErrors, disturb
 from .random_cameras import RandomCamera, place_cameras
 
@@ -126,6 +127,23 @@ class RenderedPair:
         """Number of frames."""
         return len(self.image_points)
 
+    def mirror(self) -> RenderedPair:
+        """Return the picture's mirror image: left and right of the dancer change places, and those of the room."""
+        flip, joints, landmarks = torch.tensor([-1.0, 1.0, 1.0]), list(MIRROR_ORDER), list(MIRRORED_LANDMARKS)
+        points = self.image_points[:, landmarks] * np.float32([-1, 1]) + np.float32([self.image_size[0], 0])
+        return replace(
+            self,
+            image_points=points,
+            confidences=self.confidences[:, landmarks],
+            world_points=self.world_points[:, landmarks] * np.float32([-1, 1, 1]),
+            rotations=self.rotations[:, joints] * flip[:, None] * flip,
+            root_positions=self.root_positions * flip,
+            skeleton_offsets=self.skeleton_offsets[joints] * flip,
+            contacts=self.contacts[:, [1, 0, 3, 2]],
+            camera_rotations=self.camera_rotations * flip[:, None] * flip,
+            camera_position=self.camera_position * flip,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Truth:
@@ -146,7 +164,7 @@ class LifterSampler:
 
     Args:
         dances: On our neutral body.
-        pairs: Rendered ones.
+        pairs: Rendered ones; each is also taken as its mirror image.
         window_frames: Of a window.
         batch_size: Windows in a batch.
         rendered_share: Of the windows that are rendered ones.
@@ -163,7 +181,8 @@ class LifterSampler:
         rendered_share: float,
         seed: tuple[int, ...],
     ):
-        self.dances, self.pairs = dances, [pair for pair in pairs if pair.num_frames >= window_frames]
+        self.dances = dances
+        self.pairs = [either for pair in pairs if pair.num_frames >= window_frames for either in (pair, pair.mirror())]
         lengths = np.array([len(dance.root_positions) for dance in dances], dtype=float)
         self.probabilities = lengths / lengths.sum()
         self.window_frames, self.batch_size = window_frames, batch_size

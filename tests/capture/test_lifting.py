@@ -8,7 +8,7 @@ from infinitedance.capture.landmark_body import body_scale
 from infinitedance.capture.lifting import lift, propose
 from infinitedance.modeling.lifter.configuration_lifter import LifterConfig
 from infinitedance.modeling.lifter.modeling_lifter import LifterModel
-from infinitedance.motion.skeleton import neutral_skeleton
+from infinitedance.motion.skeleton import MIRROR_ORDER, neutral_skeleton
 
 QUICK = FitSettings(iterations=3)
 
@@ -82,3 +82,14 @@ def test_a_camera_projects_what_is_ahead_to_the_middle_of_the_picture():
     below = camera.project(np.array([[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]))[0]
     assert below[0, 1] > below[1, 1]  # y down
     assert body_scale(neutral_skeleton()) == 1.0
+
+
+def test_the_mirror_image_of_a_video_gives_the_mirrored_dance(track, lifter):
+    proposal, mirrored = propose(track, lifter), propose(track.mirror(), lifter)
+    flip, order = torch.tensor([-1.0, 1.0, 1.0]), [joint - 1 for joint in MIRROR_ORDER[1:]]
+    torch.testing.assert_close(mirrored.joint_offsets, proposal.joint_offsets[:, order] * flip, atol=1e-4, rtol=0)
+    turned = proposal.rotations[:, list(MIRROR_ORDER)] * flip[:, None] * flip
+    torch.testing.assert_close(mirrored.rotations, turned, atol=1e-4, rtol=0)
+    torch.testing.assert_close(mirrored.root_positions, proposal.root_positions * flip, atol=1e-3, rtol=0)
+    assert mirrored.roll == pytest.approx(-proposal.roll, abs=1e-5)
+    assert mirrored.focal_length == pytest.approx(proposal.focal_length, rel=1e-4)
