@@ -19,6 +19,7 @@ DETECTOR_SIZE, LANDMARK_SIZE = 224, 256
 HEATMAP_SIZE = 64
 NUM_OUTPUTS = 39
 """Landmarks of the network: the 33, then two that the next region is made of, then four that nothing uses."""
+NUM_USED = NUM_LANDMARKS + 2
 MIN_DETECTION_SCORE = 0.5
 MIN_OVERLAP = 0.3
 """Of two boxes that show the same person, as intersection over union."""
@@ -182,7 +183,8 @@ class BlazePose:
         if not 1 <= next_region.size <= 100 * max(picture.shape):
             return None
         confidences = np.prod(_sigmoid(raw[:NUM_LANDMARKS, 3:]), axis=1)
-        return Landmarks(image_points[:NUM_LANDMARKS], confidences, world, float(presence[0]), next_region)
+        image_points = image_points[:NUM_LANDMARKS].astype(np.float32)
+        return Landmarks(image_points, confidences.astype(np.float32), world, float(presence[0]), next_region)
 
     def track_single(self, pictures: Iterable[np.ndarray]) -> LandmarkTrack:
         """Follow one person through the 30 Hz pictures of one shot; detect where the person is lost.
@@ -284,7 +286,7 @@ def refine_from_heat(points: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """
     refined = points.astype(np.float64)
     cells = np.floor(points * HEATMAP_SIZE).astype(int)
-    for index, (column, row) in enumerate(cells):
+    for index, (column, row) in enumerate(cells[:NUM_USED]):
         if not (0 <= column < HEATMAP_SIZE and 0 <= row < HEATMAP_SIZE):
             continue
         top, left = max(row - HEATMAP_REACH, 0), max(column - HEATMAP_REACH, 0)
