@@ -16,6 +16,7 @@ from .shots import split_shots
 from .tracking import Estimator, PeopleTracker, Person
 from .video_reading import open_video
 
+MOST_PROMINENT, EVERYBODY = "first", "all"
 MIN_SECONDS = 1.0
 """Shorter tracks are dropped."""
 MAX_STEP_SECONDS = 0.25
@@ -50,14 +51,15 @@ class VideoFacts:
 
 
 def track_people(
-    path: str | os.PathLike, estimator: Estimator, person: int | None = 0
+    path: str | os.PathLike, estimator: Estimator, person: str = MOST_PROMINENT
 ) -> tuple[VideoFacts, list[LandmarkTrack]]:
     """Follow the people of a video.
 
     Args:
         path: The video.
         estimator: A `BlazePose`.
-        person: Whom to keep of each shot, counted from the most prominent, who is 0; `None` keeps all.
+        person: Whom to keep of each shot: `"first"`, the most prominent one, `"all"`, or a number counted from 0, who
+            is the most prominent one.
 
     Returns:
         What the video is, and a track for each person of each shot, in the order of shots and prominence.
@@ -89,16 +91,27 @@ def track_people(
         was_seen = any(tracker.people for _, tracker in shots)
         what = f"nobody is seen for {MIN_SECONDS:g} s in one shot" if was_seen else "nobody is seen"
         raise ValueError(f"{os.fspath(path)}: {what} in its {facts.seconds:.1f} s. {_ADVICE}")
-    if person is None:
-        return facts, tracks
-    chosen = [track for track in tracks if track.person == person]
+    return facts, choose(tracks, person, os.fspath(path))
+
+
+def choose(tracks: list[LandmarkTrack], person: str, name: str) -> list[LandmarkTrack]:
+    """Return the tracks of one person of each shot, or of all; see `track_people`.
+
+    Raises:
+        ValueError: If no shot has so many people, or `person` is something else.
+    """
+    if person == EVERYBODY:
+        return tracks
+    if person != MOST_PROMINENT and not person.isdecimal():
+        raise ValueError(f"`person` must be {MOST_PROMINENT}, {EVERYBODY} or a number from 0, got {person!r}.")
+    number = 0 if person == MOST_PROMINENT else int(person)
+    chosen = [track for track in tracks if track.person == number]
     if not chosen:
         most = max(track.person for track in tracks)
         raise ValueError(
-            f"{os.fspath(path)}: no shot has a person {person}; they are counted from 0, the most prominent one, "
-            f"to {most}."
+            f"{name}: no shot has a person {number}. They are counted from 0, the most prominent one, to {most}."
         )
-    return facts, chosen
+    return chosen
 
 
 def first_frame(seconds: float) -> int:

@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -74,6 +74,19 @@ def open_video(path: str | os.PathLike) -> Iterator[VideoReader]:
             reader.close()
 
 
+def read_pictures(path: str | os.PathLike, frames: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield pictures of a video by frames at 30 Hz, in order: upright, in full, `(height, width, 3)` uint8, RGB.
+
+    A frame after the end of the video shows its last picture.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no video.
+    """
+    with open_video(path) as video:
+        yield from video.pictures_at(frames)
+
+
 class VideoReader:
     """Pictures of an open video.
 
@@ -125,6 +138,21 @@ class VideoReader:
     def pictures(self) -> Iterator[Picture]:
         """Yield, once, the pictures nearest to the times of 30 Hz; all pictures of a slower video."""
         return read_ahead(self._convert(*pair) for pair in thin_out(self._timed(), FRAME_RATE))
+
+    def pictures_at(self, frames: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield, once, the pictures nearest to frames at 30 Hz, as `read_pictures` does."""
+        full = replace(self._layout, size=self._layout.full_size)
+        left = sorted(set(frames), reverse=True)
+        held: tuple[float, Any] | None = None
+        for seconds, frame in self._timed():
+            while left and held is not None and left[-1] / FRAME_RATE <= (held[0] + seconds) / 2:
+                yield left.pop(), full.pixels(held[1])
+            if not left:
+                return
+            held = seconds, frame
+        for number in reversed(left):
+            if held is not None:
+                yield number, full.pixels(held[1])
 
     @property
     def notes(self) -> list[str]:
@@ -251,11 +279,13 @@ class _Layout:
 
     Args:
         size: Width and height to scale the coded picture to, pixels.
+        full_size: The same without scaling down.
         turn: `(2, 2)`, from coded to upright axes, entries 0, 1, -1.
         image_size: Of the upright picture in full.
     """
 
     size: tuple[int, int]
+    full_size: tuple[int, int]
     turn: np.ndarray
     image_size: tuple[int, int]
 
@@ -266,7 +296,7 @@ class _Layout:
         scale = min(1.0, MAX_SIDE / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
         turn = display_turn(frame)
-        return cls(size, turn, (height, width) if turn[0, 0] == 0 else (width, height))
+        return cls(size, (width, height), turn, (height, width) if turn[0, 0] == 0 else (width, height))
 
     def pixels(self, frame: Any) -> np.ndarray:
         import av
