@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,6 +23,8 @@ SAME_HIPS = 0.06
 """The same for the middles of the hips: a second look may take left for right, or head for feet."""
 APART = 0.5
 """Distance of the centers of two regions, in sides: people who are farther apart do not hide each other."""
+MIN_WINDOW = 100
+"""Pixels; smaller parts of a picture show nothing that the whole does not."""
 WIDE = 1.3
 """Width over height of a picture from which on squares of it are looked at, too, which show people larger."""
 REACH, REACH_PER_SECOND = 0.5, 1.5
@@ -171,9 +174,10 @@ class PeopleTracker:
         for person in self._active:
             if not person.is_lost:
                 paint_over(left, person.found[-1])
-        for first, last in windows(picture) if thoroughly else windows(picture)[:1]:
+        for columns, rows in windows(picture, nobody=not self._active) if thoroughly else windows(picture)[:1]:
             for _ in range(MAX_PEOPLE):
-                found = [moved(each.region, first) for each in self._estimator.detect(left[:, first:last])]
+                detections = self._estimator.detect(left[rows, columns])
+                found = [moved(each.region, columns.start, rows.start) for each in detections]
                 if not any([self._welcome(seconds, picture, region, left) for region in found]):
                     break
 
@@ -186,10 +190,13 @@ class PeopleTracker:
         if landmarks is None or not is_in_picture(landmarks, picture):
             return False
         paint_over(left, landmarks)
-        if any(is_same(landmarks, person.found[-1]) for person in visible):
-            return False
         colors = clothes(picture, landmarks)
         person = self._lost_person(seconds, landmarks, colors)
+        same = next((each for each in visible if is_same(landmarks, each.found[-1])), None)
+        if same is not None:
+            if person is not None and same.seconds[-1] == seconds and len(same.found) > 1:
+                _hand_over(same, person, colors)
+            return False
         if person is None:
             person = Person([seconds], [landmarks], colors, colors)
             self._active.append(person)
@@ -240,16 +247,26 @@ def is_in_picture(landmarks: Landmarks, picture: np.ndarray) -> bool:
     return bool(((pairs >= 0) & (pairs < (width, height))).all(axis=-1).any())
 
 
-def windows(picture: np.ndarray) -> list[tuple[int, int]]:
-    """Return the columns, first and last, of the parts to look at: the whole, and squares of a wide picture."""
+def windows(picture: np.ndarray, nobody: bool = False) -> list[tuple[slice, slice]]:
+    """Return the columns and rows of the parts to look at, beginning with the whole.
+
+    Args:
+        picture: `(height, width, 3)`.
+        nobody: Look for small people, too.
+    """
     height, width = picture.shape[:2]
     squares = [0, (width - height) // 2, width - height] if width > WIDE * height else []
-    return [(0, width), *((first, first + height) for first in squares)]
+    parts = [(slice(0, width), slice(0, height)), *((slice(x, x + height), slice(0, height)) for x in squares)]
+    side = min(height, width) // 2
+    if nobody and side >= MIN_WINDOW:
+        starts = [np.linspace(0, size - side, math.ceil(1.5 * size / side)).astype(int) for size in (width, height)]
+        parts += [(slice(x, x + side), slice(y, y + side)) for y in starts[1] for x in starts[0]]
+    return parts
 
 
-def moved(region: Region, columns: int) -> Region:
-    """Return a region so many columns further right."""
-    return replace(region, x=region.x + columns)
+def moved(region: Region, columns: int, rows: int) -> Region:
+    """Return a region so many pixels further right and down."""
+    return replace(region, x=region.x + columns, y=region.y + rows)
 
 
 def paint_over(picture: np.ndarray, landmarks: Landmarks) -> None:
@@ -292,6 +309,16 @@ def _append(person: Person, seconds: float, landmarks: Landmarks, colors: np.nda
     person.seconds.append(seconds)
     person.found.append(landmarks)
     person.last_colors = colors
+
+
+def _hand_over(holder: Person, lost: Person, colors: np.ndarray) -> None:
+    """Where the colors of what one person was just seen as are those of a lost one, it was the lost one."""
+    fits = [_color_difference(person.colors, colors) for person in (lost, holder)]
+    if COLOR_WEIGHT * (fits[1] - fits[0]) <= EXCHANGE_MARGIN:
+        return
+    _append(lost, holder.seconds.pop(), holder.found.pop(), colors)
+    lost.is_lost, lost.contest = False, None
+    holder.is_lost, holder.contest = True, (lost, len(lost.found))
 
 
 def _remember(person: Person) -> None:
