@@ -137,7 +137,11 @@ class PeopleTracker:
             if index in seen:
                 _append(person, seconds, seen[index], colors[index])
         for index in seen:
-            if self._is_alone(index):
+            lost = self._lost_person(seconds, seen[index], colors[index])
+            if lost is not None and len(self._active[index].found) > 1:
+                _hand_over(self._active[index], lost)
+        for index in seen:
+            if not self._active[index].is_lost and self._is_alone(index):
                 _remember(self._active[index])
         self._until_detection -= 1
         is_due = self._until_detection < 0
@@ -190,13 +194,10 @@ class PeopleTracker:
         if landmarks is None or not is_in_picture(landmarks, picture):
             return False
         paint_over(left, landmarks)
+        if any(is_same(landmarks, person.found[-1]) for person in visible):
+            return False
         colors = clothes(picture, landmarks)
         person = self._lost_person(seconds, landmarks, colors)
-        same = next((each for each in visible if is_same(landmarks, each.found[-1])), None)
-        if same is not None:
-            if person is not None and same.seconds[-1] == seconds and len(same.found) > 1:
-                _hand_over(same, person, colors)
-            return False
         if person is None:
             person = Person([seconds], [landmarks], colors, colors)
             self._active.append(person)
@@ -311,8 +312,9 @@ def _append(person: Person, seconds: float, landmarks: Landmarks, colors: np.nda
     person.last_colors = colors
 
 
-def _hand_over(holder: Person, lost: Person, colors: np.ndarray) -> None:
-    """Where the colors of what one person was just seen as are those of a lost one, it was the lost one."""
+def _hand_over(holder: Person, lost: Person) -> None:
+    """Where a person was just seen in the colors of a lost one, it was the lost one, and the other is lost."""
+    colors = holder.last_colors
     fits = [_color_difference(person.colors, colors) for person in (lost, holder)]
     if COLOR_WEIGHT * (fits[1] - fits[0]) <= EXCHANGE_MARGIN:
         return
