@@ -198,6 +198,8 @@ class PeopleTracker:
             return False
         colors = clothes(picture, landmarks)
         person = self._lost_person(seconds, landmarks, colors)
+        if person is None and any(is_within(landmarks, each.found[-1]) for each in visible):
+            return False
         if person is None:
             person = Person([seconds], [landmarks], colors, colors)
             self._active.append(person)
@@ -239,6 +241,13 @@ def is_same(first: Landmarks, second: Landmarks) -> bool:
     far = np.linalg.norm(first.image_points - second.image_points, axis=-1).mean()
     is_near = _gap(first.next_region, second.next_region) < SAME_HIPS
     return bool(far < SAME_PLACE * size) or is_near
+
+
+def is_within(first: Landmarks, second: Landmarks) -> bool:
+    """Return whether the middle of the hips of one is among the landmarks of another: arms, taken for a person."""
+    low, high = second.image_points.min(axis=0), second.image_points.max(axis=0)
+    middle = first.image_points[_TORSO[2:]].mean(axis=0)
+    return bool(((low <= middle) & (middle <= high)).all())
 
 
 def is_in_picture(landmarks: Landmarks, picture: np.ndarray) -> bool:

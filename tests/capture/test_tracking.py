@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from infinitedance.capture.tracking import PeopleTracker, Person, undo_exchange
+from infinitedance.capture.tracking import PeopleTracker, Person, _hand_over, undo_exchange
 
 RED, GREEN, BLUE = (220, 40, 40), (40, 200, 40), (40, 40, 220)
 
@@ -90,3 +90,15 @@ def test_what_was_seen_of_the_wrong_person_is_given_back(landmarks_at, is_exchan
         assert other.found == [places[1], places[2], places[5]]
     else:
         assert (lost.seconds, other.seconds) == ([0.0, 0.5], [0.0, 0.1, 0.2, 0.5])
+
+
+@pytest.mark.parametrize("seen_as", ["lost", "holder"])
+def test_a_place_goes_to_the_lost_person_whose_colors_are_seen_there(landmarks_at, seen_as):
+    colors = {"lost": np.full((2, 3), [0.9, 0.1, 0.1]), "holder": np.full((2, 3), [0.1, 0.1, 0.9])}
+    places = [landmarks_at(x, x + 30, 40, 140) for x in (0, 10, 20)]
+    lost = Person([0.0], [places[0]], colors["lost"], colors["lost"], is_lost=True)
+    holder = Person([0.0, 0.1], places[1:], colors["holder"], colors[seen_as])
+    _hand_over(holder, lost)
+    assert lost.is_lost is (seen_as == "holder") and holder.is_lost is (seen_as == "lost")
+    assert lost.found == ([places[0], places[2]] if seen_as == "lost" else [places[0]])
+    assert len(lost.found) + len(holder.found) == 3
