@@ -70,6 +70,7 @@ _MODULES = {
 _PACKAGES = (
     "assets",
     "audio",
+    "capture",
     "cli",
     "dataset_builder",
     "evaluation",

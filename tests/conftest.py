@@ -26,6 +26,9 @@ import torch
 
 import infinitedance
 from infinitedance.audio.features import MUSIC_FEATURES_VERSION, MusicFeatureLayout
+from infinitedance.capture.camera import Camera
+from infinitedance.capture.landmarks import LANDMARK_INDEX, LANDMARK_NAMES, LandmarkTrack
+from infinitedance.capture.lifting import LiftedMotion
 from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.manifest import BuiltClip, write_manifest
@@ -41,6 +44,7 @@ from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEn
 from infinitedance.motion.features import motion_to_features
 from infinitedance.motion.kinematics import matrix_to_quaternion
 from infinitedance.motion.motion import Motion
+from infinitedance.motion.skeleton import JOINT_INDEX
 from infinitedance.motion.normalization import fit_feature_statistics
 
 REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
@@ -212,6 +216,51 @@ def make_motion(num_frames: int = 120, seed: int = 0, strength: float = 0.5, fra
     rotations[:, 0] = turn @ rotations[:, 0]
     root = torch.stack([seconds.sin(), 0.97 + 0.05 * (2 * seconds).cos(), 0.5 * seconds], dim=-1).numpy()
     return Motion(frame_rate, root, matrix_to_quaternion(rotations).numpy())
+
+
+SEEN_SIZE = (640, 480)
+_SEEN_JOINTS = {
+    "head": ("nose", "eye_inner", "eye", "eye_outer", "ear", "mouth"),
+    "left_wrist": ("left_pinky", "left_index", "left_thumb"),
+    "right_wrist": ("right_pinky", "right_index", "right_thumb"),
+    "left_ankle": ("left_heel",),
+    "right_ankle": ("right_heel",),
+    "left_foot": ("left_foot_index",),
+    "right_foot": ("right_foot_index",),
+}
+
+
+def _joint_of_landmark(name: str) -> int:
+    """Return the joint that stands for a landmark where a dance is seen without errors."""
+    for joint, words in _SEEN_JOINTS.items():
+        if any(word in name for word in words):
+            return JOINT_INDEX[joint]
+    return JOINT_INDEX[name]
+
+
+@pytest.fixture(scope="session")
+def see_dance() -> Callable[..., tuple[LiftedMotion, LandmarkTrack]]:
+    """See a dance by a camera at a height of 1.2 m: what a perfect estimator finds, and what a perfect lifter makes."""
+
+    def see(motion: Motion, **place: int) -> tuple[LiftedMotion, LandmarkTrack]:
+        middle = motion.joint_positions()[:, 0].mean(axis=0)
+        toward_us = np.diag([1.0, -1.0, -1.0])[None]  # looks along -z: x right, y down
+        camera = Camera(SEEN_SIZE, 520.0, toward_us, np.array([middle[0], 1.2, middle[2] + 4.5]))
+        joints = [_joint_of_landmark(name) for name in LANDMARK_NAMES]
+        positions = motion.joint_positions()[:, joints].astype(np.float64)
+        in_camera = camera.to_camera(positions)
+        hips = in_camera[:, [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]].mean(axis=1, keepdims=True)
+        track = LandmarkTrack(
+            **{"person": 0, "shot": 0, "first_frame": 0, **place},
+            image_size=SEEN_SIZE,
+            image_points=camera.project(positions),
+            confidences=np.full(positions.shape[:2], 0.9),
+            world_points=in_camera - hips,
+        )
+        frames = motion.num_frames
+        return LiftedMotion(motion, camera, np.zeros((frames, 4)), np.zeros(frames)), track
+
+    return see
 
 
 @pytest.fixture(scope="session")

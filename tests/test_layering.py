@@ -11,6 +11,7 @@ LAYERS = [
     {"spaces_demo"},
     {"training"},
     {"dataset_builder", "pipeline"},
+    {"capture"},
     {"restoration", "retrieval"},
     {"tokenization", "modeling", "evaluation"},
     {"audio", "motion", "publishing"},
