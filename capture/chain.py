@@ -192,9 +192,7 @@ def _imitated(motion: Motion) -> Stage:
     return Stage("physics", with_lower_body(motion, result.motion), True, note)
 
 
-def _measured(
-    stages: list[Stage], lifted_camera: Camera, camera: Camera, track: LandmarkTrack
-) -> tuple[Stage, ...]:
+def _measured(stages: list[Stage], lifted_camera: Camera, camera: Camera, track: LandmarkTrack) -> tuple[Stage, ...]:
     """Measure each stage, and its distance from the one before that is used."""
     last = [stage.motion for stage in stages if stage.is_used][-1]
     contacts = last.foot_contacts if last.foot_contacts is not None else _with_contacts(last).foot_contacts

@@ -68,7 +68,9 @@ def load_landmarks(path: str | os.PathLike) -> tuple[LandmarkTrack, Camera]:
         if missing:
             raise ValueError(f"{path} is no file of landmarks: {', '.join(missing)} missing. Capture the video again.")
         if int(arrays["version"].reshape(())) != FORMAT_VERSION:
-            raise ValueError(f"{path} has format version {arrays['version']}, expected {FORMAT_VERSION}: update this package.")
+            raise ValueError(
+                f"{path} has format version {arrays['version']}, expected {FORMAT_VERSION}: update this package."
+            )
         if tuple(arrays["landmark_names"].tolist()) != LANDMARK_NAMES:
             raise ValueError(f"{path} holds other landmarks than the 33 of BlazePose. Capture the video again.")
         numbers = {name: arrays[name].reshape(()).item() for name in _NUMBERS}

@@ -44,8 +44,8 @@ from infinitedance.modeling.music_dance.modeling_music_dance import MusicDanceEn
 from infinitedance.motion.features import motion_to_features
 from infinitedance.motion.kinematics import matrix_to_quaternion
 from infinitedance.motion.motion import Motion
-from infinitedance.motion.skeleton import JOINT_INDEX
 from infinitedance.motion.normalization import fit_feature_statistics
+from infinitedance.motion.skeleton import JOINT_INDEX
 
 REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
 # pytest imports the root `__init__.py` under the name of its folder; a second copy would take over the Auto classes.

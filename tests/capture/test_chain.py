@@ -108,9 +108,7 @@ def test_physics_without_its_package_names_the_extra(dance, see_dance, monkeypat
 
 
 def test_a_taller_body_is_brought_to_ours_with_its_room(dance, see_dance):
-    tall = replace(
-        dance, skeleton=dance.skeleton.scaled(1.1), root_positions=dance.root_positions * np.float32(1.1)
-    )
+    tall = replace(dance, skeleton=dance.skeleton.scaled(1.1), root_positions=dance.root_positions * np.float32(1.1))
     lifted, track = see_dance(tall)
     cleaned = clean_motion(lifted, track, untouched)
     assert cleaned.motion.skeleton == dance.skeleton
