@@ -240,7 +240,7 @@ def _joint_of_landmark(name: str) -> int:
 
 @pytest.fixture(scope="session")
 def see_dance() -> Callable[..., tuple[LiftedMotion, LandmarkTrack]]:
-    """See a dance by a camera at a height of 1.2 m: what a perfect estimator finds, and what a perfect lifter makes."""
+    """See a dance by a camera 1.2 m high: what a perfect estimator finds, and what a perfect lifter makes of it."""
 
     def see(motion: Motion, **place: int) -> tuple[LiftedMotion, LandmarkTrack]:
         middle = motion.joint_positions()[:, 0].mean(axis=0)
