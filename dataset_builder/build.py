@@ -5,23 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
-import multiprocessing
 import os
-import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..audio.features import MUSIC_FEATURES_VERSION
 from ..utils.atomic import PARTIAL_PREFIX, atomic_path, remove_partials
 from ..utils.checkpoints import read_json_object
-from ..utils.extras import require_extra
 from .build_report import write_build_report
 from .clip_folder import MIRROR_SUFFIX
+from .engines import check_engine, run_tasks
 from .manifest import MANIFEST_FILE, BuiltClip, clip_from_json, write_manifest
 from .quality_gates import QualityGates
 from .sources.base import SourceRecord
@@ -41,10 +38,7 @@ from .stages import (
 logger = logging.getLogger(__name__)
 
 SETTINGS_FILE = "build.json"
-ENGINES = ("local", "ray")
 SplitSongs = Mapping[str, Collection[str]]
-RAY_TASKS_PER_CPU = 4
-"""Tasks that wait on the cluster, so that a million clips need no million tasks at once."""
 
 
 def build_dataset(
@@ -95,10 +89,7 @@ def build_dataset(
         ValueError: If an argument is out of range, two clips have the same name, the build was begun with other
             settings, a song or unit is in two splits, or no clip passed.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}, got {engine!r}.")
-    if num_workers < 1:
-        raise ValueError(f"`num_workers` must be at least 1, got {num_workers}.")
+    check_engine(engine, num_workers)
     if not sources:
         raise ValueError("`sources` must name at least one data set, got none.")
     output = Path(output_dir).resolve()
@@ -117,8 +108,9 @@ def build_dataset(
         logger.info("%s: %d of %d clips are done already.", output, len(jobs) - len(waiting), len(jobs))
     if waiting:  # a manifest stands only beside what it describes
         (output / MANIFEST_FILE).unlink(missing_ok=True)
-    run = _run_on_ray if engine == "ray" else _run_locally
-    _show(run(waiting, settings, str(output), num_workers), len(jobs), len(waiting), show_progress)
+    task = partial(build_clip, settings=settings, output_dir=str(output))
+    statuses = run_tasks(task, waiting, num_workers=num_workers, engine=engine)
+    _show(statuses, len(jobs), len(waiting), show_progress)
     return finish_build(jobs, output, seed, split_songs)
 
 
@@ -255,67 +247,3 @@ def _show(statuses: Iterable[str], num_clips: int, num_waiting: int, show_progre
             counts[status] += 1
             bar.set_postfix(counts, refresh=False)
             bar.update()
-
-
-def _run_locally(jobs: Sequence[ClipJob], settings: StageSettings, output: str, num_workers: int) -> Iterator[str]:
-    if num_workers == 1 or len(jobs) < 2:
-        yield from (build_clip(job, settings, output) for job in jobs)
-        return
-    # Forked children of a process in which torch has started its threads hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent) as executor:
-        futures = [executor.submit(build_clip, job, settings, output) for job in jobs]
-        try:
-            yield from (future.result() for future in as_completed(futures))
-        except BrokenProcessPool as error:
-            raise _worker_lost(num_workers) from error
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _worker_lost(num_workers: int) -> ChildProcessError:
-    return ChildProcessError(
-        "A worker was ended from outside, perhaps for want of memory. Run the same command again to go on, with fewer "
-        f"workers than {num_workers}."
-    )
-
-
-def _end_with_parent() -> None:
-    """End this worker when the process that started it is killed; it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _run_on_ray(jobs: Sequence[ClipJob], settings: StageSettings, output: str, num_workers: int) -> Iterator[str]:
-    require_extra("ray", "scale", "The engine `ray`")
-    # Ray reports how it is used unless it is told not to, before it is imported.
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import ray
-
-    started_here = not ray.is_initialized()
-    if started_here:
-        # A cluster that `RAY_ADDRESS` names has its own number of processors.
-        address = os.environ.get("RAY_ADDRESS", "local")
-        num_cpus = num_workers if address == "local" else None
-        ray.init(address, num_cpus=num_cpus, include_dashboard=False, log_to_driver=False)
-    try:
-        task = ray.remote(num_cpus=1)(build_clip)
-        waiting: list[ClipJob] = list(reversed(jobs))
-        running: list[Any] = []
-        while waiting or running:
-            while waiting and len(running) < RAY_TASKS_PER_CPU * num_workers:
-                running.append(task.remote(waiting.pop(), settings, output))
-            done, running = ray.wait(running)
-            yield from ray.get(done)
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
-        raise _worker_lost(num_workers) from error
-    finally:
-        if started_here:
-            ray.shutdown()

@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from infinitedance.motion.kinematics import matrix_to_quaternion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.normalization import fit_feature_statistics
 from infinitedance.motion.skeleton import JOINT_INDEX
+from infinitedance.restoration.pipeline_frdm import RestoredMotion
 
 REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
 # pytest imports the root `__init__.py` under the name of its folder; a second copy would take over the Auto classes.
@@ -261,6 +262,74 @@ def see_dance() -> Callable[..., tuple[LiftedMotion, LandmarkTrack]]:
         return LiftedMotion(motion, camera, np.zeros((frames, 4)), np.zeros(frames)), track
 
     return see
+
+
+@dataclass(frozen=True)
+class SeenFacts:
+    """Facts on a video, as far as a capture needs them."""
+
+    notes: tuple[str, ...] = ()
+
+
+@pytest.fixture
+def seeing_tools(see_dance) -> Any:
+    """Return tools of a capture that see dances without errors in any video: who dances, its name says.
+
+    `nobody` holds nobody, `pair` two people and then one in another shot, `short` one for too short a time. `tracked`
+    lists the videos that were looked at.
+    """
+
+    class Tools:
+        def __init__(self) -> None:
+            self.tracked: list[str] = []
+            self.version = "1"
+
+        def digests(self) -> dict[str, str]:
+            return {"lifter_sha256": self.version}
+
+        def track(self, video: Path, person: str) -> tuple[SeenFacts, list[LandmarkTrack]]:
+            self.tracked.append(video.name)
+            if "nobody" in video.name:
+                raise ValueError(f"{video}: nobody dances in it. Film a person from head to feet.")
+            if "broken" in video.name:
+                raise ZeroDivisionError("of a defect")
+            return SeenFacts((f"{video.name} was filmed upright.",)), [track for _, track in self._seen(video)]
+
+        def pictures(self, video: Path, frames: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+            for frame in frames:
+                yield frame, np.full((240, 320, 3), 90, np.uint8)  # half the size in which landmarks count
+
+        def lift(self, track: LandmarkTrack, **_: Any) -> LiftedMotion:
+            place = {"shot": track.shot, "person": track.person, "first_frame": track.first_frame}
+            seen = see_dance(synthesize_dance("waltz", 100, track.num_frames / 30, seed=track.person), **place)
+            return seen[0]
+
+        def restore(self, motion: Motion) -> Any:
+            return RestoredMotion(motion, None)
+
+        def _seen(self, video: Path) -> list[tuple[LiftedMotion, LandmarkTrack]]:
+            places = [(0, 0, 15)] + [(0, 1, 0), (1, 0, 90)] * ("pair" in video.name)
+            seconds = 0.1 if "short" in video.name else 2.0
+            return [
+                see_dance(
+                    synthesize_dance("waltz", 100, seconds, seed=person), shot=shot, person=person, first_frame=first
+                )
+                for shot, person, first in places
+            ]
+
+    return Tools()
+
+
+@pytest.fixture(scope="session")
+def write_video(write_sound, click_song) -> Callable[..., Path]:
+    """Write a small video of 5 s with a click at 0.25 s and every half second after it."""
+
+    def write(path: Path, seed: int = 0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        song = click_song(RATE, 5.0) + 1e-4 * seed
+        return write_sound(path, "matroska", "flac", song, RATE, video=5.0)
+
+    return write
 
 
 @pytest.fixture(scope="session")
