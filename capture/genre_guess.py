@@ -18,7 +18,7 @@ from ..utils.checkpoints import check_checksums, read_json_object, read_weights,
 
 NOT_LABELED = "not labeled"
 """Genre of a dance that is too short to tell, or looks like nothing that is known."""
-MIN_CONFIDENCE = 0.35
+MIN_CONFIDENCE = 0.3
 """Guesses that are less sure are not given."""
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 

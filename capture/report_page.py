@@ -10,6 +10,7 @@ from typing import Any
 from ..evaluation.report.page import STYLE
 from ..evaluation.report.tables import format_cell
 from .chain import MEASURES
+from .genre_guess import NOT_LABELED
 
 _STYLE = """
 .strip { margin-top: 16px; } .strip .scroll { border: 0; border-radius: 6px; margin: 0; }
@@ -85,6 +86,8 @@ def _clip(clip: Mapping[str, Any], still: bytes | None) -> str:
 def _guess(row: Mapping[str, Any]) -> str:
     if row["genre_source"] != "guessed":
         return ""
+    if row["genre"] == NOT_LABELED:
+        return " (no guess is sure enough)"
     return f" (guessed, {100 * row['genre_confidence']:.0f} % sure)"
 
 

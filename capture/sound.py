@@ -10,8 +10,6 @@ import numpy as np
 from ..audio.beats import BeatEstimate, track_beats
 from ..audio.loading import SILENCE_PEAK, load_audio
 from ..audio.spectra import SAMPLING_RATE
-from ..media.kinds import kind_of
-from ..media.timeline import origin_seconds
 from ..motion.motion import FRAME_RATE
 
 CLEAR_BEAT_CONFIDENCE = 0.3
@@ -24,7 +22,7 @@ class VideoSound:
 
     Args:
         waveform: `(samples,)`, mono, 24 kHz.
-        picture_seconds: When, in the waveform, the first picture is shown.
+        picture_seconds: When, in the waveform, the first picture is shown; negative: the sound begins later.
         beats: Of the whole waveform.
     """
 
@@ -68,38 +66,19 @@ class VideoSound:
         return float(np.median(self.beats.clock.bpm(start + np.arange(num_frames) / FRAME_RATE)))
 
 
-def read_sound(video: str | os.PathLike, genre: str = "") -> VideoSound:
+def read_sound(video: str | os.PathLike, picture_seconds: float, genre: str = "") -> VideoSound:
     """Read the sound of a video and find its beats.
 
     Args:
         video: The file.
+        picture_seconds: When the first picture is shown, in seconds from the first sample that `load_audio` gives.
         genre: Of the dance, if it is known: it chooses how the beats are counted.
 
     Raises:
         ValueError: If it has no sound, or one that is silent, too short, too long or damaged.
     """
     waveform = load_audio(video, SAMPLING_RATE)
-    beats = track_beats(waveform, SAMPLING_RATE, genre=genre or None)
-    return VideoSound(waveform, first_picture_seconds(video), beats)
-
-
-def first_picture_seconds(video: str | os.PathLike) -> float:
-    """Return when the first picture is shown, in seconds from the first sample that `load_audio` gives."""
-    import av
-
-    with open(video, "rb") as file:
-        kind = kind_of(file, os.fspath(video))
-    with av.open(os.fspath(video)) as container:
-        pictures = [_start_seconds(stream) for stream in container.streams.video]
-        sounds = [_start_seconds(stream) for stream in container.streams.audio[:1]]
-    picture = min((start for start in pictures if start is not None), default=0.0)
-    sound = next((start for start in sounds if start is not None), picture)
-    return picture - origin_seconds(kind, sound, picture)
-
-
-def _start_seconds(stream) -> float | None:
-    known = stream.start_time is not None and stream.time_base is not None
-    return float(stream.start_time * stream.time_base) if known else None
+    return VideoSound(waveform, picture_seconds, track_beats(waveform, SAMPLING_RATE, genre=genre or None))
 
 
 def _beat_times(times: np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from .engines import check_engine, run_tasks
 from .manifest import MANIFEST_FILE, BuiltClip, clip_from_json, write_manifest
 from .quality_gates import QualityGates
 from .sources.base import SourceRecord
+from .sources.video import VideoSource
 from .splits import split_as_stated, split_by_name
 from .stages import (
     ENTRY_FOLDER,
@@ -34,6 +35,7 @@ from .stages import (
     codec_sha256,
     read_entry,
 )
+from .video_sources import capture_report, capture_sources
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ def build_dataset(
     num_workers: int = 1,
     engine: str = "local",
     trust_pickle: bool = False,
+    capture_tools: Any = None,
     show_progress: bool = False,
 ) -> Path:
     """Build a data set: motion, music and codes of all clips that pass the quality gates, split by song and performer.
@@ -75,6 +78,7 @@ def build_dataset(
         num_workers: Processes (tasks at once on Ray).
         engine: `"local"`, or `"ray"` for a cluster whose machines all see sources and output under these paths.
         trust_pickle: Open sources that are pickles.
+        capture_tools: `CaptureTools` for sources of videos; those that ship if not given.
         show_progress: Show a progress bar.
 
     Returns:
@@ -100,9 +104,20 @@ def build_dataset(
         keep_audio=keep_audio,
         trust_pickle=trust_pickle,
     )
+    kept_settings = _settings_to_keep(sources, settings, seed, split_songs)
+    if any(source.name == VideoSource.name for source in sources):
+        _begin(output, kept_settings)  # into which the videos are captured
+        sources = capture_sources(
+            sources,
+            output,
+            capture_tools,
+            num_workers=num_workers,
+            engine=engine,
+            show_progress=show_progress,
+        )
     jobs = list_jobs(sources, settings)
     _split_records(jobs, seed, split_songs)  # wrong names and leaks are an error before the work
-    _begin(output, _settings_to_keep(sources, settings, seed, split_songs))
+    _begin(output, kept_settings)
     waiting = [job for job in jobs if not _is_done(job, output)]
     if len(waiting) < len(jobs):
         logger.info("%s: %d of %d clips are done already.", output, len(jobs) - len(waiting), len(jobs))
@@ -143,7 +158,8 @@ def finish_build(jobs: Sequence[ClipJob], output: Path, seed: int = 0, split_son
     entries = [json.loads(_entry_path(job, output).read_text(encoding="utf-8")) for job in jobs]
     clips = _draw_splits(jobs, entries, seed, split_songs)
     _remove_strangers(output, {job.file(ENTRY_FOLDER, ".json") for job in jobs}, clips)
-    write_build_report([(job.source.name, entry) for job, entry in zip(jobs, entries, strict=True)], clips, output)
+    named_entries = [(job.source.name, entry) for job, entry in zip(jobs, entries, strict=True)]
+    write_build_report(named_entries, clips, output, linked_report=capture_report(output))
     if not clips:
         raise ValueError(f"None of the {len(jobs)} clips could be built: {output / 'report.md'} says why.")
     write_manifest(clips, output)

@@ -12,13 +12,13 @@ from typing import Any
 
 from ..capture.report_page import render_capture_page
 from ..utils.atomic import atomic_path, remove_partials
-from .captured_clip import MADE_FOLDERS
 from .clip_folder import METADATA_FILE
 from .manifest import json_line
 
 ENTRY_FOLDER = "captures"
 """What is known of each video, a file each; written last, it says that the clips of the video are done."""
 REPORT_FILE = "report.html"
+MADE_FOLDERS = ("motion", "sound", "beats", "landmarks", "stills")
 BEGUN, CAPTURED, FAILED = "begun", "captured", "failed"
 
 

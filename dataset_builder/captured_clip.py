@@ -19,12 +19,11 @@ from ..capture.sound import CLEAR_BEAT_CONFIDENCE, VideoSound
 from ..capture.stills import still_frames
 from ..motion.files import save_motion
 from ..motion.motion import FRAME_RATE, Motion
+from .clip_folder import GIVEN, GUESSED
 from .quality_gates import QualityGates, measure_motion
 from .stages import MEASURE_DECIMALS, flac_bytes
 
-MADE_FOLDERS = ("motion", "sound", "beats", "landmarks", "stills")
 SOURCE = "video"
-GIVEN, GUESSED = "given", "guessed"
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def _capture(job: VideoJob, tools: Any, entry: dict[str, Any]) -> dict[str, byte
     notes: list[str] = [*facts.notes]
     sound = None
     try:
-        sound = read_sound(job.path, job.options.genre)
+        sound = read_sound(job.path, facts.sound_offset_seconds, job.options.genre)
     except ValueError as error:
         notes.append(f"The dances have no sound: {_named(str(error), job)}")
     contents: dict[str, bytes] = {}

@@ -7,7 +7,7 @@ import importlib.metadata
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from typing import Any
 from .manifest import file_sha256
 from .stages import MAX_STEM_LETTERS
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".webm", ".wmv")
-"""Endings of the files that are looked for in a folder of videos."""
 PERSON_FIRST, PERSON_ALL = "first", "all"
 MIN_HEIGHT_METRES, MAX_HEIGHT_METRES = 0.5, 2.5
 
@@ -141,16 +139,3 @@ def _stem(path: Path) -> str:
     if len(stem.encode()) > MAX_STEM_LETTERS:
         stem = f"{stem[: MAX_STEM_LETTERS // 4]}~{hashlib.blake2b(stem.encode(), digest_size=4).hexdigest()}"
     return stem
-
-
-def find_videos(folder: str | os.PathLike) -> Iterator[Path]:
-    """Yield the videos in a folder, at any depth, sorted by path.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-    """
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"A source of videos must be a folder, got no folder {folder}.")
-    for path in sorted(Path(folder).rglob("*")):
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.name.startswith("."):
-            yield path

@@ -71,7 +71,9 @@ class Timeline:
     def _ahead(self, stamp: float) -> float:
         """Return how much later than what was placed a stamp is, in seconds."""
         if self._origin is None:
-            self._origin = origin_seconds(self.kind, stamp, self._others_start)
+            earliest = stamp if self._others_start is None else min(stamp, self._others_start)
+            is_anywhere = self.kind.begins_anywhere or self.kind.stamps == "checked"
+            self._origin = earliest if is_anywhere or not 0 <= earliest <= LATEST_START_SECONDS else 0.0
         ahead = stamp - self._origin - self.seconds
         if ahead < -LONGEST_OVERLAP_SECONDS or (self.kind.is_broadcast and ahead > BROADCAST_JUMP_SECONDS):
             self._origin, ahead = stamp - self.seconds, 0.0
@@ -83,16 +85,3 @@ class Timeline:
             num_samples -= len(block)
             self.seconds += len(block) / rate
             yield block
-
-
-def origin_seconds(kind: Kind, sound_start_seconds: float, others_start_seconds: float | None) -> float:
-    """Return which time stamp is time 0 of the decoded sound.
-
-    Args:
-        kind: Of the file.
-        sound_start_seconds: Time stamp of the first sound.
-        others_start_seconds: When the first of the file's other streams begins; `None` if there is none.
-    """
-    earliest = sound_start_seconds if others_start_seconds is None else min(sound_start_seconds, others_start_seconds)
-    is_anywhere = kind.begins_anywhere or kind.stamps == "checked"
-    return earliest if is_anywhere or not 0 <= earliest <= LATEST_START_SECONDS else 0.0

@@ -269,6 +269,7 @@ class SeenFacts:
     """Facts on a video, as far as a capture needs them."""
 
     notes: tuple[str, ...] = ()
+    sound_offset_seconds: float = 0.0
 
 
 @pytest.fixture

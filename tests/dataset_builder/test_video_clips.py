@@ -14,7 +14,8 @@ from infinitedance.dataset_builder import capture_entries
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.pulse_clock import read_beats
 from infinitedance.dataset_builder.video_clips import capture_videos
-from infinitedance.dataset_builder.video_jobs import CaptureOptions, find_videos
+from infinitedance.dataset_builder.video_files import find_videos
+from infinitedance.dataset_builder.video_jobs import CaptureOptions
 from infinitedance.motion.files import load_motion
 
 
