@@ -8,6 +8,7 @@ import pytest
 from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.manifest import read_manifest
+from infinitedance.dataset_builder.procedural.dataset import make_procedural_dataset
 from infinitedance.dataset_builder.stages import SourceFolder
 
 
@@ -81,8 +82,9 @@ def test_a_video_that_fails_is_in_the_report_of_the_build(videos, tmp_path, writ
     assert "nobody dances in it" in problems[0]["reasons"][0]
 
 
-def test_videos_stand_beside_other_sources(videos, tmp_path, seeing_tools, clip_folder):
-    sources = [SourceFolder("video", str(videos)), SourceFolder("clip_folder", str(clip_folder))]
+def test_videos_stand_beside_other_sources(videos, tmp_path, seeing_tools):
+    make_procedural_dataset(tmp_path / "clips", 1, 3.0)
+    sources = [SourceFolder("video", str(videos)), SourceFolder("clip_folder", str(tmp_path / "clips"))]
     output = build_dataset(sources, tmp_path / "built", mirror=False, capture_tools=seeing_tools)
     assert {clip.clip_id.split("/")[0] for clip in read_manifest(output)} == {"video", "clip_folder"}
 
