@@ -34,7 +34,8 @@ def test_what_was_captured_is_printed_and_what_failed_ends_with_status_2(
     videos = [str(write_video(tmp_path / f"{name}.mkv", seed)) for seed, name in enumerate(("solo", "nobody"))]
     assert main(["capture", *videos, "--output", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr()
-    assert "solo: 2.0 s, not labeled (guessed), passed" in printed.out
+    assert "solo: 2.0 s, not labeled (guessed), 120 beats a minute; slide " in printed.out
+    assert "quality gates: passed" in printed.out
     assert "report.html" in printed.out
     assert "nobody.mkv: nobody dances in it" in printed.err
 
