@@ -28,9 +28,7 @@ def test_a_video_leads_a_dance(tmp_path, write_video, save_tiny_pipeline, seeing
     assert {hit["license"] for window in windows for hit in window["hits"]} == {"CC0"}
 
 
-def test_what_was_captured_is_printed_and_what_failed_ends_with_status_2(
-    tmp_path, write_video, seeing_cli, capsys
-):
+def test_what_was_captured_is_printed_and_what_failed_ends_with_status_2(tmp_path, write_video, seeing_cli, capsys):
     videos = [str(write_video(tmp_path / f"{name}.mkv", seed)) for seed, name in enumerate(("solo", "nobody"))]
     assert main(["capture", *videos, "--output", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr()
