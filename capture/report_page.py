@@ -13,8 +13,9 @@ from .chain import MEASURES
 from .genre_guess import NOT_LABELED
 
 _STYLE = """
-.strip { margin-top: 16px; } .strip .scroll { border: 0; border-radius: 6px; margin: 0; }
-.strip img { display: block; height: 280px; width: auto; max-width: none; }
+.strip { margin-top: 16px; max-width: 864px; }
+.strip img { display: block; width: 100%; height: auto; border-radius: 6px; }
+.limbs { margin: 0; }
 .limbs i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin: 0 6px 0 0; }
 .limbs .left i { background: rgb(255 140 40); } .limbs .right i { background: rgb(60 160 255); }
 .limbs span { color: var(--soft); font-weight: 400; margin-right: 14px; }
@@ -95,8 +96,8 @@ def _picture(clip: Mapping[str, Any], still: bytes | None) -> str:
     if still is None:
         return ""
     return (
-        f'<figure class="strip"><div class="scroll"><img alt="Stills of {escape(clip["clip"])} with its skeleton" '
-        f'loading="lazy" src="data:image/jpeg;base64,{b64encode(still).decode()}"/></div>'
+        f'<figure class="strip"><img alt="Stills of {escape(clip["clip"])} with its skeleton" '
+        f'loading="lazy" src="data:image/jpeg;base64,{b64encode(still).decode()}"/>'
         f"<figcaption>{_LEGEND}</figcaption></figure>"
     )
 

@@ -1,4 +1,4 @@
-"""Stills of a video with the captured skeleton over them, side by side in one picture."""
+"""Stills of a video with the captured skeleton over them, in one picture."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..motion.kinematics import SIDES
 from ..motion.skeleton import JOINT_NAMES, PARENTS
 from ..utils.extras import require_extra
 
-NUM_STILLS = 8
+NUM_STILLS, STILLS_PER_ROW = 8, 4
 TILE_SIZE = (210, 280)
 """Width and height of a still, pixels."""
 MARGIN = 0.25
 """Of the skeleton's size, left around it."""
 COLORS = {"left": (255, 140, 40), "right": (60, 160, 255), "": (245, 245, 245)}
 """Red, green and blue of the dancer's own left and right, and of the trunk."""
-_OUTLINE = (20, 20, 20)
+_OUTLINE, _GRAY = (20, 20, 20), 40
 _JPEG_QUALITY = 85
 
 
@@ -48,7 +48,7 @@ def draw_still(picture: np.ndarray, joints: np.ndarray) -> np.ndarray:
     scale = width / size[0]
     shift = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    tile = cv2.warpAffine(picture, shift, TILE_SIZE, flags=interpolation, borderValue=(40, 40, 40))
+    tile = cv2.warpAffine(picture, shift, TILE_SIZE, flags=interpolation, borderValue=(_GRAY,) * 3)
     points = np.clip((joints - corner) * scale * 16, -(2**20), 2**20).round().astype(int)  # 1/16 pixels
     for thickness, is_outline in ((5, True), (2, False)):
         for joint, parent in enumerate(PARENTS):
@@ -60,13 +60,18 @@ def draw_still(picture: np.ndarray, joints: np.ndarray) -> np.ndarray:
 
 
 def join_stills(stills: Mapping[int, np.ndarray]) -> bytes:
-    """Put stills side by side in the order of their frames; return the bytes of a JPEG."""
+    """Put stills in rows of four in the order of their frames; return the bytes of a JPEG."""
     import cv2
 
-    strip = np.concatenate([stills[frame] for frame in sorted(stills)], axis=1)
-    is_done, content = cv2.imencode(".jpg", strip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    tiles = [stills[frame] for frame in sorted(stills)]
+    tiles += [np.full_like(tiles[0], _GRAY)] * (-len(tiles) % min(len(tiles), STILLS_PER_ROW))
+    rows = [tiles[start : start + STILLS_PER_ROW] for start in range(0, len(tiles), STILLS_PER_ROW)]
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    is_done, content = cv2.imencode(
+        ".jpg", np.ascontiguousarray(sheet[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    )
     if not is_done:
-        raise ValueError(f"A strip of {len(stills)} stills could not be written as JPEG.")
+        raise ValueError(f"A sheet of {len(stills)} stills could not be written as JPEG.")
     return content.tobytes()
 
 

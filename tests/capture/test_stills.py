@@ -43,6 +43,15 @@ def test_stills_stand_in_the_order_of_their_frames(joints):
     assert join_stills({5: tile, 1: dark})[:2] == b"\xff\xd8"
 
 
+@pytest.mark.parametrize(("count", "size"), [(8, (560, 840)), (3, (280, 630)), (5, (560, 840)), (1, (280, 210))])
+def test_stills_stand_in_rows_of_four(count, size):
+    import cv2
+
+    tile = np.zeros((TILE_SIZE[1], TILE_SIZE[0], 3), np.uint8)
+    picture = cv2.imdecode(np.frombuffer(join_stills(dict.fromkeys(range(count), tile)), np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape[:2] == size
+
+
 def test_stills_are_spread_over_a_clip_and_a_short_one_has_fewer():
     assert still_frames(80) == [5, 15, 25, 35, 45, 55, 65, 75]
     assert still_frames(3) == [0, 1, 2]
