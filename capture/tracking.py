@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,22 +18,31 @@ MAX_GAP_SECONDS = 1.0
 """A person who is lost for longer is another person when somebody is found."""
 SAME_PLACE = 0.08
 """Mean distance of landmarks, in sides of the region (about 2.2 m): closer ones are of the same person."""
-SAME_REGION = 0.05
-"""Distance of the centers of two regions, in sides: closer ones show the same person."""
+SAME_HIPS = 0.06
+"""The same for the middles of the hips: a second look may take left for right, or head for feet."""
 APART = 0.5
-"""The same: people who are farther apart do not hide each other."""
+"""Distance of the centers of two regions, in sides: people who are farther apart do not hide each other."""
+WIDE = 1.3
+"""Width over height of a picture from which on squares of it are looked at, too, which show people larger."""
 REACH, REACH_PER_SECOND = 0.5, 1.5
 """How far from where a person was lost the person may be found, in sides of the region: at once, and later."""
 MAX_GROWTH = 1.8
 """Of a region from one picture to another in which the person is found."""
+PAINT_MARGIN = 0.1
+"""Around a person who is painted over, in the person's height."""
 COLOR_WEIGHT = 1.5
 """Of a difference of colors from 0 to 1 against a distance in sides of the region."""
-COLOR_MARGIN = 0.05
-"""By how much colors must fit better to say that two people were exchanged."""
+EXCHANGE_MARGIN = 0.08
+"""By how much it must fit better, in the same measure, to say that two people were exchanged."""
+SPEED_PICTURES = 5
+"""That a speed is measured over."""
+MAX_AHEAD_SECONDS = 0.5
+"""A person is not expected to go on with the same speed for longer."""
 COLOR_RATE = 0.05
 """How fast the remembered colors of a person follow those that are seen."""
 _TORSO = [LANDMARK_INDEX[f"{side}_{part}"] for part in ("shoulder", "hip") for side in ("left", "right")]
 _LEGS = [LANDMARK_INDEX[f"{side}_{part}"] for part in ("hip", "knee") for side in ("left", "right")]
+_ANKLES = [LANDMARK_INDEX[f"{side}_ankle"] for side in ("left", "right")]
 _MIXES = np.stack([np.outer((1 - v, v), (1 - h, h)).ravel() for v in (0.2, 0.4, 0.6) for h in (0.3, 0.5, 0.7)])
 
 
@@ -71,15 +80,20 @@ class Person:
         """Where to look for the person."""
         return self.found[-1].next_region
 
-    def expected(self, seconds: float) -> np.ndarray:
-        """Return where the center of the region should be, `(2,)`: it goes on as fast as it last went, for a while."""
-        here = center(self.region)
-        earlier = max(0, len(self.found) - 6)
-        passed = self.seconds[-1] - self.seconds[earlier]
+    def expected(self, seconds: float, num_seen: int | None = None) -> np.ndarray:
+        """Return where the center of the region should be, `(2,)`: it goes on as fast as it last went, for a while.
+
+        Args:
+            seconds: When.
+            num_seen: Judge by the first so many times that the person was seen; all by default.
+        """
+        last = (len(self.found) if num_seen is None else num_seen) - 1
+        here, first = center(self.found[last].next_region), max(0, last - SPEED_PICTURES)
+        passed = self.seconds[last] - self.seconds[first]
         if passed <= 0:
             return here
-        speed = (here - center(self.found[earlier].next_region)) / passed
-        return here + speed * min(seconds - self.seconds[-1], 0.5)
+        speed = (here - center(self.found[first].next_region)) / passed
+        return here + speed * min(seconds - self.seconds[last], MAX_AHEAD_SECONDS)
 
 
 class PeopleTracker:
@@ -123,9 +137,11 @@ class PeopleTracker:
             if self._is_alone(index):
                 _remember(self._active[index])
         self._until_detection -= 1
-        if self._until_detection < 0 or not self._active or any(each.is_lost for each in self._active):
+        is_due = self._until_detection < 0
+        if is_due:
             self._until_detection = DETECTION_INTERVAL
-            self._look_around(seconds, picture)
+        if is_due or not self._active or any(each.is_lost for each in self._active):
+            self._look_around(seconds, picture, thoroughly=is_due)
 
     def _part_contested(self, seconds: float, seen: dict[int, Landmarks], colors: dict[int, np.ndarray]) -> None:
         """Where two people were found in one place, let it be that of the one whom it fits; the other is lost."""
@@ -133,7 +149,7 @@ class PeopleTracker:
             for second in sorted(seen):
                 if second <= first or first not in seen or second not in seen:
                     continue
-                if distance(seen[first], seen[second]) >= SAME_PLACE:
+                if not is_same(seen[first], seen[second]):
                     continue
                 costs = [_cost(self._active[i], seconds, seen[i], colors[i]) for i in (first, second)]
                 loser, winner = (second, first) if costs[0] <= costs[1] else (first, second)
@@ -149,31 +165,42 @@ class PeopleTracker:
             for other in self._active
         )
 
-    def _look_around(self, seconds: float, picture: np.ndarray) -> None:
-        """Find people who are new or were lost."""
-        for detection in self._estimator.detect(picture):
-            visible = [person for person in self._active if not person.is_lost]
-            if len(visible) >= MAX_PEOPLE:
-                return
-            if any(_gap(person.region, detection.region) < SAME_REGION for person in visible):
-                continue
-            landmarks = self._estimator.landmarks(picture, detection.region)
-            if landmarks is None or not is_in_picture(landmarks, picture):
-                continue
-            if any(distance(landmarks, person.found[-1]) < SAME_PLACE for person in visible):
-                continue
-            colors = clothes(picture, landmarks)
-            person = self._lost_person(seconds, landmarks, colors)
-            if person is None:
-                person = Person([seconds], [landmarks], colors, colors)
-                self._active.append(person)
-                self._people.append(person)
-                continue
-            _append(person, seconds, landmarks, colors)
-            person.is_lost = False
-            if person.contest is not None:
-                undo_exchange(person, *person.contest)
-                person.contest = None
+    def _look_around(self, seconds: float, picture: np.ndarray, thoroughly: bool) -> None:
+        """Find people who are new or were lost: those who are known are painted over, and then those who are found."""
+        left = picture.copy()
+        for person in self._active:
+            if not person.is_lost:
+                paint_over(left, person.found[-1])
+        for first, last in windows(picture) if thoroughly else windows(picture)[:1]:
+            for _ in range(MAX_PEOPLE):
+                found = [moved(each.region, first) for each in self._estimator.detect(left[:, first:last])]
+                if not any([self._welcome(seconds, picture, region, left) for region in found]):
+                    break
+
+    def _welcome(self, seconds: float, picture: np.ndarray, region: Region, left: np.ndarray) -> bool:
+        """Take up the person in a region; return whether somebody was there who was not known."""
+        visible = [person for person in self._active if not person.is_lost]
+        if len(visible) >= MAX_PEOPLE:
+            return False
+        landmarks = self._estimator.landmarks(picture, region)
+        if landmarks is None or not is_in_picture(landmarks, picture):
+            return False
+        paint_over(left, landmarks)
+        if any(is_same(landmarks, person.found[-1]) for person in visible):
+            return False
+        colors = clothes(picture, landmarks)
+        person = self._lost_person(seconds, landmarks, colors)
+        if person is None:
+            person = Person([seconds], [landmarks], colors, colors)
+            self._active.append(person)
+            self._people.append(person)
+            return True
+        _append(person, seconds, landmarks, colors)
+        person.is_lost = False
+        if person.contest is not None:
+            undo_exchange(person, *person.contest)
+            person.contest = None
+        return True
 
     def _lost_person(self, seconds: float, landmarks: Landmarks, colors: np.ndarray) -> Person | None:
         """Return the lost person whom landmarks fit best, if any."""
@@ -198,10 +225,12 @@ def center(region: Region) -> np.ndarray:
     return np.array([region.x, region.y])
 
 
-def distance(first: Landmarks, second: Landmarks) -> float:
-    """Return the mean distance of the landmarks of two people, in sides of the smaller region."""
+def is_same(first: Landmarks, second: Landmarks) -> bool:
+    """Return whether landmarks are of one person: they, or the middles of the hips, are where the others are."""
     size = min(first.next_region.size, second.next_region.size)
-    return float(np.linalg.norm(first.image_points - second.image_points, axis=-1).mean()) / size
+    far = np.linalg.norm(first.image_points - second.image_points, axis=-1).mean()
+    is_near = _gap(first.next_region, second.next_region) < SAME_HIPS
+    return bool(far < SAME_PLACE * size) or is_near
 
 
 def is_in_picture(landmarks: Landmarks, picture: np.ndarray) -> bool:
@@ -209,6 +238,27 @@ def is_in_picture(landmarks: Landmarks, picture: np.ndarray) -> bool:
     height, width = picture.shape[:2]
     pairs = landmarks.image_points[_TORSO].reshape(2, 2, 2).mean(axis=1)
     return bool(((pairs >= 0) & (pairs < (width, height))).all(axis=-1).any())
+
+
+def windows(picture: np.ndarray) -> list[tuple[int, int]]:
+    """Return the columns, first and last, of the parts to look at: the whole, and squares of a wide picture."""
+    height, width = picture.shape[:2]
+    squares = [0, (width - height) // 2, width - height] if width > WIDE * height else []
+    return [(0, width), *((first, first + height) for first in squares)]
+
+
+def moved(region: Region, columns: int) -> Region:
+    """Return a region so many columns further right."""
+    return replace(region, x=region.x + columns)
+
+
+def paint_over(picture: np.ndarray, landmarks: Landmarks) -> None:
+    """Paint gray over a person from head to foot, without the arms; the picture is changed."""
+    points = landmarks.image_points[[0, *_TORSO, *_LEGS, *_ANKLES]]
+    margin = PAINT_MARGIN * np.ptp(points, axis=0).max()
+    left, top = np.maximum(points.min(axis=0) - margin, 0).astype(int)
+    right, bottom = np.maximum(points.max(axis=0) + margin, 0).astype(int)
+    picture[top:bottom, left:right] = 128
 
 
 def clothes(picture: np.ndarray, landmarks: Landmarks) -> np.ndarray:
@@ -253,17 +303,29 @@ def _was_contested(lost: Person, person: Person) -> bool:
 
 
 def undo_exchange(person: Person, other: Person, num_seen: int) -> None:
-    """Exchange what was seen of two people since one was lost where both were, if their colors then fit better.
+    """Exchange what was seen of two people since one was lost where both were, if it then fits better.
+
+    By colors, and by how they went before, the less the longer one was lost.
 
     Args:
         person: Who was lost and has just been found.
         other: Who was found where both were.
-        num_seen: How often the other had been seen until then.
+        num_seen: How often the other had been seen until then, at least once.
     """
-    kept = _color_difference(person.colors, person.last_colors) + _color_difference(other.colors, other.last_colors)
-    exchanged = _color_difference(person.colors, other.last_colors)
-    exchanged += _color_difference(other.colors, person.last_colors)
-    if exchanged + COLOR_MARGIN >= kept or len(other.found) <= num_seen:
+    if len(other.found) <= num_seen:
+        return
+    now, before = person.seconds[-1], len(person.found) - 1
+    places = np.array([center(each.found[-1].next_region) for each in (person, other)])
+    expected = np.array([person.expected(now, before), other.expected(now, num_seen)])
+    trust = max(0.0, 1 - (now - person.seconds[-2]) / MAX_GAP_SECONDS) / person.region.size
+    costs = []
+    for seen, order in (((person, other), [0, 1]), ((other, person), [1, 0])):
+        far = np.linalg.norm(places[order] - expected, axis=1).sum() * trust
+        off = sum(
+            _color_difference(each.colors, who.last_colors) for each, who in zip((person, other), seen, strict=True)
+        )
+        costs.append(far + COLOR_WEIGHT * off)
+    if costs[1] + EXCHANGE_MARGIN >= costs[0]:
         return
     seconds, found = person.seconds.pop(), person.found.pop()
     person.seconds += other.seconds[num_seen:]
