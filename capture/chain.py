@@ -18,8 +18,7 @@ from ..motion.feet.grounding import Floor, find_floor
 from ..motion.kinematics import shortest_rotation
 from ..motion.motion import Motion
 from ..motion.physics.imitation import imitate
-from ..motion.retargeting.retargeting import retarget
-from ..motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, neutral_skeleton
+from ..motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, Skeleton, neutral_skeleton
 from ..restoration.restore import with_lower_body
 from ..utils.extras import require_extra
 from .camera import Camera
@@ -54,7 +53,7 @@ class Stage:
 
     Args:
         name: `"lifted"`, `"floor"`, `"physics"` or `"feet"`.
-        motion: On our neutral body, 30 Hz.
+        motion: On the body of the lifted dance, 30 Hz.
         is_used: Otherwise the stage did harm, and the next one begins with the dance before it.
         note: What there is to say of it, a sentence; empty: nothing.
         numbers: By the keys of `MEASURES`; `None` for what cannot be measured.
@@ -98,14 +97,14 @@ def clean_motion(
     legs; where its own report says that the body fell or went astray, its stage is shown and not used.
 
     Args:
-        lifted: The dance as `lift` gives it.
+        lifted: The dance as `lift` gives it, on our neutral body or one of another size: stages work in ours.
         track: The landmarks that it was lifted from.
         restorer: A `FrdmPipeline`, or any function of a motion whose result has a `motion`; `None` for no restoration.
         physics: Let a simulated body imitate the dance.
 
     Raises:
         ImportError: If physics is asked for and the extra `physics` is not installed.
-        ValueError: If the dance has fewer than 4 frames, or not as many as the track.
+        ValueError: If the dance has fewer than 4 frames, not as many as the track, or a body of other proportions.
     """
     if physics:
         require_extra("mujoco", "physics", "Physics")
@@ -115,7 +114,10 @@ def clean_motion(
             f"The dance must have at least {MIN_FRAMES} frames and as many as its landmarks, got {frames} and "
             f"{track.num_frames}."
         )
-    motion, camera = _on_neutral_body(lifted.motion, lifted.camera)
+    body, neutral = lifted.motion.skeleton, neutral_skeleton()
+    scale = neutral.leg_length / body.leg_length
+    motion = _resized(lifted.motion, neutral, scale)
+    camera = replace(lifted.camera, position=lifted.camera.position * scale)
     floor = find_floor(motion)
     stages = [Stage("lifted", motion), Stage("floor", _with_contacts(floor.level(motion)), note=_floor_note(floor))]
     if physics:
@@ -123,7 +125,10 @@ def clean_motion(
     observed = [stage.motion for stage in stages if stage.is_used][-1]
     if restorer is not None:
         stages.append(Stage("feet", restorer(observed).motion))
-    return CleanedMotion(_measured(stages, camera, level_camera(floor, camera), track), level_camera(floor, camera))
+    stages = [replace(stage, motion=_resized(stage.motion, body, 1 / scale)) for stage in stages]
+    camera = level_camera(floor, camera)
+    camera = replace(camera, position=camera.position / scale)
+    return CleanedMotion(_measured(stages, lifted.camera, camera, track), camera)
 
 
 def level_camera(floor: Floor, camera: Camera) -> Camera:
@@ -162,13 +167,11 @@ def _stature(motion: Motion) -> float:
     return 1.70 * motion.skeleton.leg_length / neutral_skeleton().leg_length
 
 
-def _on_neutral_body(motion: Motion, camera: Camera) -> tuple[Motion, Camera]:
-    """Bring a dance of a taller or smaller body, and the room with it, to the size of our neutral body."""
-    neutral = neutral_skeleton()
-    if motion.skeleton == neutral:
-        return motion, camera
-    scale = neutral.leg_length / motion.skeleton.leg_length
-    return retarget(motion), replace(camera, position=camera.position * scale)
+def _resized(motion: Motion, skeleton: Skeleton, scale: float) -> Motion:
+    """Return a dance, and the way that it takes, on a body that differs from its own in size only."""
+    if not np.allclose(motion.skeleton.offsets * scale, skeleton.offsets, atol=1e-4):
+        raise ValueError("A lifted dance must be on our neutral body, or on that body larger or smaller.")
+    return replace(motion, skeleton=skeleton, root_positions=motion.root_positions * np.float32(scale))
 
 
 def _with_contacts(motion: Motion) -> Motion:

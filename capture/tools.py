@@ -91,9 +91,11 @@ def _models_digest(models: str | None) -> str:
 
 @lru_cache(maxsize=1)
 def _lifter(path: str | None) -> Any:
-    from .lifting import load_lifter
+    from ..assets import DEFAULT_LIFTER
+    from ..modeling.lifter.modeling_lifter import LifterModel
+    from ..utils.checkpoints import load_model
 
-    return load_lifter(path)
+    return load_model(DEFAULT_LIFTER if path is None else path, LifterModel).eval()
 
 
 @lru_cache(maxsize=1)

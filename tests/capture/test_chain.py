@@ -107,12 +107,23 @@ def test_physics_without_its_package_names_the_extra(dance, see_dance, monkeypat
         clean_motion(*see_dance(dance), untouched, physics=True)
 
 
-def test_a_taller_body_is_brought_to_ours_with_its_room(dance, see_dance):
-    tall = replace(dance, skeleton=dance.skeleton.scaled(1.1), root_positions=dance.root_positions * np.float32(1.1))
-    lifted, track = see_dance(tall)
-    cleaned = clean_motion(lifted, track, untouched)
-    assert cleaned.motion.skeleton == dance.skeleton
-    assert reprojection_percent(cleaned.motion, cleaned.camera, track) < 0.5
+def test_a_taller_dancer_keeps_their_size_and_their_way(dance, see_dance):
+    body, way = dance.skeleton.scaled(1.1), dance.root_positions * np.float32(1.1)
+    lifted, track = see_dance(replace(dance, skeleton=body, root_positions=way))
+    seen = []
+    cleaned = clean_motion(lifted, track, lambda motion: seen.append(motion) or untouched(motion))
+    assert seen[0].skeleton == dance.skeleton  # as the restorer wants it
+    assert cleaned.motion.skeleton == body
+    np.testing.assert_allclose(np.ptp(cleaned.motion.root_positions, axis=0), np.ptp(way, axis=0), rtol=1e-3)
+    assert reprojection_percent(cleaned.motion, cleaned.camera, track) < 0.1
+
+
+def test_a_body_of_other_proportions_is_refused(dance, see_dance):
+    offsets = dance.skeleton.offsets.copy()
+    offsets[4] *= 1.2
+    lifted, track = see_dance(replace(dance, skeleton=replace(dance.skeleton, offsets=offsets)))
+    with pytest.raises(ValueError, match="must be on our neutral body"):
+        clean_motion(lifted, track, untouched)
 
 
 @pytest.mark.parametrize("frames", [3, 50])
