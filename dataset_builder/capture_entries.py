@@ -41,12 +41,12 @@ def write_files(contents: dict[str, bytes], entry: dict[str, Any], output: Path)
         raise FileExistsError(f"{output / strangers[0]} exists already: remove it, or give another `--output`.")
     entry["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     claimed = sorted(own | set(contents))
-    _write_entry({**entry, "status": BEGUN, "files": dict.fromkeys(claimed, "")}, path)
+    write_entry({**entry, "status": BEGUN, "files": dict.fromkeys(claimed, "")}, path)
     for name in sorted(own - set(contents)):
         (output / name).unlink(missing_ok=True)
     for name, content in contents.items():
         _write(output / name, content)
-    _write_entry(entry, path)
+    write_entry(entry, path)
 
 
 def read_entry(path: Path) -> dict[str, Any] | None:
@@ -101,7 +101,8 @@ def write_clip_folder(folder: Path, *, only: Iterable[str] | None = None) -> Non
     _write(folder / REPORT_FILE, render_capture_page(entries, stills).encode())
 
 
-def _write_entry(entry: dict[str, Any], path: Path) -> None:
+def write_entry(entry: dict[str, Any], path: Path) -> None:
+    """Write the entry of a video with its hash."""
     entry = {name: value for name, value in entry.items() if name != "sha256"}
     _write(path, json_line({**entry, "sha256": _entry_sha256(entry)}).encode())
 

@@ -50,8 +50,8 @@ class EstimatesSource(MotionSource):
     """
 
     name = "estimates"
-    license = "as stated with the results"
-    homepage_citation = "the videos' own; the terms are those that were stated with `license`"
+    license = "not stated: ask whoever made the videos before you pass it on"
+    homepage_citation = "the videos' own; the terms are those that the option `license` stated"
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class EstimatesSource(MotionSource):
         frame_rate: str = "",
     ) -> None:
         super().__init__(folder, trust_pickle=trust_pickle)
-        self.genre, self.terms, self.performer = genre, license, performer
+        self.genre, self.terms, self.performer = genre, license or self.license, performer
         try:
             self.frame_rate = float(frame_rate) if frame_rate else None
         except ValueError as error:
@@ -72,7 +72,10 @@ class EstimatesSource(MotionSource):
 
     def records(self) -> Iterator[SourceRecord]:
         """List the people of all results, sorted by path."""
-        for path in self._results():
+        results = list(self._results())
+        if not results:
+            raise self.missing_layout(f"results of estimators, {', '.join(RESULT_SUFFIXES)} or folders of SMPLer-X")
+        for path in results:
             name = self._name(path)
             try:
                 motions = self._motions(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..capture_entries import FAILED, read_entries
+from ..capture_entries import ENTRY_FOLDER, FAILED, read_entries
 from ..clip_folder import METADATA_FILE
 from .base import SourceRecord
 from .clip_folder import ClipFolderSource
@@ -19,8 +19,11 @@ class VideoSource(ClipFolderSource):
 
     def records(self) -> Iterator[SourceRecord]:
         """List the clips in the order of the table, then the videos that failed."""
+        entries = read_entries(self.folder)
+        if not entries:
+            raise self.missing_layout(f"the folder {ENTRY_FOLDER} that a capture wrote")
         if (self.folder / METADATA_FILE).is_file():
             yield from super().records()
-        for entry in read_entries(self.folder):
+        for entry in entries:
             if entry["status"] == FAILED:
                 yield self.make_record(self.folder / entry["video"], clip_id=entry["key"], problem=entry["reason"])
