@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -58,14 +59,31 @@ def run(arguments: argparse.Namespace) -> None:
     made = capture_videos(arguments.videos, arguments.output, options, tools, show_progress=True)
     for clip in made["clips"]:
         kept = " (captured before)" if clip["clip"] in made["kept"] else ""
-        row = clip["row"]
-        print(f"{clip['clip']}{kept}: {row['seconds']:.1f} s, {row['genre']} ({row['genre_source']}), {row['gates']}")
-        for note in clip["notes"]:
+        print(f"{clip['clip']}{kept}: {describe(clip)}")
+        for note in [*clip["gates"]["reasons"], *clip["notes"]]:
             print(f"  {note}")
-        print(f"  {arguments.output / row['file']}")
+        print(f"  {arguments.output / clip['row']['file']}")
     print(arguments.output / "report.html")
     if made["left_out"]:
         raise ValueError("\n".join(item["reason"] for item in made["left_out"]))
+
+
+def describe(clip: dict[str, Any]) -> str:
+    """Return what a clip is, and what its stages did to the feet, in one line."""
+    from ..evaluation.report.tables import format_cell
+
+    row, first, last = clip["row"], clip["stages"][0], [stage for stage in clip["stages"] if stage["is_used"]][-1]
+    changes = [
+        f"{label} {format_cell(first['numbers'][key])} -> {format_cell(last['numbers'][key])} {unit}"
+        for label, key, unit in (
+            ("slide", "slide_mm", "mm a frame"),
+            ("penetration", "penetration_mm", "mm"),
+            ("float", "float_mm", "mm"),
+        )
+    ]
+    sound = "no sound" if row["bpm"] == "" else f"{row['bpm']:.0f} beats a minute"
+    what = f"{row['seconds']:.1f} s, {row['genre']} ({row['genre_source']}), {sound}"
+    return f"{what}; {', '.join(changes)}; quality gates: {row['gates']}"
 
 
 def fetch(arguments: argparse.Namespace) -> None:
