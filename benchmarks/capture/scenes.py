@@ -17,6 +17,7 @@ from .rooms import Room
 
 _SHADOW_PIXELS = 4
 """One pixel of the shadow is so many of the picture."""
+_BLUR_PIXELS = 7
 _NOISE_BANK = 1 << 16
 _FIGURE_TINTS = {"left": (0.28, 0.72, 0.91), "right": (0.96, 0.52, 0.33), "trunk": (0.75, 0.78, 0.8)}
 
@@ -143,7 +144,7 @@ def _draw_dancer(
     colors = body.colors * shade[:, None]
     room, floor = background
     canvas = room.copy()
-    canvas.colors[...] *= _shadow(vertices, body, view, look, floor)[..., None]
+    _darken(canvas, vertices, body, view, look, floor)
     moments = [0.0]
     if look.shutter and body.num_frames > 1:
         following = body.pose(min(frame + 1, body.num_frames - 1))[0]
@@ -158,8 +159,10 @@ def _draw_dancer(
     return total / np.float32(len(moments))
 
 
-def _shadow(vertices: np.ndarray, body: _PosedBody, view: View, look: Look, floor: np.ndarray) -> np.ndarray:
-    """Return by how much the dancer's shadow darkens each pixel, `(height, width)` float32."""
+def _darken(
+    canvas: Canvas, vertices: np.ndarray, body: _PosedBody, view: View, look: Look, floor: np.ndarray
+) -> None:
+    """Draw the dancer's shadow on what is floor, `(height, width)` bool; the canvas is changed."""
     import cv2
 
     light = np.array(look.light, np.float32)
@@ -168,14 +171,17 @@ def _shadow(vertices: np.ndarray, body: _PosedBody, view: View, look: Look, floo
     small = (max(width // _SHADOW_PIXELS, 1), max(height // _SHADOW_PIXELS, 1))
     coarse = replace(view, image_size=small, focal_length=view.focal_length * small[0] / width)
     mask = Canvas.blank(small)
-    corners = coarse.project(flat)
-    ones = np.ones_like(flat)
-    draw_mesh(mask, corners, body.triangles, ones)
+    draw_mesh(mask, coarse.project(flat), body.triangles, np.ones_like(flat))
     distance = max(float(np.linalg.norm(vertices.mean(axis=0) - view.position)), 0.5)
     sigma = max(look.softness * coarse.focal_length / distance, 0.6)
     soft = cv2.GaussianBlur(np.ascontiguousarray(mask.colors[..., 0]), (0, 0), sigma)
+    rows, columns = np.flatnonzero(soft.max(axis=1) > 0.002), np.flatnonzero(soft.max(axis=0) > 0.002)
+    if not len(rows):
+        return
     soft = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
-    return 1 - np.float32(look.shadow) * soft * floor
+    top, left = max(rows[0] - 1, 0) * height // small[1], max(columns[0] - 1, 0) * width // small[0]
+    part = np.s_[top : (rows[-1] + 2) * height // small[1], left : (columns[-1] + 2) * width // small[0]]
+    canvas.colors[part] *= (1 - np.float32(look.shadow) * soft[part] * floor[part])[..., None]
 
 
 class _Film:
@@ -186,16 +192,15 @@ class _Film:
         self._rng = np.random.default_rng(look.seed + 1)
         self._size = image_size[0] * image_size[1] * 3
         self._noise = self._rng.normal(0, look.noise, self._size + _NOISE_BANK).astype(np.int16)
-        levels = np.linspace(0, 1, 1024)[:, None] ** look.gamma * np.array(look.tint) * 255
-        self._curve = np.clip(levels, 0, 255).astype(np.uint8)
+        levels = np.linspace(0, 1, 256)[:, None] ** look.gamma * np.array(look.tint) * 255
+        self._curve = np.clip(levels, 0, 255).astype(np.uint8)[:, None]
 
     def develop(self, light: np.ndarray) -> np.ndarray:
         """Return the picture, `(height, width, 3)` uint8, of light `(height, width, 3)` from 0 to 1."""
         import cv2
 
-        levels = np.minimum(light * np.float32(1023), np.float32(1023)).astype(np.int16)
-        picture = np.stack([self._curve[levels[..., channel], channel] for channel in range(3)], axis=-1)
-        picture = cv2.GaussianBlur(picture, (0, 0), self._look.blur)
+        picture = cv2.LUT(cv2.convertScaleAbs(light, alpha=255), self._curve)
+        picture = cv2.GaussianBlur(picture, (_BLUR_PIXELS, _BLUR_PIXELS), self._look.blur)
         start = int(self._rng.integers(_NOISE_BANK))
         noise = self._noise[start : start + self._size].reshape(picture.shape)
         picture = cv2.add(picture, noise, dtype=cv2.CV_8U)

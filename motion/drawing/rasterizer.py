@@ -53,10 +53,13 @@ class View:
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Project world points `(points, 3)` to x and y in pixels and 1 / depth, `(points, 3)` float32; 0 if behind."""
-        seen = (points - self.position) @ self.rotation.T
-        nearness = np.where(seen[:, 2] > NEAREST_METRES, 1 / np.maximum(seen[:, 2], NEAREST_METRES), 0)
-        pixels = seen[:, :2] * (self.focal_length * nearness[:, None]) + np.array(self.image_size) / 2
-        return np.concatenate([pixels, nearness[:, None]], axis=1).astype(np.float32)
+        points = np.asarray(points, np.float32) - self.position.astype(np.float32)
+        seen = points @ self.rotation.T.astype(np.float32)
+        depth = np.maximum(seen[:, 2], np.float32(NEAREST_METRES))
+        corners = seen * (np.float32(self.focal_length) / depth)[:, None]
+        corners[:, :2] += np.array(self.image_size, np.float32) / 2
+        corners[:, 2] = (seen[:, 2] >= depth) / depth
+        return corners
 
 
 def draw_mesh(canvas: Canvas, corners: np.ndarray, triangles: np.ndarray, colors: np.ndarray) -> None:

@@ -1,0 +1,172 @@
+"""Landmarks that the estimator finds in rendered videos, beside the truth: what the lifter is trained on.
+
+Each piece of a dance is drawn on a new body, in new clothes, in a new room, by a new camera, for as long as it runs:
+
+    python -m benchmarks.capture.pairs --curated outputs/curated4 --output outputs/pairs --seed 1 --process 0/1 \
+        --models MODELS
+
+Piece `K` depends on the seed and `K` alone; process `I` of `N` makes every `N`th. What is there is kept, so that the
+same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from infinitedance.capture.blazepose import BlazePose, LandmarkModels
+from infinitedance.capture.camera import Camera
+from infinitedance.capture.landmarks import NUM_LANDMARKS, LandmarkTrack
+from infinitedance.dataset_builder.sources.base import SourceRecord
+from infinitedance.dataset_builder.sources.clip_folder import ClipFolderSource
+from infinitedance.motion.motion import FRAME_RATE, Motion
+from infinitedance.motion.retargeting.retargeting import retarget
+from infinitedance.utils.atomic import atomic_path
+
+from .cameras import random_camera
+from .clothes import random_skeleton
+from .scenes import Look, render_pictures
+
+PIECE_FRAMES, MIN_PIECE_FRAMES = 240, 45
+_CAPSULES_SHARE = 0.03
+_HELD_OUT_PREFIXES = ("cmu_05_", "jesse_dance")
+
+
+def is_held_out(record: SourceRecord) -> bool:
+    """Return whether a clip is of a performer, or a split, on which nothing of the capture may be trained."""
+    return (
+        record.split == "test"
+        or record.source == "MoCapToolbox"
+        or (record.source.startswith("Motorica") and record.performer_id == "d01")
+        or record.clip_id.startswith(_HELD_OUT_PREFIXES)
+    )
+
+
+def pad_track(track: LandmarkTrack, num_frames: int) -> dict[str, np.ndarray]:
+    """Return the arrays of a track for all frames of a video; 0 before the first in which the person is seen."""
+    arrays = {
+        "image_points": np.zeros((num_frames, NUM_LANDMARKS, 2), np.float32),
+        "confidences": np.zeros((num_frames, NUM_LANDMARKS), np.float32),
+        "world_points": np.zeros((num_frames, NUM_LANDMARKS, 3), np.float32),
+    }
+    part = slice(track.first_frame, track.first_frame + track.num_frames)
+    for name, array in arrays.items():
+        array[part] = getattr(track, name)
+    return arrays
+
+
+def truth_arrays(motion: Motion, camera: Camera) -> dict[str, np.ndarray]:
+    """Return a dance and the camera that sees it, as a file of pairs holds them."""
+    contacts = motion.skeleton.detect_foot_contacts(motion.joint_positions(), motion.frame_rate)
+    return {
+        "joint_rotations": motion.joint_rotations,
+        "root_positions": motion.root_positions,
+        "foot_contacts": contacts,
+        "offsets": motion.skeleton.offsets.astype(np.float32),
+        "toe_rest_height": np.float32(motion.skeleton.toe_rest_height),
+        "camera_rotations": camera.rotations.astype(np.float32),
+        "camera_position": np.asarray(camera.position, np.float32),
+        "focal_length": np.float32(camera.focal_length),
+        "image_size": np.array(camera.image_size, np.int32),
+    }
+
+
+class PieceMaker:
+    """Draws piece after piece.
+
+    Args:
+        source: The dances.
+        pose: The estimator.
+        seed: Of all that is drawn by chance.
+    """
+
+    def __init__(self, source: ClipFolderSource, pose: BlazePose, seed: int) -> None:
+        self._source, self._pose, self._seed = source, pose, seed
+        self._motions: list[tuple[SourceRecord, Motion]] = []
+        for record in source.records():
+            if record.problem or is_held_out(record):
+                continue
+            motion = source.load(record)
+            if motion.num_frames >= MIN_PIECE_FRAMES:
+                self._motions.append((record, motion))
+        frames = np.array([motion.num_frames for _, motion in self._motions], dtype=np.float64)
+        # Less than in proportion to their length: short clips are of more kinds.
+        self._shares = frames**0.75 / (frames**0.75).sum()
+
+    def draw(self, index: int) -> tuple[SourceRecord, Motion, Camera, Look, bool]:
+        """Draw the clip, the dance on its body, the camera, the look of piece `index`, and whether it is mirrored."""
+        rng = np.random.default_rng([self._seed, index])
+        record, motion = self._motions[rng.choice(len(self._motions), p=self._shares)]
+        start = int(rng.integers(0, max(motion.num_frames - PIECE_FRAMES, 0) + 1))
+        motion = motion.cut(start, min(start + PIECE_FRAMES, motion.num_frames))
+        mirrored = bool(rng.uniform() < 0.5)
+        motion = motion.mirror() if mirrored else motion
+        motion = retarget(replace(motion, provenance={}), random_skeleton(rng))
+        look = Look.random(rng, "capsules" if rng.uniform() < _CAPSULES_SHARE else "human")
+        return record, motion, random_camera(motion, rng), look, mirrored
+
+    def make(self, index: int) -> dict[str, Any]:
+        """Return all arrays of piece `index`.
+
+        Raises:
+            ValueError: If no camera sees the dance, or nobody was found in the pictures.
+        """
+        record, motion, camera, look, mirrored = self.draw(index)
+        track = self._pose.track_single(render_pictures(motion, camera, look))
+        note = {
+            "clip": record.clip_id,
+            "source": record.source,
+            "license": record.license,
+            "performer": record.performer_id,
+            "split": record.split,
+            "mirrored": mirrored,
+            "frame_rate": FRAME_RATE,
+            "seed": [self._seed, index],
+            "figure": "human" if look.clothes else "capsules",
+        }
+        return pad_track(track, motion.num_frames) | truth_arrays(motion, camera) | {"note": np.array(json.dumps(note))}
+
+
+def read_options(arguments: Sequence[str] | None = None) -> Namespace:
+    """Parse the command line."""
+    parser = ArgumentParser(prog="python -m benchmarks.capture.pairs", description=__doc__.splitlines()[0])
+    parser.add_argument("--curated", type=Path, required=True, help="folder of `curate_dances`, with dances/")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--models", type=Path, required=True, help="folder of pose_detection.tflite and the landmarks'")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--process", default="0/1", help="I/N: this one of so many processes")
+    parser.add_argument("--pieces", type=int, default=1_000_000, help="stop before this one")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Make pieces until it is stopped."""
+    import cv2
+
+    options = read_options()
+    cv2.setNumThreads(1)
+    first, step = map(int, options.process.split("/"))
+    models = LandmarkModels(options.models / "pose_detection.tflite", options.models / "pose_landmark_full.tflite")
+    maker = PieceMaker(ClipFolderSource(options.curated / "dances"), BlazePose(models), options.seed)
+    options.output.mkdir(parents=True, exist_ok=True)
+    for index in range(first, options.pieces, step):
+        path = options.output / f"{options.seed:03d}-{index:06d}.npz"
+        if path.exists():
+            continue
+        try:
+            arrays = maker.make(index)
+        except ValueError as error:
+            print(f"{path.name}: {error}", flush=True)
+            continue
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+
+if __name__ == "__main__":
+    main()
