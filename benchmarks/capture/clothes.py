@@ -87,7 +87,7 @@ class Clothes:
             trousers_hem=float(rng.choice([-0.3, -0.45, -0.75, -0.92], p=[0.08, 0.12, 0.1, 0.7])),
             skirt_hem=rng.uniform(-0.65, -0.25) if rng.uniform() < 0.12 else None,
             shoes=shoes if rng.uniform() < 0.85 else _color(skin),
-            bulk=max(rng.normal(0.002, 0.008), -0.008),
+            bulk=max(rng.normal(0.004, 0.008), -0.003),
             seed=int(rng.integers(2**31)),
         )
 

@@ -2,7 +2,7 @@
 
 Each piece of a dance is drawn on a new body, in new clothes, in a new room, by a new camera, for as long as it runs:
 
-    python -m benchmarks.capture.pairs --curated outputs/curated4 --output outputs/pairs --seed 1 --process 0/1 \
+    python -m benchmarks.capture.pairs --data_dir built-dances --output outputs/pairs --seed 1 --process 0/1 \
         --models MODELS
 
 Piece `K` depends on the seed and `K` alone; process `I` of `N` makes every `N`th. What is there is kept, so that the
@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from infinitedance.capture.blazepose import BlazePose, LandmarkModels
 from infinitedance.capture.camera import Camera
 from infinitedance.capture.landmarks import NUM_LANDMARKS, LandmarkTrack
-from infinitedance.dataset_builder.sources.base import SourceRecord
-from infinitedance.dataset_builder.sources.clip_folder import ClipFolderSource
+from infinitedance.dataset_builder.built import BuiltDataset
+from infinitedance.dataset_builder.manifest import BuiltClip
+from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.motion import FRAME_RATE, Motion
 from infinitedance.motion.retargeting.retargeting import retarget
 from infinitedance.utils.atomic import atomic_path
@@ -38,13 +40,13 @@ _CAPSULES_SHARE = 0.03
 _HELD_OUT_PREFIXES = ("cmu_05_", "jesse_dance")
 
 
-def is_held_out(record: SourceRecord) -> bool:
+def is_held_out(clip: BuiltClip) -> bool:
     """Return whether a clip is of a performer, or a split, on which nothing of the capture may be trained."""
     return (
-        record.split == "test"
-        or record.source == "MoCapToolbox"
-        or (record.source.startswith("Motorica") and record.performer_id == "d01")
-        or record.clip_id.startswith(_HELD_OUT_PREFIXES)
+        clip.split == "test"
+        or clip.source == "MoCapToolbox"
+        or (clip.source.startswith("Motorica") and clip.performer_id.endswith("d01"))
+        or clip.clip_id.split("/")[-1].startswith(_HELD_OUT_PREFIXES)
     )
 
 
@@ -81,35 +83,34 @@ class PieceMaker:
     """Draws piece after piece.
 
     Args:
-        source: The dances.
+        data: The dances.
         pose: The estimator.
         seed: Of all that is drawn by chance.
     """
 
-    def __init__(self, source: ClipFolderSource, pose: BlazePose, seed: int) -> None:
-        self._source, self._pose, self._seed = source, pose, seed
-        self._motions: list[tuple[SourceRecord, Motion]] = []
-        for record in source.records():
-            if record.problem or is_held_out(record):
-                continue
-            motion = source.load(record)
-            if motion.num_frames >= MIN_PIECE_FRAMES:
-                self._motions.append((record, motion))
-        frames = np.array([motion.num_frames for _, motion in self._motions], dtype=np.float64)
+    def __init__(self, data: BuiltDataset, pose: BlazePose, seed: int) -> None:
+        self._data, self._pose, self._seed = data, pose, seed
+        self._clips = [
+            clip
+            for clip in data.clips
+            if not clip.is_mirrored and not is_held_out(clip) and clip.num_frames >= MIN_PIECE_FRAMES
+        ]
+        frames = np.array([clip.num_frames for clip in self._clips], dtype=np.float64)
         # Less than in proportion to their length: short clips are of more kinds.
         self._shares = frames**0.75 / (frames**0.75).sum()
 
-    def draw(self, index: int) -> tuple[SourceRecord, Motion, Camera, Look, bool]:
+    def draw(self, index: int) -> tuple[BuiltClip, Motion, Camera, Look, bool]:
         """Draw the clip, the dance on its body, the camera, the look of piece `index`, and whether it is mirrored."""
         rng = np.random.default_rng([self._seed, index])
-        record, motion = self._motions[rng.choice(len(self._motions), p=self._shares)]
-        start = int(rng.integers(0, max(motion.num_frames - PIECE_FRAMES, 0) + 1))
-        motion = motion.cut(start, min(start + PIECE_FRAMES, motion.num_frames))
+        clip = self._clips[rng.choice(len(self._clips), p=self._shares)]
+        start = int(rng.integers(0, max(clip.num_frames - PIECE_FRAMES, 0) + 1))
+        features = np.array(self._data.motion_features(clip)[start : start + PIECE_FRAMES])
+        motion = features_to_motion(torch.from_numpy(features), frame_rate=FRAME_RATE)
         mirrored = bool(rng.uniform() < 0.5)
         motion = motion.mirror() if mirrored else motion
         motion = retarget(replace(motion, provenance={}), random_skeleton(rng))
         look = Look.random(rng, "capsules" if rng.uniform() < _CAPSULES_SHARE else "human")
-        return record, motion, random_camera(motion, rng), look, mirrored
+        return clip, motion, random_camera(motion, rng), look, mirrored
 
     def make(self, index: int) -> dict[str, Any]:
         """Return all arrays of piece `index`.
@@ -117,14 +118,14 @@ class PieceMaker:
         Raises:
             ValueError: If no camera sees the dance, or nobody was found in the pictures.
         """
-        record, motion, camera, look, mirrored = self.draw(index)
+        clip, motion, camera, look, mirrored = self.draw(index)
         track = self._pose.track_single(render_pictures(motion, camera, look))
         note = {
-            "clip": record.clip_id,
-            "source": record.source,
-            "license": record.license,
-            "performer": record.performer_id,
-            "split": record.split,
+            "clip": clip.clip_id,
+            "source": clip.source,
+            "license": clip.license,
+            "performer": clip.performer_id,
+            "split": clip.split,
             "mirrored": mirrored,
             "frame_rate": FRAME_RATE,
             "seed": [self._seed, index],
@@ -136,7 +137,7 @@ class PieceMaker:
 def read_options(arguments: Sequence[str] | None = None) -> Namespace:
     """Parse the command line."""
     parser = ArgumentParser(prog="python -m benchmarks.capture.pairs", description=__doc__.splitlines()[0])
-    parser.add_argument("--curated", type=Path, required=True, help="folder of `curate_dances`, with dances/")
+    parser.add_argument("--data_dir", type=Path, required=True, help="dances that `infinitedance build` wrote")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--models", type=Path, required=True, help="folder of pose_detection.tflite and the landmarks'")
     parser.add_argument("--seed", type=int, default=1)
@@ -153,7 +154,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     first, step = map(int, options.process.split("/"))
     models = LandmarkModels(options.models / "pose_detection.tflite", options.models / "pose_landmark_full.tflite")
-    maker = PieceMaker(ClipFolderSource(options.curated / "dances"), BlazePose(models), options.seed)
+    maker = PieceMaker(BuiltDataset(options.data_dir), BlazePose(models), options.seed)
     options.output.mkdir(parents=True, exist_ok=True)
     for index in range(first, options.pieces, step):
         path = options.output / f"{options.seed:03d}-{index:06d}.npz"
