@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from infinitedance.capture.camera import Camera
+from infinitedance.motion.features import facing_heading
 from infinitedance.motion.motion import Motion
 
-SHORT_SIDE_PIXELS = 480
-_IMAGE_SIZES = ((854, 480), (480, 854), (480, 480))
-_BODY_SHARES = (0.35, 0.85)
-"""Of the height of the picture."""
-_HEIGHTS_METRES = (0.4, 2.2)
-_FOCAL_LENGTHS = (0.7, 1.6)
-"""In diagonals of the picture."""
+_LANDSCAPE, _PORTRAIT, _SQUARE = (16 / 9, 1.0), (1.0, 16 / 9), (1.0, 1.0)
 _NEAREST_METRES = 0.8
 _PAN_SMOOTHING_SECONDS = 1.0
 _TRIES = 60
@@ -24,28 +20,59 @@ _STANDING_SHARE = 1.12
 """Height of a standing body over that of its joints."""
 
 
-def random_camera(motion: Motion, rng: np.random.Generator, *, pan_share: float = 0.2) -> Camera:
+@dataclass(frozen=True)
+class CameraKind:
+    """What is drawn by chance about a camera, as lowest and highest values.
+
+    Args:
+        name: In words.
+        shapes: Width and height of the picture in units of its short side, one of which is taken.
+        yaws: Between where the dancer faces on average and the camera, radians; to either side.
+        heights: Metres.
+        shares: Of the picture's height that the standing body fills; less where the dance needs room.
+        focal_lengths: In diagonals of the picture.
+        pan_share: How often it turns after the dancer, slowly.
+    """
+
+    name: str
+    shapes: tuple[tuple[float, float], ...] = (_LANDSCAPE, _PORTRAIT, _SQUARE)
+    yaws: tuple[float, float] = (0.0, math.pi)
+    heights: tuple[float, float] = (0.4, 2.2)
+    shares: tuple[float, float] = (0.35, 0.85)
+    focal_lengths: tuple[float, float] = (0.7, 1.6)
+    pan_share: float = 0.0
+
+
+ANY_CAMERA = CameraKind("any", pan_share=0.2)
+"""What the lifter is trained on."""
+
+
+def random_camera(
+    motion: Motion, rng: np.random.Generator, kind: CameraKind = ANY_CAMERA, short_side: int = 480
+) -> Camera:
     """Draw a camera that sees a dance.
 
     Args:
         motion: The floor at y = 0.
         rng: Source of chance.
-        pan_share: How often the camera turns after the dancer.
+        kind: What it may be like.
+        short_side: Of the picture, pixels; even.
 
     Raises:
         ValueError: If no camera of those that were tried sees nearly all of the dance.
     """
     joints = motion.joint_positions()
-    size = _IMAGE_SIZES[rng.integers(len(_IMAGE_SIZES))]
-    focal_length = rng.uniform(*_FOCAL_LENGTHS) * math.hypot(*size)
+    shape = kind.shapes[rng.integers(len(kind.shapes))]
+    size = (2 * round(shape[0] * short_side / 2), 2 * round(shape[1] * short_side / 2))
+    focal_length = rng.uniform(*kind.focal_lengths) * math.hypot(*size)
     stature = float(np.ptp(joints[..., 1], axis=1).max()) * _STANDING_SHARE
-    share, yaw = rng.uniform(*_BODY_SHARES), rng.uniform(0, 2 * math.pi)
+    share = rng.uniform(*kind.shares)
+    yaw = _mean_heading(joints, motion.frame_rate) + rng.choice([-1, 1]) * rng.uniform(*kind.yaws)
     distance = focal_length * stature / (share * size[1])
-    height, roll = rng.uniform(*_HEIGHTS_METRES), math.radians(rng.normal(0, 1.5))
-    roll = float(np.clip(roll, -math.radians(3), math.radians(3)))
-    pans = bool(rng.uniform() < pan_share)
+    height, roll = rng.uniform(*kind.heights), math.radians(np.clip(rng.normal(0, 1.5), -3, 3))
+    pans = bool(rng.uniform() < kind.pan_share)
     center = (joints.min(axis=(0, 1)) + joints.max(axis=(0, 1))) / 2
-    aim_shift = rng.normal(0, 0.04, 2) * [size[0], size[1]] / focal_length * distance
+    aim_shift = rng.normal(0, 0.04, 2) * np.array(size) / focal_length * distance
     for _ in range(_TRIES):
         position = np.array([center[0] + distance * math.sin(yaw), height, center[2] + distance * math.cos(yaw)])
         targets = _targets(motion, joints, center, pans=pans)
@@ -54,6 +81,12 @@ def random_camera(motion: Motion, rng: np.random.Generator, *, pan_share: float 
             return camera
         distance, aim_shift = distance * 1.06, aim_shift * 0.9
     raise ValueError(f"No camera at up to {distance:.1f} m sees the dance. Cut it into shorter pieces.")
+
+
+def _mean_heading(joints: np.ndarray, frame_rate: float) -> float:
+    """Return where the dancer faces on average, radians about +Y, 0 along +Z."""
+    heading = facing_heading(joints, frame_rate)
+    return math.atan2(float(np.sin(heading).mean()), float(np.cos(heading).mean()))
 
 
 def _targets(motion: Motion, joints: np.ndarray, center: np.ndarray, *, pans: bool) -> np.ndarray:

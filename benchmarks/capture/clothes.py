@@ -78,7 +78,9 @@ class Clothes:
             hair_thickness=0.0 if rng.uniform() < 0.05 else rng.uniform(0.006, 0.025),
             hair_length=rng.uniform(0.11, 0.19) if rng.uniform() < 0.6 else rng.uniform(0.2, 0.45),
             shirt=shirt,
-            shirt_pattern=str(rng.choice(["plain", "stripes", "rings", "print", "noise"], p=[0.5, 0.1, 0.15, 0.15, 0.1])),
+            shirt_pattern=str(
+                rng.choice(["plain", "stripes", "rings", "print", "noise"], p=[0.5, 0.1, 0.15, 0.15, 0.1])
+            ),
             pattern=pattern,
             shirt_thickness=rng.uniform(0.003, 0.03),
             sleeve_length=float(rng.choice([0.02, 0.14, 0.22, 0.52], p=[0.15, 0.4, 0.15, 0.3])),
@@ -277,3 +279,8 @@ def _stature(offsets: np.ndarray) -> float:
     up = sum(offsets[JOINT_INDEX[name], 1] for name in ("spine1", "spine2", "spine3", "neck", "head"))
     down = sum(offsets[JOINT_INDEX[name], 1] for name in ("left_hip", "left_knee", "left_ankle", "left_foot"))
     return float(up - down)
+
+
+def stature_metres(skeleton: Skeleton) -> float:
+    """Return how tall somebody with these bones stands: the neutral body is 1.70 m."""
+    return 1.70 * _stature(skeleton.offsets) / _stature(neutral_skeleton().offsets)

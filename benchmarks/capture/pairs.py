@@ -131,7 +131,9 @@ class PieceMaker:
             "seed": [self._seed, index],
             "figure": "human" if look.clothes else "capsules",
         }
-        return pad_track(track, motion.num_frames) | truth_arrays(motion, camera) | {"note": np.array(json.dumps(note))}
+        return (
+            pad_track(track, motion.num_frames) | truth_arrays(motion, camera) | {"note": np.array(json.dumps(note))}
+        )
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Namespace:
@@ -139,7 +141,9 @@ def read_options(arguments: Sequence[str] | None = None) -> Namespace:
     parser = ArgumentParser(prog="python -m benchmarks.capture.pairs", description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, required=True, help="dances that `infinitedance build` wrote")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--models", type=Path, required=True, help="folder of pose_detection.tflite and the landmarks'")
+    parser.add_argument(
+        "--models", type=Path, required=True, help="folder of pose_detection.tflite and the landmarks'"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--process", default="0/1", help="I/N: this one of so many processes")
     parser.add_argument("--pieces", type=int, default=1_000_000, help="stop before this one")

@@ -97,7 +97,9 @@ def _noise(rng: np.random.Generator, size: tuple[int, int], octaves: tuple[int, 
     import cv2
 
     total = sum(
-        cv2.resize(rng.normal(size=(max(size[0] // n, 2), max(size[1] // n, 2))), size[::-1], interpolation=cv2.INTER_CUBIC)
+        cv2.resize(
+            rng.normal(size=(max(size[0] // n, 2), max(size[1] // n, 2))), size[::-1], interpolation=cv2.INTER_CUBIC
+        )
         for n in octaves
     )
     return (total - total.mean()) / total.std()

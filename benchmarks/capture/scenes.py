@@ -159,9 +159,7 @@ def _draw_dancer(
     return total / np.float32(len(moments))
 
 
-def _darken(
-    canvas: Canvas, vertices: np.ndarray, body: _PosedBody, view: View, look: Look, floor: np.ndarray
-) -> None:
+def _darken(canvas: Canvas, vertices: np.ndarray, body: _PosedBody, view: View, look: Look, floor: np.ndarray) -> None:
     """Draw the dancer's shadow on what is floor, `(height, width)` bool; the canvas is changed."""
     import cv2
 
