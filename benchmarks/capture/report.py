@@ -34,8 +34,8 @@ Written by `python -m benchmarks.capture`; not edited by hand. [capture.md](capt
 
 The videos are drawn (`benchmarks/capture`), so that every joint is known: a clothed body of 1.50 to 1.95 m and random
 proportions in a room, with light, shadow, blur, noise and compression, encoded as H.264, 8 s at 30 Hz each. 20 are of
-people on whom nothing was trained: Motorica's dancer d01 (8), CMU's subject 5 (8), the dancer of the MoCap Toolbox (3),
-and a dance that a phone had captured (Rokoko, 1). Four kinds of cameras take turns. The renderer also made what
+people on whom nothing was trained: Motorica's dancer d01 (8), CMU's subject 5 (8), the dancer of the MoCap Toolbox
+(3), and a dance that a phone had captured (Rokoko, 1). Four kinds of cameras take turns. The renderer also made what
 the lifter learned the estimator's errors from, with other people, bodies, clothes, rooms and cameras: on real videos
 the errors are larger.
 
@@ -43,9 +43,9 @@ The performer's height is given, as `--height`; the focal length is not. Dances 
 measured at the performer's height. They are turned about the vertical by the true heading of the camera, which no
 video shows, and by nothing else: what is wrong in the tilt of the camera counts. Positions are relative to the middle
 of the hips (hip-aligned), or aligned frame by frame by a similarity (PA). The root's path is aligned as a whole by
-rotation and translation, without scale. Facing right: hips and shoulders to 45 degrees. Contacts of the truth: low and
-slower than 0.35 m/s. A range in parentheses is a 95 % bootstrap interval over clips; several clips of one performer are
-not independent, so it is too narrow.
+rotation and translation, without scale. Facing right: hips and shoulders to 45 degrees. Contacts of the truth: low
+and slower than 0.35 m/s. A range in parentheses is a 95 % bootstrap interval over clips; several clips of one
+performer are not independent, so it is too narrow.
 """
 _PAPER_TABLE = {
     "MoCap (FineDance)": (0.0622, 12.69),
@@ -109,7 +109,7 @@ def stages_section(report: CaptureReport) -> list[Table]:
     new = report.numbers()
     note = (
         f"{len(new)} videos. The estimator's row is its own landmarks in space, mapped to our joints, with the true "
-        "tilt of the camera: it knows neither gravity nor path. The twelve limb joints are those that it marks itself. "
+        "tilt of the camera: it knows neither gravity nor path. The 12 limb joints are those that it marks itself. "
         "The last row but one is what `infinitedance capture` writes by default."
     )
     tables = [Table("Stages", ["stage", *columns], [[row, *cells(new, row, list(MEASURES))] for row in ROWS], note)]

@@ -96,12 +96,10 @@ def _noise(rng: np.random.Generator, size: tuple[int, int], octaves: tuple[int, 
     """Return smooth noise of mean 0 and variance 1, `size`."""
     import cv2
 
-    total = sum(
-        cv2.resize(
-            rng.normal(size=(max(size[0] // n, 2), max(size[1] // n, 2))), size[::-1], interpolation=cv2.INTER_CUBIC
-        )
-        for n in octaves
-    )
+    total = np.zeros(size)
+    for cell in octaves:
+        coarse = rng.normal(size=(max(size[0] // cell, 2), max(size[1] // cell, 2)))
+        total += cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
     return (total - total.mean()) / total.std()
 
 

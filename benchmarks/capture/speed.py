@@ -44,7 +44,7 @@ def speed_tables(report: CaptureReport) -> list[Table]:
         rows.append([f"{seconds} s", frames, wall, frames / wall, megabytes])
     width, height = recording.camera.image_size
     note = (
-        f"H.264, {width} x {height} at 30 Hz, one person, the whole command with its start, on {os.cpu_count()} cores. "
+        f"H.264, {width} x {height} at 30 Hz, one person; the command with its start, on {os.cpu_count()} cores. "
         "The pictures are those of one video, forward and backward."
     )
     return [Table("", ["video", "frames", "seconds", "frames/s", "peak memory, MB"], rows, note)]

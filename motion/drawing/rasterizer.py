@@ -52,7 +52,7 @@ class View:
     position: np.ndarray
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Project world points `(points, 3)` to x and y in pixels and 1 / depth, `(points, 3)` float32; 0 if behind."""
+        """Project world points `(points, 3)` to x, y in pixels and 1 / depth, 0 if behind; `(points, 3)` float32."""
         points = np.asarray(points, np.float32) - self.position.astype(np.float32)
         seen = points @ self.rotation.T.astype(np.float32)
         depth = np.maximum(seen[:, 2], np.float32(NEAREST_METRES))
