@@ -11,7 +11,9 @@ import numpy as np
 from infinitedance.capture.chain import clean_motion
 from infinitedance.capture.fitting import FitSettings
 from infinitedance.capture.landmarks import LandmarkTrack
-from infinitedance.capture.lifting import LiftedMotion
+from infinitedance.capture.lifting import LiftedMotion, lift, load_lifter
+from infinitedance.capture.tools import CaptureTools
+from infinitedance.dataset_builder.video_jobs import PERSON_FIRST
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.physics.imitation import imitate
 from infinitedance.restoration.restore import with_lower_body
@@ -43,7 +45,6 @@ class Capturer(Protocol):
         """Return a dance with restored feet."""
 
 
-@dataclass(frozen=True)
 class Networks:
     """The parts that ship, or others by their folders.
 
@@ -52,28 +53,22 @@ class Networks:
         lifter: Folder of a lifter; `None`: the one that ships.
     """
 
-    models: str | None = None
-    lifter: str | None = None
+    def __init__(self, models: str | None = None, lifter: str | None = None):
+        self.models = models
+        self._tools = CaptureTools(models, lifter)
+        self._lifter = load_lifter(lifter)
 
     def track(self, video: Path) -> LandmarkTrack:
         """Return the most prominent person of a video."""
-        from infinitedance.capture.people import track_people
-        from infinitedance.capture.tools import _blazepose
-
-        return track_people(video, _blazepose(self.models))[1][0]
+        return self._tools.track(video, PERSON_FIRST)[1][0]
 
     def lift(self, track: LandmarkTrack, height_metres: float, settings: FitSettings) -> LiftedMotion:
         """Return the dance of a track; the focal length is not known."""
-        from infinitedance.capture.lifting import lift
-        from infinitedance.capture.tools import _lifter
-
-        return lift(track, _lifter(self.lifter), height_metres=height_metres, settings=settings)
+        return lift(track, self._lifter, height_metres=height_metres, settings=settings)
 
     def restore(self, motion: Motion) -> Motion:
         """Return a dance with restored feet, by the model that ships."""
-        from infinitedance.capture.tools import _restorer
-
-        return _restorer(None)(motion).motion
+        return self._tools.restore(motion).motion
 
 
 def track_of(recording: Recording, capturer: Capturer) -> LandmarkTrack:
