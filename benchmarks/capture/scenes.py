@@ -17,8 +17,11 @@ from .rooms import Room
 
 _SHADOW_PIXELS = 4
 """One pixel of the shadow is so many of the picture."""
-_BLUR_PIXELS = 7
+_FAINTEST = 0.002
+_BLUR_PIXELS, _MARGIN_PIXELS = 7, 8
+"""Outside the margin, the blur of the lens does not see the dancer."""
 _NOISE_BANK = 1 << 16
+_Part = tuple[slice, slice]
 _FIGURE_TINTS = {"left": (0.28, 0.72, 0.91), "right": (0.96, 0.52, 0.33), "trunk": (0.75, 0.78, 0.8)}
 
 
@@ -90,16 +93,17 @@ def render_pictures(motion: Motion, camera: Camera, look: Look) -> Iterator[np.n
     """
     film = _Film(look, camera.image_size)
     body = _PosedBody(motion, look)
-    light = np.array(look.light)
-    room = Room.around(_occupied(motion, camera), light, np.random.default_rng(look.seed))
-    background: tuple[Canvas, np.ndarray] | None = None
+    room = Room.around(_occupied(motion, camera), np.array(look.light), np.random.default_rng(look.seed))
+    stage: _Stage | None = None
     for frame in range(motion.num_frames):
         turns = len(camera.rotations) > 1
-        rotation = camera.rotations[frame if turns else 0]
-        view = View(camera.image_size, camera.focal_length, rotation, np.asarray(camera.position))
-        if turns or background is None:
-            background = room.draw(view)
-        yield film.develop(_draw_dancer(background, body, frame, view, look))
+        if turns or stage is None:
+            rotation = camera.rotations[frame if turns else 0]
+            view = View(camera.image_size, camera.focal_length, rotation, np.asarray(camera.position))
+            stage = _Stage(room, view, look)
+            empty = film.expose(stage.canvas.colors)
+        light, part = stage.draw(body, frame)
+        yield film.develop(empty, light, part)
 
 
 def _occupied(motion: Motion, camera: Camera) -> np.ndarray:
@@ -134,52 +138,83 @@ class _PosedBody:
         return skin_with_normals(self._vertices, self._normals, self._joints, self._weights, rotations, shifts)
 
 
-def _draw_dancer(
-    background: tuple[Canvas, np.ndarray], body: _PosedBody, frame: int, view: View, look: Look
-) -> np.ndarray:
-    """Return a picture of one frame, `(height, width, 3)` float32 from 0 to 1."""
-    vertices, normals = body.pose(frame)
-    shade = look.ambient + (1 - look.ambient) * 1.3 * np.maximum(normals @ np.array(look.light, np.float32), 0)
-    shade += 0.12 * np.maximum(normals @ np.asarray(-view.rotation[2], np.float32), 0)  # what the room throws back
-    colors = body.colors * shade[:, None]
-    room, floor = background
-    canvas = room.copy()
-    _darken(canvas, vertices, body, view, look, floor)
-    moments = [0.0]
-    if look.shutter and body.num_frames > 1:
-        following = body.pose(min(frame + 1, body.num_frames - 1))[0]
-        moments = [0.0, look.shutter / 2, look.shutter]
-    total = None
-    for moment in moments:
-        shot = canvas.copy() if len(moments) > 1 else canvas
-        moved = vertices if moment == 0 else vertices + np.float32(moment) * (following - vertices)
-        draw_mesh(shot, view.project(moved), body.triangles, colors)
-        total = shot.colors if total is None else total + shot.colors
-    assert total is not None
-    return total / np.float32(len(moments))
+class _Stage:
+    """The room as a camera sees it, in which the dancer is drawn: only the part of the picture around is touched."""
+
+    def __init__(self, room: Room, view: View, look: Look) -> None:
+        self._view, self._look = view, look
+        self._room, self._floor = room.draw(view)
+        self.canvas = self._room.copy()
+
+    def draw(self, body: _PosedBody, frame: int) -> tuple[np.ndarray, _Part]:
+        """Return light from 0 to 1, `(rows, columns, 3)` float32, and the part of the picture that it belongs to."""
+        look, view = self._look, self._view
+        vertices, normals = body.pose(frame)
+        shade = look.ambient + (1 - look.ambient) * 1.3 * np.maximum(normals @ np.array(look.light, np.float32), 0)
+        shade += 0.12 * np.maximum(normals @ np.asarray(-view.rotation[2], np.float32), 0)  # what the room throws back
+        colors = body.colors * shade[:, None]
+        shots = [view.project(vertices)]
+        if look.shutter and body.num_frames > 1:
+            following = body.pose(min(frame + 1, body.num_frames - 1))[0]
+            shots += [
+                view.project(vertices + np.float32(share * look.shutter) * (following - vertices))
+                for share in (0.5, 1)
+            ]
+        shadow, shadow_part = self._shadow(vertices, body)
+        part = _around([*shots, shadow_part], view.image_size)
+        self.canvas.colors[shadow_part[0, 1] : shadow_part[1, 1], shadow_part[0, 0] : shadow_part[1, 0]] *= shadow
+        total = self._expose(shots, body.triangles, colors, part)
+        for restored, empty in zip(vars(self.canvas).values(), vars(self._room).values(), strict=True):
+            restored[part] = empty[part]
+        return total, part
+
+    def _expose(self, shots: list[np.ndarray], triangles: np.ndarray, colors: np.ndarray, part: _Part) -> np.ndarray:
+        """Return the mean of several moments."""
+        canvas = self.canvas
+        shadowed = canvas.colors[part].copy()
+        total = np.zeros_like(shadowed)
+        for corners in shots:
+            canvas.colors[part] = shadowed
+            canvas.nearness[part] = self._room.nearness[part]
+            draw_mesh(canvas, corners, triangles, colors)
+            total += canvas.colors[part]
+        return total / np.float32(len(shots))
+
+    def _shadow(self, vertices: np.ndarray, body: _PosedBody) -> tuple[np.ndarray, np.ndarray]:
+        """Return by how much the dancer darkens the floor, and where: left, top and right, bottom in pixels."""
+        import cv2
+
+        look, view = self._look, self._view
+        light = np.array(look.light, np.float32)
+        flat = vertices - light * (np.maximum(vertices[:, 1:2], 0) / light[1])
+        width, height = view.image_size
+        small = (-(-width // _SHADOW_PIXELS), -(-height // _SHADOW_PIXELS))
+        coarse = replace(view, image_size=small, focal_length=view.focal_length / _SHADOW_PIXELS)
+        mask = Canvas.blank(small)
+        draw_mesh(mask, coarse.project(flat), body.triangles, np.ones_like(flat))
+        distance = max(float(np.linalg.norm(vertices.mean(axis=0) - view.position)), 0.5)
+        sigma = max(look.softness * coarse.focal_length / distance, 0.6)
+        soft = cv2.GaussianBlur(np.ascontiguousarray(mask.colors[..., 0]), (0, 0), sigma)
+        rows, columns = (np.flatnonzero(soft.max(axis=axis) > _FAINTEST) for axis in (1, 0))
+        if not len(rows):
+            middle = np.array(view.image_size) // 2
+            return np.ones((0, 0, 1), np.float32), np.array([middle, middle])
+        low, high = np.array([columns[0], rows[0]]), np.array([columns[-1] + 1, rows[-1] + 1])
+        soft = soft[low[1] : high[1], low[0] : high[0]]
+        soft = cv2.resize(soft, (0, 0), fx=_SHADOW_PIXELS, fy=_SHADOW_PIXELS, interpolation=cv2.INTER_LINEAR)
+        low, high = low * _SHADOW_PIXELS, np.minimum(high * _SHADOW_PIXELS, view.image_size)
+        soft = soft[: high[1] - low[1], : high[0] - low[0]]
+        floor = self._floor[low[1] : high[1], low[0] : high[0]]
+        return (1 - np.float32(look.shadow) * soft * floor)[..., None], np.array([low, high])
 
 
-def _darken(canvas: Canvas, vertices: np.ndarray, body: _PosedBody, view: View, look: Look, floor: np.ndarray) -> None:
-    """Draw the dancer's shadow on what is floor, `(height, width)` bool; the canvas is changed."""
-    import cv2
-
-    light = np.array(look.light, np.float32)
-    flat = vertices - light * (np.maximum(vertices[:, 1:2], 0) / light[1])
-    width, height = view.image_size
-    small = (max(width // _SHADOW_PIXELS, 1), max(height // _SHADOW_PIXELS, 1))
-    coarse = replace(view, image_size=small, focal_length=view.focal_length * small[0] / width)
-    mask = Canvas.blank(small)
-    draw_mesh(mask, coarse.project(flat), body.triangles, np.ones_like(flat))
-    distance = max(float(np.linalg.norm(vertices.mean(axis=0) - view.position)), 0.5)
-    sigma = max(look.softness * coarse.focal_length / distance, 0.6)
-    soft = cv2.GaussianBlur(np.ascontiguousarray(mask.colors[..., 0]), (0, 0), sigma)
-    rows, columns = np.flatnonzero(soft.max(axis=1) > 0.002), np.flatnonzero(soft.max(axis=0) > 0.002)
-    if not len(rows):
-        return
-    soft = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
-    top, left = max(rows[0] - 1, 0) * height // small[1], max(columns[0] - 1, 0) * width // small[0]
-    part = np.s_[top : (rows[-1] + 2) * height // small[1], left : (columns[-1] + 2) * width // small[0]]
-    canvas.colors[part] *= (1 - np.float32(look.shadow) * soft[part] * floor[part])[..., None]
+def _around(points: list[np.ndarray], image_size: tuple[int, int]) -> _Part:
+    """Return the part of a picture that holds points `(points, 2)` in pixels, with a margin."""
+    low = [min(each[:, axis].min() for each in points) - _MARGIN_PIXELS for axis in (0, 1)]
+    high = [max(each[:, axis].max() for each in points) + _MARGIN_PIXELS for axis in (0, 1)]
+    left, top = np.clip(low, 0, np.array(image_size) - 1).astype(int)
+    right, bottom = np.clip(high, 1, image_size).astype(int)
+    return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
 
 
 class _Film:
@@ -193,15 +228,22 @@ class _Film:
         levels = np.linspace(0, 1, 256)[:, None] ** look.gamma * np.array(look.tint) * 255
         self._curve = np.clip(levels, 0, 255).astype(np.uint8)[:, None]
 
-    def develop(self, light: np.ndarray) -> np.ndarray:
-        """Return the picture, `(height, width, 3)` uint8, of light `(height, width, 3)` from 0 to 1."""
+    def expose(self, light: np.ndarray) -> np.ndarray:
+        """Return what light from 0 to 1, `(rows, columns, 3)` float32, leaves behind a lens, uint8."""
         import cv2
 
         picture = cv2.LUT(cv2.convertScaleAbs(light, alpha=255), self._curve)
-        picture = cv2.GaussianBlur(picture, (_BLUR_PIXELS, _BLUR_PIXELS), self._look.blur)
+        return np.asarray(cv2.GaussianBlur(picture, (_BLUR_PIXELS, _BLUR_PIXELS), self._look.blur))
+
+    def develop(self, empty: np.ndarray, light: np.ndarray, part: _Part) -> np.ndarray:
+        """Return an exposed picture, `(height, width, 3)` uint8, with other light in a part of it, as a video has it."""
+        import cv2
+
+        picture = empty.copy()
+        picture[part] = self.expose(light)
         start = int(self._rng.integers(_NOISE_BANK))
         noise = self._noise[start : start + self._size].reshape(picture.shape)
-        picture = cv2.add(picture, noise, dtype=cv2.CV_8U)
+        picture = cv2.add(picture, noise, dst=picture, dtype=cv2.CV_8U)
         done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, self._look.quality])
         assert done
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
