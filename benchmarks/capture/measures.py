@@ -33,6 +33,7 @@ MEASURES = {
     "jitter": "jitter, 10 m/s³",
     "penetration": "penetration, mm",
     "float": "float, mm",
+    "covered": "captured, share of the video",
 }
 FACING_DEGREES = 45.0
 _SIDES = ("left", "right")

@@ -24,8 +24,20 @@ from infinitedance.utils.atomic import atomic_path
 from ..writer import Section, add_sections_option, chosen_sections, shown_options, write_report
 from .measures import MEASURES
 from .speed import speed_tables
-from .stages import ESTIMATOR, FIT, FLOOR, FRDM, PHYSICS, PHYSICS_FRDM, ROWS, SMOOTH, TRUTH, Capturer, Networks
-from .stages import measure_recording as measure_recording
+from .stages import (
+    ESTIMATOR,
+    FIT,
+    FLOOR,
+    FRDM,
+    PHYSICS,
+    PHYSICS_FRDM,
+    ROWS,
+    SMOOTH,
+    TRUTH,
+    Capturer,
+    Networks,
+    measure_recording,
+)
 from .videos import CAMERAS, CASES, Case, Recording, draw_case, record
 
 INTRODUCTION = """# Dances out of videos, measured
@@ -192,7 +204,9 @@ def main() -> None:
     add_sections_option(parser, SECTIONS)
     options = parser.parse_args()
     chosen = chosen_sections(parser, options, SECTIONS)
-    report = CaptureReport(options.data_dir, options.work_dir, Networks(options.models, options.lifter))
+    report = CaptureReport(
+        options.data_dir, options.work_dir, Networks(options.work_dir, options.models, options.lifter)
+    )
     command = f"python -m benchmarks.capture {shown_options(options, ('data_dir', 'work_dir', 'output'))} --sections"
     sections = {
         name: Section(title, f"{command} {name}", None, lambda measure=measure: measure(report))  # type: ignore

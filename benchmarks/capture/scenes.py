@@ -236,7 +236,7 @@ class _Film:
         return np.asarray(cv2.GaussianBlur(picture, (_BLUR_PIXELS, _BLUR_PIXELS), self._look.blur))
 
     def develop(self, empty: np.ndarray, light: np.ndarray, part: _Part) -> np.ndarray:
-        """Return an exposed picture, `(height, width, 3)` uint8, with other light in a part of it, as a video has it."""
+        """Return an exposed picture, `(height, width, 3)` uint8, with other light in a part, as a video has it."""
         import cv2
 
         picture = empty.copy()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from infinitedance.capture.chain import clean_motion
 from infinitedance.capture.fitting import FitSettings
+from infinitedance.capture.landmark_files import load_landmarks
 from infinitedance.capture.landmarks import LandmarkTrack
 from infinitedance.capture.lifting import LiftedMotion, lift, load_lifter
-from infinitedance.capture.tools import CaptureTools
-from infinitedance.dataset_builder.video_jobs import PERSON_FIRST
+from infinitedance.capture.people import VideoFacts
+from infinitedance.capture.tools import CaptureTools, _models_digest
+from infinitedance.dataset_builder.video_clips import capture_videos
+from infinitedance.dataset_builder.video_jobs import CaptureOptions
+from infinitedance.motion.files import load_motion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.physics.imitation import imitate
 from infinitedance.restoration.restore import with_lower_body
@@ -28,15 +34,28 @@ PHYSICS, SMOOTH = f"{FLOOR}, physics", f"{FLOOR}, physics, smoothing"
 PHYSICS_FRDM, FRDM, TRUTH = f"{FLOOR}, physics, FRDM", f"{FLOOR}, FRDM", "truth"
 ROWS = (ESTIMATOR, LIFTER, FIT, FLOOR, PHYSICS, SMOOTH, PHYSICS_FRDM, FRDM, TRUTH)
 _NEUTRAL_METRES = 1.70
-_TRACK_NUMBERS = ("person", "shot", "first_frame")
-_TRACK_ARRAYS = ("image_size", "image_points", "confidences", "world_points")
+_TRACK_NUMBERS = ("person", "shot", "first_frame", "image_size")
+_ARRAYS = ("image_points", "confidences", "world_points")
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """What `infinitedance capture` makes of a video.
+
+    Args:
+        track: The landmarks, from `first_frame` of the video on.
+        motion: The dance, on our neutral body, of the same frames.
+    """
+
+    track: LandmarkTrack
+    motion: Motion
 
 
 class Capturer(Protocol):
-    """The parts that are measured."""
+    """What is measured."""
 
-    def track(self, video: Path) -> LandmarkTrack:
-        """Return the most prominent person of a video."""
+    def capture(self, video: Path, height_metres: float) -> Captured:
+        """Return the whole capture's dance of a video; of several clips the longest."""
 
     def lift(self, track: LandmarkTrack, height_metres: float, settings: FitSettings) -> LiftedMotion:
         """Return the dance of a track."""
@@ -46,21 +65,29 @@ class Capturer(Protocol):
 
 
 class Networks:
-    """The parts that ship, or others by their folders.
+    """The capture that ships, or with other networks by their folders.
 
     Args:
+        work_dir: Where captured clip folders go, one for each set of networks; finished clips are kept.
         models: Folder of the landmark models; `None`: where `infinitedance capture --fetch-models` puts them.
         lifter: Folder of a lifter; `None`: the one that ships.
     """
 
-    def __init__(self, models: str | None = None, lifter: str | None = None):
+    def __init__(self, work_dir: Path, models: str | None = None, lifter: str | None = None):
         self.models = models
-        self._tools = CaptureTools(models, lifter)
-        self._lifter = load_lifter(lifter)
+        self._work_dir, self._lifter = work_dir, load_lifter(lifter)
+        self._tools = KeptTracks(models, lifter)
 
-    def track(self, video: Path) -> LandmarkTrack:
-        """Return the most prominent person of a video."""
-        return self._tools.track(video, PERSON_FIRST)[1][0]
+    def capture(self, video: Path, height_metres: float) -> Captured:
+        """Return the whole capture's dance of a video; of several clips the longest."""
+        digest = hashlib.sha256(json.dumps(self._tools.digests(), sort_keys=True).encode()).hexdigest()
+        folder = self._work_dir / f"captured-{digest[:12]}"
+        made = capture_videos([video], folder, CaptureOptions(height_metres=height_metres), self._tools)
+        if made["left_out"]:
+            raise ValueError(made["left_out"][0]["reason"])
+        files = max(made["clips"], key=lambda clip: clip["num_frames"])["files"]
+        track, _ = load_landmarks(folder / files["landmarks"])
+        return Captured(track, load_motion(folder / files["motion"]))
 
     def lift(self, track: LandmarkTrack, height_metres: float, settings: FitSettings) -> LiftedMotion:
         """Return the dance of a track; the focal length is not known."""
@@ -71,33 +98,48 @@ class Networks:
         return self._tools.restore(motion).motion
 
 
-def track_of(recording: Recording, capturer: Capturer) -> LandmarkTrack:
-    """Return the track of a recording; kept beside the video."""
-    path = recording.path.with_suffix(".npz")
-    if path.is_file():
+class KeptTracks(CaptureTools):
+    """Tools that keep what the estimator saw beside the video: another lifter is measured in a fraction of the time."""
+
+    def track(self, video: Path, person: str) -> tuple[VideoFacts, list[LandmarkTrack]]:
+        """Return facts on a video and the people in it."""
+        path = video.with_suffix(f".{_models_digest(self.models)[:8]}.npz")
+        if not path.is_file():
+            facts, tracks = super().track(video, person)
+            numbers = [{name: getattr(track, name) for name in _TRACK_NUMBERS} for track in tracks]
+            note = json.dumps({"facts": asdict(facts), "tracks": numbers})
+            arrays = {f"{name}{index}": getattr(each, name) for index, each in enumerate(tracks) for name in _ARRAYS}
+            with atomic_path(path) as partial, partial.open("wb") as file:
+                np.savez_compressed(file, note=np.array(note), **arrays)
         with np.load(path) as arrays:
-            numbers = {name: int(arrays[name]) for name in _TRACK_NUMBERS}
-            rest = {name: arrays[name] for name in _TRACK_ARRAYS[1:]}
-            width, height = arrays["image_size"].tolist()
-            return LandmarkTrack(**numbers, image_size=(width, height), **rest)
-    track = capturer.track(recording.path)
-    with atomic_path(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **{name: getattr(track, name) for name in _TRACK_NUMBERS + _TRACK_ARRAYS})
-    return track
+            note = json.loads(str(arrays["note"]))
+            tracks = [
+                LandmarkTrack(
+                    **numbers | {"image_size": tuple(numbers["image_size"])},
+                    **{name: arrays[f"{name}{index}"] for name in _ARRAYS},
+                )
+                for index, numbers in enumerate(note["tracks"])
+            ]
+        return VideoFacts(**{name: _as_tuple(value) for name, value in note["facts"].items()}), tracks
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def measure_recording(recording: Recording, capturer: Capturer) -> dict[str, dict[str, float]]:
-    """Return `MEASURES` of each of `ROWS`; NaN for what a row does not have, and `seen` of the estimator."""
-    track = track_of(recording, capturer)
-    last = min(track.num_frames, recording.truth.num_frames - track.first_frame)
-    track = track.cut(0, last)
-    span = (track.first_frame, track.first_frame + last)
+    """Return `MEASURES` of each of `ROWS`; NaN for what a row does not have."""
+    captured = capturer.capture(recording.path, recording.stature_metres)
+    track = captured.track
+    frames = min(track.num_frames, recording.truth.num_frames - track.first_frame)
+    track, span = track.cut(0, frames), (track.first_frame, track.first_frame + frames)
     camera = recording.camera
     if len(camera.rotations) > 1:
         camera = replace(camera, rotations=camera.rotations[span[0] : span[1]])
     truth = seen_from(recording.truth.cut(*span), camera)
     measured = {ESTIMATOR: measure_pose(estimator_joints(track, camera), truth)}
-    for row, motion in _stages(track, recording.stature_metres, capturer).items():
+    stages = _stages(track, recording.stature_metres, capturer)
+    for row, motion in {**stages, FRDM: captured.motion.cut(0, frames)}.items():
         positions = motion.joint_positions().astype(np.float64)
         if row not in (LIFTER, FIT):  # the chain works on the neutral body
             positions *= recording.stature_metres / _NEUTRAL_METRES
@@ -105,6 +147,7 @@ def measure_recording(recording: Recording, capturer: Capturer) -> dict[str, dic
     true_positions = truth.joint_positions().astype(np.float64)
     contacts = truth.skeleton.detect_foot_contacts(true_positions, truth.frame_rate)
     measured[TRUTH] = measure_capture(true_positions, contacts, truth)
+    measured[FRDM]["covered"] = frames / recording.truth.num_frames
     return {row: {name: measured[row].get(name, np.nan) for name in MEASURES} for row in ROWS}
 
 
@@ -120,5 +163,4 @@ def _stages(track: LandmarkTrack, height_metres: float, capturer: Capturer) -> d
         PHYSICS: physics,
         SMOOTH: smooth_savgol(physics),
         PHYSICS_FRDM: capturer.restore(physics),
-        FRDM: capturer.restore(floor),
     }
