@@ -99,7 +99,7 @@ class Networks:
 
 
 class KeptTracks(CaptureTools):
-    """Tools that keep what the estimator saw beside the video: another lifter is measured in a fraction of the time."""
+    """Tools that keep what the estimator saw beside the video: another lifter is measured faster."""
 
     def track(self, video: Path, person: str) -> tuple[VideoFacts, list[LandmarkTrack]]:
         """Return facts on a video and the people in it."""
