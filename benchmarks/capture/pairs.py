@@ -23,7 +23,7 @@ import torch
 
 from infinitedance.capture.blazepose import BlazePose, LandmarkModels
 from infinitedance.capture.camera import Camera
-from infinitedance.capture.landmarks import NUM_LANDMARKS, LandmarkTrack
+from infinitedance.capture.landmarks import LANDMARK_INDEX, NUM_LANDMARKS, LandmarkTrack
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.manifest import BuiltClip
 from infinitedance.motion.features import features_to_motion
@@ -37,6 +37,8 @@ from .scenes import Look, render_pictures
 
 PIECE_FRAMES, MIN_PIECE_FRAMES = 240, 45
 _CAPSULES_SHARE = 0.03
+_FAR_HEIGHTS, _MIN_FOLLOWED_SHARE = 0.4, 0.8
+"""Hips that were found farther from the true ones, in heights of the dancer, are somebody else's."""
 _HELD_OUT_PREFIXES = ("cmu_05_", "jesse_dance")
 
 
@@ -61,6 +63,17 @@ def pad_track(track: LandmarkTrack, num_frames: int) -> dict[str, np.ndarray]:
     for name, array in arrays.items():
         array[part] = getattr(track, name)
     return arrays
+
+
+def check_follows(arrays: dict[str, np.ndarray], motion: Motion, camera: Camera) -> None:
+    """Raise `ValueError` where the estimator followed a poster instead of the dancer, or hardly saw anybody."""
+    pixels = camera.project(motion.joint_positions())
+    height = np.ptp(pixels[..., 1], axis=1).mean()
+    found = arrays["confidences"].max(axis=1) > 0
+    middles = arrays["image_points"][:, [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]].mean(axis=1)
+    far = np.linalg.norm(middles - pixels[:, 0], axis=-1) > _FAR_HEIGHTS * height
+    if (found & ~far).mean() < _MIN_FOLLOWED_SHARE:
+        raise ValueError(f"The dancer was followed in {(found & ~far).mean():.0%} of the frames only.")
 
 
 def truth_arrays(motion: Motion, camera: Camera) -> dict[str, np.ndarray]:
@@ -116,7 +129,7 @@ class PieceMaker:
         """Return all arrays of piece `index`.
 
         Raises:
-            ValueError: If no camera sees the dance, or nobody was found in the pictures.
+            ValueError: If no camera sees the dance, or the dancer was hardly found in the pictures.
         """
         clip, motion, camera, look, mirrored = self.draw(index)
         track = self._pose.track_single(render_pictures(motion, camera, look))
@@ -131,9 +144,9 @@ class PieceMaker:
             "seed": [self._seed, index],
             "figure": "human" if look.clothes else "capsules",
         }
-        return (
-            pad_track(track, motion.num_frames) | truth_arrays(motion, camera) | {"note": np.array(json.dumps(note))}
-        )
+        arrays = pad_track(track, motion.num_frames)
+        check_follows(arrays, motion, camera)
+        return arrays | truth_arrays(motion, camera) | {"note": np.array(json.dumps(note))}
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Namespace:

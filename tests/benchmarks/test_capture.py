@@ -200,9 +200,8 @@ def test_pieces_follow_from_their_number_alone(tmp_path, build_procedural):
 
     class PerfectPose:
         def track_single(self, pictures):
-            self.sizes = {picture.shape for picture in pictures}
-            points = np.ones((90, NUM_LANDMARKS, 2))
-            return LandmarkTrack(0, 0, 0, (2, 2), points, points[..., 0], np.ones((90, NUM_LANDMARKS, 3)))
+            assert len(list(pictures)) == 90
+            return self.seen
 
     first, second = (PieceMaker(data, PerfectPose(), 1) for _ in range(2))
     second.draw(0)
@@ -211,8 +210,12 @@ def test_pieces_follow_from_their_number_alone(tmp_path, build_procedural):
     np.testing.assert_array_equal(motion.joint_rotations, again.joint_rotations)
     np.testing.assert_array_equal(camera.rotations, same_camera.rotations)
     assert look == same_look
+    PerfectPose.seen = _perfect_track(motion, camera)
     arrays = first.make(7)
     np.testing.assert_array_equal(arrays["joint_rotations"], motion.joint_rotations)
+    PerfectPose.seen = replace(PerfectPose.seen, image_points=PerfectPose.seen.image_points * 0)
+    with pytest.raises(ValueError, match="followed in 0% of the frames"):
+        first.make(7)
     assert json.loads(str(arrays["note"]))["split"] != "test"
 
 
