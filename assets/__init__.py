@@ -7,6 +7,7 @@ MODELS = {name: _FOLDER / f"choreollama-{name}" for name in ("open", "research")
 """The generators by the names that a user gives them, each with the reference dances that it takes in `references`."""
 DEFAULT_MODEL = MODELS["open"]
 DEFAULT_RESTORER = _FOLDER / "frdm-tiny"
+DEFAULT_LIFTER = _FOLDER / "lifter"
 DEFAULT_REFERENCES = DEFAULT_MODEL / "references"
 BEAT_NETWORK = _FOLDER / "beat-network" / "model.safetensors"
 GENRE_GUESS = _FOLDER / "genre-guess"

@@ -1,1 +1,1 @@
-"""Dances out of videos: people, landmarks, a lifted and fitted body, and what physics and foot restoration make of it."""
+"""Dances out of videos: people, landmarks, a body lifted and fitted to them, then physics and foot restoration."""

@@ -15,7 +15,7 @@ class Camera:
     Args:
         image_size: Width and height, pixels.
         focal_length: Pixels.
-        rotations: World to camera, `(frames, 3, 3)`, or `(1, 3, 3)` for a camera that does not turn. The world is y up;
+        rotations: World to camera, `(frames, 3, 3)`, or `(1, 3, 3)` for one that does not turn. The world is y up;
             the camera's axes are x right, y down, z ahead.
         position: `(3,)`, metres, in the world, whose floor is y = 0.
     """

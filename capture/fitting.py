@@ -66,14 +66,14 @@ class FitSettings:
     """
 
     iterations: int = 150
-    image: float = 1.0
+    image: float = 4.0
     space: float = 1.0
-    pose: float = 0.02
-    smoothness: float = 20.0
-    depth_smoothness: float = 20.0
+    pose: float = 0.005
+    smoothness: float = 3.0
+    depth_smoothness: float = 10.0
     contact: float = 20.0
     floor: float = 2.0
-    camera: float = 0.3
+    camera: float = 0.02
 
 
 _IMAGE_SCALE, _SPACE_SCALE = 0.04, 0.08
@@ -130,9 +130,7 @@ def _join(lifted: Lifted, parts: list[Lifted], starts: list[int]) -> Lifted:
         joined = replace(
             lifted,
             floor_height=joined.floor_height,
-            rotations=torch.cat(
-                [joined.rotations[:start], roma.unitquat_to_rotmat(turned), part.rotations[shared:]]
-            ),
+            rotations=torch.cat([joined.rotations[:start], roma.unitquat_to_rotmat(turned), part.rotations[shared:]]),
             root_positions=torch.cat([joined.root_positions[:start], root, part.root_positions[shared:]]),
             reprojection_error=torch.cat([errors[0], errors[1][shared:]]),  # type: ignore[index,list-item]
         )
@@ -275,8 +273,7 @@ def _camera_turn(angles: torch.Tensor) -> torch.Tensor:
     zero = torch.zeros(())
     sine, cosine = angles[0].sin(), angles[0].cos()
     right, down, ahead = (
-        torch.stack(parts)
-        for parts in ((zero + 1, zero, zero), (zero, -cosine, sine), (zero, -sine, -cosine))
+        torch.stack(parts) for parts in ((zero + 1, zero, zero), (zero, -cosine, sine), (zero, -sine, -cosine))
     )
     turned = angles[1].cos() * right + angles[1].sin() * down
     return torch.stack([turned, torch.linalg.cross(ahead, turned), ahead])

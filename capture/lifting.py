@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from ..assets import DEFAULT_LIFTER
 from ..modeling.lifter.landmark_view import view_landmarks
 from ..modeling.lifter.modeling_lifter import ROOT_SCALE_METRES, LifterModel
 from ..motion.kinematics import local_rotations, matrix_to_quaternion, rotation_6d_to_matrix
 from ..motion.motion import Motion
 from ..motion.skeleton import MIRROR_ORDER, PARENTS, neutral_skeleton
 from ..restoration.pipeline_frdm import ClipWindows
+from ..utils.checkpoints import load_model
 from .camera import Camera, default_focal_length, level_camera_rotation
 from .fitting import FitSettings, Lifted, fit
 from .landmark_body import NEUTRAL_HEIGHT_METRES
@@ -39,6 +42,20 @@ class LiftedMotion:
     camera: Camera
     contact_probabilities: np.ndarray
     reprojection_error: np.ndarray
+
+
+def load_lifter(path: str | os.PathLike | None = None) -> LifterModel:
+    """Load a lifter, by default the one that ships.
+
+    Args:
+        path: Folder, or name on the Hub.
+
+    Raises:
+        FileNotFoundError: As `load_model`.
+        OSError: As `load_model`.
+        ValueError: As `load_model`.
+    """
+    return load_model(DEFAULT_LIFTER if path is None else path, LifterModel)
 
 
 def lift(
@@ -148,7 +165,9 @@ class _Proposal(NamedTuple):
     def mirror(self) -> _Proposal:
         """Return the proposal of the picture's mirror image."""
         flip, joints = torch.tensor([-1.0, 1.0, 1.0]), list(MIRROR_ORDER)
-        columns = torch.cat([-flip, flip])  # of the mirrored rotation: both axes are mirrored, the first one turns round
+        columns = torch.cat(
+            [-flip, flip]
+        )  # of the mirrored rotation: both axes are mirrored, the first one turns round
         return _Proposal(
             self.rotations_6d[:, joints] * columns,
             self.joint_offsets[:, [joint - 1 for joint in joints[1:]]] * flip,

@@ -91,11 +91,9 @@ def _models_digest(models: str | None) -> str:
 
 @lru_cache(maxsize=1)
 def _lifter(path: str | None) -> Any:
-    from ..assets import DEFAULT_LIFTER
-    from ..modeling.lifter.modeling_lifter import LifterModel
-    from ..utils.checkpoints import load_model
+    from .lifting import load_lifter
 
-    return load_model(DEFAULT_LIFTER if path is None else path, LifterModel).eval()
+    return load_lifter(path)
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,6 @@ from ..modeling.lifter.modeling_lifter import ROOT_SCALE_METRES
 from ..motion.files import read_arrays
 from ..motion.kinematics import (
     matrix_to_rotation_6d,
-    quaternion_to_matrix,
     rotation_6d_to_matrix,
     yaw_to_matrix,
 )
@@ -205,7 +204,9 @@ class LifterSampler:
         """Return views of `count` dances whose landmarks are projected and disturbed, and their labels."""
         truth = self._draw_dances(generator, count)
         positions = pose_offsets(truth.rotations, truth.skeleton_offsets)
-        joints = torch.cat([torch.zeros_like(positions[:, :, :1]), positions], dim=2) + truth.root_positions[:, :, None]
+        joints = (
+            torch.cat([torch.zeros_like(positions[:, :, :1]), positions], dim=2) + truth.root_positions[:, :, None]
+        )
         landmarks = place_landmarks(joints, truth.rotations)
         in_camera = _to_camera(truth, landmarks)
         pixels = truth.focal_lengths[:, None, None, None] * in_camera[..., :2] / in_camera[..., 2:].clamp(min=0.1)

@@ -60,11 +60,7 @@ _LIMBS = (
     ("left_knee", "left_ankle", "left_heel", "left_foot_index"),
     ("right_knee", "right_ankle", "right_heel", "right_foot_index"),
 )
-_LEGS = [
-    index
-    for index, name in enumerate(LANDMARK_NAMES)
-    if name.endswith(("knee", "ankle", "heel", "foot_index"))
-]
+_LEGS = [index for index, name in enumerate(LANDMARK_NAMES) if name.endswith(("knee", "ankle", "heel", "foot_index"))]
 _HIPS = [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]
 _LONGEST_FAULT_FRAMES = 30
 
@@ -132,7 +128,7 @@ def _slow_noise(generator: np.random.Generator, shape: tuple[int, ...], frames: 
 
 
 def _turn_to_center(world: np.ndarray, hips: np.ndarray) -> np.ndarray:
-    """Turn points so that the camera looks straight at the hips: the estimator sees a square cut out of the picture."""
+    """Turn points as if the camera looked straight at the hips: the estimator sees a square cut out of the picture."""
     ahead = hips / np.linalg.norm(hips, axis=-1, keepdims=True)
     right = np.stack([ahead[..., 2], np.zeros_like(ahead[..., 0]), -ahead[..., 0]], axis=-1)
     right /= np.linalg.norm(right, axis=-1, keepdims=True)

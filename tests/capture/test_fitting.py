@@ -8,6 +8,7 @@ import torch
 from infinitedance.capture import fitting
 from infinitedance.capture.camera import level_camera_rotation
 from infinitedance.capture.fitting import FitSettings, Lifted, fit
+from infinitedance.motion.kinematics import forward_kinematics
 from infinitedance.motion.skeleton import neutral_skeleton
 
 
@@ -51,8 +52,6 @@ def joint_error_mm(lifted: Lifted, truth: Lifted) -> float:
 
 def posed(lifted: Lifted) -> Lifted:
     """Return a proposal whose joints are where its rotations have them."""
-    from infinitedance.motion.kinematics import forward_kinematics
-
     bones = torch.from_numpy(neutral_skeleton().offsets).float()
     joints, _ = forward_kinematics(
         lifted.rotations, torch.zeros_like(lifted.root_positions), bones, neutral_skeleton().parents
@@ -70,8 +69,9 @@ def test_a_disturbed_proposal_is_brought_nearer_to_what_was_seen(motion, front_c
     wrong = posed(disturbed(proposal))
     fitted = fit(see(motion, front_camera), wrong, FitSettings())
     assert joint_error_mm(fitted, proposal) < 0.75 * joint_error_mm(wrong, proposal)
-    moved = (wrong.root_positions - proposal.root_positions).norm(dim=-1).mean()
-    assert (fitted.root_positions - proposal.root_positions).norm(dim=-1).mean() < 0.8 * moved
+    # Across the picture; along the camera's axis the size in the picture says little.
+    wrong_by, off_by = (x.root_positions - proposal.root_positions for x in (wrong, fitted))
+    assert off_by[:, :2].norm(dim=-1).mean() < 0.8 * wrong_by[:, :2].norm(dim=-1).mean()
 
 
 def test_bones_keep_their_lengths(motion, front_camera, see, proposal):

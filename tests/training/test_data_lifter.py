@@ -46,9 +46,7 @@ def dances(make_moving) -> list[Dance]:
 @pytest.fixture
 def make_sampler(dances):
     def make(pairs=(), share: float = 0.0, seed: int = 0) -> LifterSampler:
-        return LifterSampler(
-            dances, pairs, window_frames=FRAMES, batch_size=4, rendered_share=share, seed=(seed,)
-        )
+        return LifterSampler(dances, pairs, window_frames=FRAMES, batch_size=4, rendered_share=share, seed=(seed,))
 
     return make
 

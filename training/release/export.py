@@ -1,8 +1,9 @@
-"""Make the folder that ships: a trained generator with its codec and processor, or a restorer, in half precision.
+"""Make the folder that ships, in half precision: a generator with its codec and processor, a restorer or a lifter.
 
 ```bash
 python -m infinitedance.training.release.export runs/choreollama assets/choreollama-open --data_dir built
 python -m infinitedance.training.release.export runs/frdm assets/frdm-tiny
+python -m infinitedance.training.release.export runs/lifter assets/lifter
 ```
 """
 
@@ -16,11 +17,13 @@ import torch
 
 from ...dataset_builder.built import BuiltDataset
 from ...modeling.frdm.configuration_frdm import FrdmConfig
+from ...modeling.lifter.configuration_lifter import LifterConfig
+from ...modeling.lifter.modeling_lifter import LifterModel
 from ...motion.features import features_to_motion
 from ...motion.finishing.gaze import gaze_elevation
 from ...pipeline import MusicToDancePipeline
 from ...restoration.pipeline_frdm import FrdmPipeline
-from ...utils.checkpoints import find_model_type
+from ...utils.checkpoints import find_model_type, load_model
 
 
 def export_model(
@@ -67,6 +70,11 @@ def export_restorer(model_dir: str | Path, output_dir: str | Path) -> None:
     pipeline.save_pretrained(output_dir)
 
 
+def export_lifter(model_dir: str | Path, output_dir: str | Path) -> None:
+    """Write the lifter in `model_dir`, as `train_lifter` writes it, to `output_dir` in float16."""
+    load_model(model_dir, LifterModel).half().save_pretrained(output_dir)
+
+
 def main() -> None:
     """Export a model from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -75,8 +83,10 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path, help="built data set that a generator was trained on")
     parser.add_argument("--guidance_scale", type=float, help="guidance of a generator by default (default: the run's)")
     arguments = parser.parse_args()
-    if find_model_type(arguments.model_dir) == FrdmConfig.model_type:
-        export_restorer(arguments.model_dir, arguments.output_dir)
+    exporters = {FrdmConfig.model_type: export_restorer, LifterConfig.model_type: export_lifter}
+    exporter = exporters.get(find_model_type(arguments.model_dir))
+    if exporter is not None:
+        exporter(arguments.model_dir, arguments.output_dir)
     elif arguments.data_dir is None:
         parser.error("a generator needs --data_dir, for the gaze of its genres")
     else:

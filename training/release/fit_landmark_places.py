@@ -55,7 +55,9 @@ def fit_places(pairs: Sequence[RenderedPair]) -> torch.Tensor:
 def _sides() -> list[tuple[int, int]]:
     """Return the indices of each left landmark and its right one; the nose is its own."""
     index = {name: number for number, name in enumerate(LANDMARK_NAMES)}
-    return [(0, 0)] + [(index[name], index[name.replace("left", "right")]) for name in LANDMARK_NAMES if "left" in name]
+    return [(0, 0)] + [
+        (index[name], index[name.replace("left", "right")]) for name in LANDMARK_NAMES if "left" in name
+    ]
 
 
 def _linearized(pair: RenderedPair) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
