@@ -42,7 +42,7 @@ _SEGMENT_SHARES: dict[str, tuple[float, ...]] = {
     "thumb": (0.251, 0.196, 0.158),
 }
 _KNUCKLE_SIDEWAYS_METRES = {"index": 0.024, "middle": 0.003, "ring": -0.016, "pinky": -0.032}
-"""Toward the thumb: the four knuckles share the breadth of a hand, .44 of its length, less half a finger at its ends."""
+"""Toward the thumb: the four share the breadth of a hand, .44 of its length, less half a finger on both sides."""
 _SADDLE_METRES = (0.021, -0.010, 0.020)
 _THUMB_DIRECTION = (0.70, -0.25, 0.67)
 

@@ -2,8 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import roma
-import torch
 
 from infinitedance.dataset_builder.augmentation.body import recombine
 from infinitedance.motion.files.anatomy import mirrored_motion
@@ -26,17 +24,6 @@ from infinitedance.motion.skeleton import JOINT_INDEX, JOINT_NAMES, neutral_skel
 from infinitedance.restoration.pipeline_frdm import RestoredMotion, join
 
 FINGERTIP_MIRROR_ORDER = (*range(5, 10), *range(5))
-
-
-@pytest.fixture
-def with_fingers(moving):
-    """The fixture `moving`, whose fingers move smoothly and differently on both hands."""
-    generator = np.random.default_rng(5)
-    curves = generator.normal(size=(2, NUM_FINGER_JOINTS, 3)) * 0.3
-    times = np.linspace(0, 3, moving.num_frames)[:, None, None]
-    vectors = torch.from_numpy(curves[0] * np.sin(times) + curves[1] * np.cos(2 * times))
-    quaternions = roma.quat_xyzw_to_wxyz(roma.rotvec_to_unitquat(vectors)).numpy()
-    return replace(moving, finger_rotations=quaternions)
 
 
 def t_pose() -> Motion:
