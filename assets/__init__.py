@@ -9,6 +9,7 @@ DEFAULT_MODEL = MODELS["open"]
 DEFAULT_RESTORER = _FOLDER / "frdm-tiny"
 DEFAULT_REFERENCES = DEFAULT_MODEL / "references"
 BEAT_NETWORK = _FOLDER / "beat-network" / "model.safetensors"
+GENRE_GUESS = _FOLDER / "genre-guess"
 DEMO_SONG = _FOLDER / "demo_song.ogg"
 """Twenty seconds of `synthesize_music("hip-hop", 100, 20.0, seed=3)`."""
 DEMO_GENRE = "pop"

@@ -25,7 +25,7 @@ class Lifted:
     Lengths are those of a body of 1.70 m.
 
     Args:
-        rotations: Local, `(frames, 22, 3, 3)`; the root's relative to space.
+        rotations: Local, `(frames, 22, 3, 3)`; the root's in space.
         joint_offsets: Joints but the root relative to it, `(frames, 21, 3)`, metres.
         root_positions: `(frames, 3)`, metres.
         contact_probabilities: `(frames, 4)`.

@@ -47,6 +47,12 @@ LANDMARK_NAMES: tuple[str, ...] = (
 NUM_LANDMARKS = len(LANDMARK_NAMES)
 LANDMARK_INDEX: dict[str, int] = {name: index for index, name in enumerate(LANDMARK_NAMES)}
 
+MIRRORED_LANDMARKS = tuple(
+    LANDMARK_INDEX[name.replace("left", "right") if "left" in name else name.replace("right", "left")]
+    for name in LANDMARK_NAMES
+)
+"""Index of the landmark on the other side of the body."""
+
 
 @dataclass(frozen=True, eq=False)
 class LandmarkTrack:
@@ -90,6 +96,18 @@ class LandmarkTrack:
     def num_frames(self) -> int:
         """Number of frames."""
         return len(self.image_points)
+
+    def mirror(self) -> LandmarkTrack:
+        """Return the track of the picture's mirror image: left and right of the person change places."""
+        landmarks = list(MIRRORED_LANDMARKS)
+        found = (self.confidences > 0).any(axis=1)[:, None, None]
+        points = self.image_points[:, landmarks] * np.float32([-1, 1]) + np.float32([self.image_size[0], 0])
+        return replace(
+            self,
+            image_points=np.where(found, points, 0),
+            confidences=self.confidences[:, landmarks],
+            world_points=self.world_points[:, landmarks] * np.float32([-1, 1, 1]),
+        )
 
     def cut(self, start_frame: int, end_frame: int) -> LandmarkTrack:
         """Return frames `start_frame` to `end_frame` (exclusive)."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..modeling.lifter.landmark_view import view_landmarks
 from ..modeling.lifter.modeling_lifter import ROOT_SCALE_METRES, LifterModel
-from ..motion.kinematics import matrix_to_quaternion, rotation_6d_to_matrix
+from ..motion.kinematics import local_rotations, matrix_to_quaternion, rotation_6d_to_matrix
 from ..motion.motion import Motion
-from ..motion.skeleton import neutral_skeleton
+from ..motion.skeleton import MIRROR_ORDER, PARENTS, neutral_skeleton
 from ..restoration.pipeline_frdm import ClipWindows
 from .camera import Camera, default_focal_length, level_camera_rotation
 from .fitting import FitSettings, Lifted, fit
@@ -95,7 +97,7 @@ def lift(
 
 @torch.no_grad()
 def propose(track: LandmarkTrack, lifter: LifterModel, focal_length_pixels: float | None = None) -> Lifted:
-    """Run the lifter over a track in windows that overlap and are mixed.
+    """Run the lifter over a track and over its mirror image, in windows that overlap; everything is averaged.
 
     Args:
         track: At least two frames.
@@ -105,43 +107,79 @@ def propose(track: LandmarkTrack, lifter: LifterModel, focal_length_pixels: floa
     Raises:
         ValueError: If the track shows nobody for as long as a window.
     """
-    windows = ClipWindows(track.num_frames, lifter.config.window_frames, lifter.config.overlap_frames)
-    parts = [_propose_window(track, lifter, start) for start in windows.starts]
-    camera = torch.stack([camera for _, camera in parts]).mean(dim=0)
-    mixed = windows.mix(torch.stack([frames for frames, _ in parts]))
-    rotations, offsets, root, contacts = mixed.split([132, 63, 3, 4], dim=-1)
-    focal = focal_length_pixels or default_focal_length(track.image_size) * float(camera[2].exp())
-    depth = focal * root[:, 2].exp()
-    in_camera = torch.cat([root[:, :2] / focal * depth[:, None], depth[:, None]], dim=-1)
-    turn = torch.from_numpy(level_camera_rotation(float(camera[0]), float(camera[1]))).float()
+    seen, mirrored = _run_lifter(track, lifter), _run_lifter(track.mirror(), lifter).mirror()
+    both = _Proposal(*(torch.stack(parts).mean(dim=0) for parts in zip(seen, mirrored, strict=True)))
+    pitch, roll, log_focal = both.camera.tolist()
+    focal = focal_length_pixels or default_focal_length(track.image_size) * math.exp(log_focal)
+    depth = focal * both.log_depth.exp()
+    in_camera = torch.cat([both.root_pixels / focal * depth, depth], dim=-1)
+    turn = torch.from_numpy(level_camera_rotation(pitch, roll)).float()
     return Lifted(
-        rotations=rotation_6d_to_matrix(rotations.unflatten(-1, (22, 6))),
-        joint_offsets=offsets.unflatten(-1, (21, 3)),
+        rotations=local_rotations(rotation_6d_to_matrix(both.rotations_6d), PARENTS),
+        joint_offsets=both.joint_offsets,
         root_positions=in_camera @ turn,
-        contact_probabilities=contacts.sigmoid(),
-        pitch=float(camera[0]),
-        roll=float(camera[1]),
+        contact_probabilities=both.contact_logits.sigmoid(),
+        pitch=pitch,
+        roll=roll,
         focal_length=focal,
         is_focal_length_known=focal_length_pixels is not None,
     )
 
 
-def _propose_window(track: LandmarkTrack, lifter: LifterModel, start: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what the lifter says of one window, in terms of the picture, `(window_frames, 202)`, and the camera."""
+class _Proposal(NamedTuple):
+    """What the lifter says of a track, in terms of the picture.
+
+    Args:
+        rotations_6d: `(frames, 22, 6)`.
+        joint_offsets: `(frames, 21, 3)`, metres.
+        root_pixels: `(frames, 2)`, from the middle of the picture.
+        log_depth: Logarithm of the root's depth over the focal length, `(frames, 1)`.
+        contact_logits: `(frames, 4)`.
+        camera: `(3,)`, see `LifterOutput`.
+    """
+
+    rotations_6d: torch.Tensor
+    joint_offsets: torch.Tensor
+    root_pixels: torch.Tensor
+    log_depth: torch.Tensor
+    contact_logits: torch.Tensor
+    camera: torch.Tensor
+
+    def mirror(self) -> _Proposal:
+        """Return the proposal of the picture's mirror image."""
+        flip, joints = torch.tensor([-1.0, 1.0, 1.0]), list(MIRROR_ORDER)
+        columns = torch.cat([-flip, flip])  # of the mirrored rotation: both axes are mirrored, the first one turns round
+        return _Proposal(
+            self.rotations_6d[:, joints] * columns,
+            self.joint_offsets[:, [joint - 1 for joint in joints[1:]]] * flip,
+            self.root_pixels * flip[:2],
+            self.log_depth,
+            self.contact_logits[:, [1, 0, 3, 2]],
+            self.camera * torch.tensor([1.0, -1.0, 1.0]),
+        )
+
+
+def _run_lifter(track: LandmarkTrack, lifter: LifterModel) -> _Proposal:
+    windows = ClipWindows(track.num_frames, lifter.config.window_frames, lifter.config.overlap_frames)
+    parts = [_propose_window(track, lifter, start) for start in windows.starts]
+    mixed = (windows.mix(torch.stack([part[index].flatten(1) for part in parts])) for index in range(5))
+    rotations, offsets, *others = mixed
+    camera = torch.stack([part.camera for part in parts]).mean(dim=0)
+    return _Proposal(rotations.unflatten(-1, (-1, 6)), offsets.unflatten(-1, (-1, 3)), *others, camera)
+
+
+def _propose_window(track: LandmarkTrack, lifter: LifterModel, start: int) -> _Proposal:
     frames = np.minimum(start + np.arange(lifter.config.window_frames), track.num_frames - 1)
-    num_real = min(track.num_frames - start, len(frames))
     view = view_landmarks(
         track.image_points[frames], track.confidences[frames], track.world_points[frames], track.image_size
     )
-    mask = torch.arange(len(frames))[None] < num_real
+    mask = torch.arange(len(frames))[None] < track.num_frames - start
     output = lifter(torch.from_numpy(view.features)[None], frame_mask=mask)
-    pixels = torch.from_numpy(view.centers).float() + output.root_offset[0] * view.size
-    log_depth = output.root_log_depth[0] + float(np.log(ROOT_SCALE_METRES / view.size))
-    values = [
-        output.joint_rotations_6d[0].flatten(1),
-        output.joint_offsets[0].flatten(1),
-        pixels,
-        log_depth[:, None],
+    return _Proposal(
+        output.joint_rotations_6d[0],
+        output.joint_offsets[0],
+        torch.from_numpy(view.centers).float() + output.root_offset[0] * view.size,
+        output.root_log_depth[0, :, None] + math.log(ROOT_SCALE_METRES / view.size),
         output.contact_logits[0],
-    ]
-    return torch.cat(values, dim=-1), output.camera[0]
+        output.camera[0],
+    )

@@ -19,6 +19,7 @@ from ..utils.errors import one_line
 from ..utils.version import __version__
 from . import (
     build,
+    capture,
     convert,
     dance,
     evaluate,
@@ -35,7 +36,7 @@ from . import (
 
 COMMANDS = (
     *(dance, song, sheet, convert, view, space, restore, evaluate),
-    *(build, index, finetune, publish, procedural),
+    *(capture, build, index, finetune, publish, procedural),
 )
 """In the order of `--help`."""
 WRONG_INPUT, STOPPED, UNHEARD = 2, 130, 128 + 13

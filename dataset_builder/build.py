@@ -5,26 +5,24 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
-import multiprocessing
 import os
-import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..audio.features import MUSIC_FEATURES_VERSION
 from ..utils.atomic import PARTIAL_PREFIX, atomic_path, remove_partials
 from ..utils.checkpoints import read_json_object
-from ..utils.extras import require_extra
 from .build_report import write_build_report
 from .clip_folder import MIRROR_SUFFIX
+from .engines import check_engine, run_tasks
 from .manifest import MANIFEST_FILE, BuiltClip, clip_from_json, write_manifest
 from .quality_gates import QualityGates
 from .sources.base import SourceRecord
+from .sources.video import VideoSource
 from .splits import split_as_stated, split_by_name
 from .stages import (
     ENTRY_FOLDER,
@@ -37,14 +35,12 @@ from .stages import (
     codec_sha256,
     read_entry,
 )
+from .video_sources import capture_report, capture_sources
 
 logger = logging.getLogger(__name__)
 
 SETTINGS_FILE = "build.json"
-ENGINES = ("local", "ray")
 SplitSongs = Mapping[str, Collection[str]]
-RAY_TASKS_PER_CPU = 4
-"""Tasks that wait on the cluster, so that a million clips need no million tasks at once."""
 
 
 def build_dataset(
@@ -60,6 +56,7 @@ def build_dataset(
     num_workers: int = 1,
     engine: str = "local",
     trust_pickle: bool = False,
+    capture_tools: Any = None,
     show_progress: bool = False,
 ) -> Path:
     """Build a data set: motion, music and codes of all clips that pass the quality gates, split by song and performer.
@@ -81,6 +78,7 @@ def build_dataset(
         num_workers: Processes (tasks at once on Ray).
         engine: `"local"`, or `"ray"` for a cluster whose machines all see sources and output under these paths.
         trust_pickle: Open sources that are pickles.
+        capture_tools: `CaptureTools` for sources of videos; those that ship if not given.
         show_progress: Show a progress bar.
 
     Returns:
@@ -95,10 +93,7 @@ def build_dataset(
         ValueError: If an argument is out of range, two clips have the same name, the build was begun with other
             settings, a song or unit is in two splits, or no clip passed.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}, got {engine!r}.")
-    if num_workers < 1:
-        raise ValueError(f"`num_workers` must be at least 1, got {num_workers}.")
+    check_engine(engine, num_workers)
     if not sources:
         raise ValueError("`sources` must name at least one data set, got none.")
     output = Path(output_dir).resolve()
@@ -109,16 +104,28 @@ def build_dataset(
         keep_audio=keep_audio,
         trust_pickle=trust_pickle,
     )
+    kept_settings = _settings_to_keep(sources, settings, seed, split_songs)
+    if any(source.name == VideoSource.name for source in sources):
+        _begin(output, kept_settings)  # into which the videos are captured
+        sources = capture_sources(
+            sources,
+            output,
+            capture_tools,
+            num_workers=num_workers,
+            engine=engine,
+            show_progress=show_progress,
+        )
     jobs = list_jobs(sources, settings)
     _split_records(jobs, seed, split_songs)  # wrong names and leaks are an error before the work
-    _begin(output, _settings_to_keep(sources, settings, seed, split_songs))
+    _begin(output, kept_settings)
     waiting = [job for job in jobs if not _is_done(job, output)]
     if len(waiting) < len(jobs):
         logger.info("%s: %d of %d clips are done already.", output, len(jobs) - len(waiting), len(jobs))
     if waiting:  # a manifest stands only beside what it describes
         (output / MANIFEST_FILE).unlink(missing_ok=True)
-    run = _run_on_ray if engine == "ray" else _run_locally
-    _show(run(waiting, settings, str(output), num_workers), len(jobs), len(waiting), show_progress)
+    task = partial(build_clip, settings=settings, output_dir=str(output))
+    statuses = run_tasks(task, waiting, num_workers=num_workers, engine=engine)
+    _show(statuses, len(jobs), len(waiting), show_progress)
     return finish_build(jobs, output, seed, split_songs)
 
 
@@ -151,7 +158,8 @@ def finish_build(jobs: Sequence[ClipJob], output: Path, seed: int = 0, split_son
     entries = [json.loads(_entry_path(job, output).read_text(encoding="utf-8")) for job in jobs]
     clips = _draw_splits(jobs, entries, seed, split_songs)
     _remove_strangers(output, {job.file(ENTRY_FOLDER, ".json") for job in jobs}, clips)
-    write_build_report([(job.source.name, entry) for job, entry in zip(jobs, entries, strict=True)], clips, output)
+    named_entries = [(job.source.name, entry) for job, entry in zip(jobs, entries, strict=True)]
+    write_build_report(named_entries, clips, output, linked_report=capture_report(output))
     if not clips:
         raise ValueError(f"None of the {len(jobs)} clips could be built: {output / 'report.md'} says why.")
     write_manifest(clips, output)
@@ -255,67 +263,3 @@ def _show(statuses: Iterable[str], num_clips: int, num_waiting: int, show_progre
             counts[status] += 1
             bar.set_postfix(counts, refresh=False)
             bar.update()
-
-
-def _run_locally(jobs: Sequence[ClipJob], settings: StageSettings, output: str, num_workers: int) -> Iterator[str]:
-    if num_workers == 1 or len(jobs) < 2:
-        yield from (build_clip(job, settings, output) for job in jobs)
-        return
-    # Forked children of a process in which torch has started its threads hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent) as executor:
-        futures = [executor.submit(build_clip, job, settings, output) for job in jobs]
-        try:
-            yield from (future.result() for future in as_completed(futures))
-        except BrokenProcessPool as error:
-            raise _worker_lost(num_workers) from error
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _worker_lost(num_workers: int) -> ChildProcessError:
-    return ChildProcessError(
-        "A worker was ended from outside, perhaps for want of memory. Run the same command again to go on, with fewer "
-        f"workers than {num_workers}."
-    )
-
-
-def _end_with_parent() -> None:
-    """End this worker when the process that started it is killed; it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _run_on_ray(jobs: Sequence[ClipJob], settings: StageSettings, output: str, num_workers: int) -> Iterator[str]:
-    require_extra("ray", "scale", "The engine `ray`")
-    # Ray reports how it is used unless it is told not to, before it is imported.
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import ray
-
-    started_here = not ray.is_initialized()
-    if started_here:
-        # A cluster that `RAY_ADDRESS` names has its own number of processors.
-        address = os.environ.get("RAY_ADDRESS", "local")
-        num_cpus = num_workers if address == "local" else None
-        ray.init(address, num_cpus=num_cpus, include_dashboard=False, log_to_driver=False)
-    try:
-        task = ray.remote(num_cpus=1)(build_clip)
-        waiting: list[ClipJob] = list(reversed(jobs))
-        running: list[Any] = []
-        while waiting or running:
-            while waiting and len(running) < RAY_TASKS_PER_CPU * num_workers:
-                running.append(task.remote(waiting.pop(), settings, output))
-            done, running = ray.wait(running)
-            yield from ray.get(done)
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
-        raise _worker_lost(num_workers) from error
-    finally:
-        if started_here:
-            ray.shutdown()

@@ -15,14 +15,17 @@ from ..evaluation.report.tables import Table, table_markdown
 from ..utils.atomic import atomic_path
 from .hours import hours_by_genre, shared_between_splits, unique_minutes_by_genre
 from .manifest import BuiltClip
-from .quality_gates import QualityGates
+from .quality_gates import GENRE_GUESSED, QualityGates
 
 REPORT_FILES = ("report.json", "report.md")
 MAX_LISTED_CLIPS = 50
 
 
 def write_build_report(
-    entries: Sequence[tuple[str, dict[str, Any]]], clips: Sequence[BuiltClip], built_dir: Path
+    entries: Sequence[tuple[str, dict[str, Any]]],
+    clips: Sequence[BuiltClip],
+    built_dir: Path,
+    linked_report: str | None = None,
 ) -> None:
     """Write `report.json`, with every clip that was left out, and `report.md`, to be read.
 
@@ -30,6 +33,7 @@ def write_build_report(
         entries: The source's name and the entry of each listed clip.
         clips: The clips that were built.
         built_dir: Folder of the data set.
+        linked_report: The report on captured videos, relative to it; `None` if there is none.
     """
     tables = [
         count_table(entries),
@@ -47,7 +51,13 @@ def write_build_report(
     values = {"tables": [asdict(table) for table in tables], "left_out": problems}
     with atomic_path(built_dir / REPORT_FILES[0]) as partial:
         partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    parts = ["# Report of the build\n", *(table_markdown(asdict(table)) for table in tables), *_left_out(problems)]
+    links = [] if linked_report is None else [f"[How the videos were captured]({linked_report}).\n"]
+    parts = [
+        "# Report of the build\n",
+        *links,
+        *(table_markdown(asdict(table)) for table in tables),
+        *_left_out(problems),
+    ]
     with atomic_path(built_dir / REPORT_FILES[1]) as partial:
         partial.write_text("\n".join(parts), encoding="utf-8")
 
@@ -77,7 +87,8 @@ def flag_table(entries: Iterable[tuple[str, dict[str, Any]]]) -> Table:
         if entry["status"] == "rejected":
             counts[source].update(reason.split(" ", 1)[0] for reason in entry["reasons"])
     sources = sorted(counts)
-    rows: list[list[Any]] = [[gate, *(counts[source][gate] for source in sources)] for gate in _gate_names()]
+    names = [*_gate_names(), GENRE_GUESSED]
+    rows: list[list[Any]] = [[name, *(counts[source][name] for source in sources)] for name in names]
     return Table("Clips beyond a gate", ["gate", *sources], [row for row in rows if any(row[1:])])
 
 

@@ -21,6 +21,8 @@ VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")
 MIRROR_SUFFIX = "_mirror"
 """What the `clip_id` of a mirrored copy ends with."""
 SIDES = NATURAL, MIRRORED = "natural", "mirrored"
+GIVEN, GUESSED = "given", "guessed"
+"""Where a genre comes from: a person, or a classifier."""
 MAX_LISTED_PROBLEMS = 20
 
 
@@ -49,6 +51,7 @@ class ClipRecord:
         pulse_bpm: Steady pulse of a dance without music, a minute, `None` if not known.
         split: `"train"`, `"validation"` or `"test"`, empty to have it drawn.
         read_options: Names and values of `ReadOptions` for files that do not say them.
+        is_genre_guessed: Whether the genre is the guess of a classifier, as in a folder that was captured.
     """
 
     clip_id: str
@@ -70,6 +73,7 @@ class ClipRecord:
     pulse_bpm: float | None = None
     split: str = ""
     read_options: tuple[tuple[str, Any], ...] = ()
+    is_genre_guessed: bool = False
 
     def missing_files(self) -> list[Path]:
         """Return which of the clip's files do not exist."""
@@ -204,6 +208,9 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
         raise ValueError(f"`side` must be one of {', '.join(SIDES)} or empty, got {side!r}")
     if split and split not in SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(SPLITS)} or empty, got {split!r}")
+    genre_source = row.get("genre_source") or GIVEN
+    if genre_source not in (GIVEN, GUESSED):
+        raise ValueError(f"`genre_source` must be {GIVEN}, {GUESSED} or empty, got {genre_source!r}")
     start, end = _positive_number(row, "start_seconds", or_zero=True) or 0.0, _positive_number(row, "end_seconds")
     if end is not None and end <= start:
         raise ValueError(f"`end_seconds` must be more than `start_seconds`, got {end:g} and {start:g}")
@@ -231,6 +238,7 @@ def _record_from_row(row: dict[str, str], folder: Path) -> ClipRecord:
         pulse_bpm=_positive_number(row, "pulse_bpm") or _positive_number(row, "pulse_per_min"),
         split=split,
         read_options=_read_options(row),
+        is_genre_guessed=genre_source == GUESSED,
     )
 
 

@@ -45,7 +45,7 @@ class BuiltClip:
         music_features_version: `version` of the `MusicFeatureExtractor` whose features these are; `None` without.
         codes_file: `.npy` of `(num_quantizers, num_tokens)` int16; `None` if built without a codec.
         audio_file: FLAC, mono, 24 kHz, whose first sample belongs to frame 0; `None` without music or if left out.
-        flags: Names of the quality gates that flag the clip.
+        flags: Names of the quality gates that flag the clip, and `genre_guessed`.
         sha256: Hash of the contents of these files.
         split: `"train"`, `"validation"` or `"test"`.
     """

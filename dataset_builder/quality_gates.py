@@ -20,6 +20,8 @@ from ..motion.skeleton import CONTACT_JOINTS, PARENTS
 from ..utils.mappings import read_mapping
 
 ACTIONS = ("reject", "flag", "off")
+GENRE_GUESSED = "genre_guessed"
+"""Flag, beside those of the gates, of a clip whose genre nobody gave."""
 MIN_MEASURED_FRAMES = 4  # jitter needs third differences
 FROZEN_METRES_PER_SECOND = 0.005
 """A dancer who holds a pose sways more than this; a tracker that has lost its dancer repeats the last pose."""

@@ -31,6 +31,7 @@ from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditiona
 from ..motion.features import motion_to_features
 from ..motion.files import read_arrays
 from ..motion.motion import Motion
+from ..restoration.results import input_digest
 from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..utils.atomic import atomic_path
 from ..utils.checkpoints import find_model_type, load_model
@@ -39,7 +40,7 @@ from .clip_folder import MIRROR_SUFFIX, opposite_side
 from .genres import OTHER, coarse_genre
 from .manifest import BuiltClip, file_sha256, json_line
 from .pulse_clock import fit_pulse_clock, read_beats
-from .quality_gates import QualityGates, measure_motion, measure_music_fit
+from .quality_gates import GENRE_GUESSED, QualityGates, measure_motion, measure_music_fit
 from .sources import SOURCES, open_source
 from .sources.base import MotionSource, SourceRecord
 from .sources.clip_folder import ClipFolderSource
@@ -155,10 +156,15 @@ class ClipJob:
         for field in fields(self.record):
             value = getattr(self.record, field.name)
             if isinstance(value, Path):
-                value = [os.path.relpath(value, self.source.folder), file_sha256(value)]
+                value = [os.path.relpath(value, self.source.folder), _content_sha256(value)]
             values[field.name] = value
         values["options"] = {name: file_sha256(Path(value)) or value for name, value in self.source.options}
         return hashlib.sha256(json_line(values).encode()).hexdigest()
+
+
+def _content_sha256(path: Path) -> str | None:
+    """Return the hash of a file, or of all files of a folder; `None` if there is none."""
+    return input_digest(path) if path.is_dir() else file_sha256(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +224,8 @@ def run_stages(job: ClipJob, settings: StageSettings) -> tuple[dict[str, Any], d
         if music is not None:
             measures |= measure_music_fit(motion, music.beat_clock, len(music.waveform) / SAMPLING_RATE)
         entry = _judged(entry, settings.gates, measures)
+        if job.record.is_genre_guessed:
+            entry["flags"] = [*entry["flags"], GENRE_GUESSED]
         if entry["status"] == REJECTED:
             return entry, {}
         clips, files = make_clips(job, settings, motion, music, tuple(entry["flags"]))

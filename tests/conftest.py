@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ import torch
 
 import infinitedance
 from infinitedance.audio.features import MUSIC_FEATURES_VERSION, MusicFeatureLayout
+from infinitedance.capture.camera import Camera
+from infinitedance.capture.landmarks import LANDMARK_INDEX, LANDMARK_NAMES, LandmarkTrack
+from infinitedance.capture.lifting import LiftedMotion
 from infinitedance.dataset_builder.build import build_dataset
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.manifest import BuiltClip, write_manifest
@@ -42,6 +45,8 @@ from infinitedance.motion.features import motion_to_features
 from infinitedance.motion.kinematics import matrix_to_quaternion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.normalization import fit_feature_statistics
+from infinitedance.motion.skeleton import JOINT_INDEX
+from infinitedance.restoration.pipeline_frdm import RestoredMotion
 
 REPOSITORY_ROOT = Path(__file__).resolve().parent.parent
 # pytest imports the root `__init__.py` under the name of its folder; a second copy would take over the Auto classes.
@@ -212,6 +217,120 @@ def make_motion(num_frames: int = 120, seed: int = 0, strength: float = 0.5, fra
     rotations[:, 0] = turn @ rotations[:, 0]
     root = torch.stack([seconds.sin(), 0.97 + 0.05 * (2 * seconds).cos(), 0.5 * seconds], dim=-1).numpy()
     return Motion(frame_rate, root, matrix_to_quaternion(rotations).numpy())
+
+
+SEEN_SIZE = (640, 480)
+_SEEN_JOINTS = {
+    "head": ("nose", "eye_inner", "eye", "eye_outer", "ear", "mouth"),
+    "left_wrist": ("left_pinky", "left_index", "left_thumb"),
+    "right_wrist": ("right_pinky", "right_index", "right_thumb"),
+    "left_ankle": ("left_heel",),
+    "right_ankle": ("right_heel",),
+    "left_foot": ("left_foot_index",),
+    "right_foot": ("right_foot_index",),
+}
+
+
+def _joint_of_landmark(name: str) -> int:
+    """Return the joint that stands for a landmark where a dance is seen without errors."""
+    for joint, words in _SEEN_JOINTS.items():
+        if any(word in name for word in words):
+            return JOINT_INDEX[joint]
+    return JOINT_INDEX[name]
+
+
+@pytest.fixture(scope="session")
+def see_dance() -> Callable[..., tuple[LiftedMotion, LandmarkTrack]]:
+    """See a dance by a camera 1.2 m high: what a perfect estimator finds, and what a perfect lifter makes of it."""
+
+    def see(motion: Motion, **place: int) -> tuple[LiftedMotion, LandmarkTrack]:
+        middle = motion.joint_positions()[:, 0].mean(axis=0)
+        toward_us = np.diag([1.0, -1.0, -1.0])[None]  # looks along -z: x right, y down
+        camera = Camera(SEEN_SIZE, 520.0, toward_us, np.array([middle[0], 1.2, middle[2] + 4.5]))
+        joints = [_joint_of_landmark(name) for name in LANDMARK_NAMES]
+        positions = motion.joint_positions()[:, joints].astype(np.float64)
+        in_camera = camera.to_camera(positions)
+        hips = in_camera[:, [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]].mean(axis=1, keepdims=True)
+        track = LandmarkTrack(
+            **{"person": 0, "shot": 0, "first_frame": 0, **place},
+            image_size=SEEN_SIZE,
+            image_points=camera.project(positions),
+            confidences=np.full(positions.shape[:2], 0.9),
+            world_points=in_camera - hips,
+        )
+        frames = motion.num_frames
+        return LiftedMotion(motion, camera, np.zeros((frames, 4)), np.zeros(frames)), track
+
+    return see
+
+
+@dataclass(frozen=True)
+class SeenFacts:
+    """Facts on a video, as far as a capture needs them."""
+
+    notes: tuple[str, ...] = ()
+    sound_offset_seconds: float = 0.0
+
+
+@pytest.fixture
+def seeing_tools(see_dance) -> Any:
+    """Return tools of a capture that see dances without errors in any video: who dances, its name says.
+
+    `nobody` holds nobody, `pair` two people and then one in another shot, `short` one for too short a time. `tracked`
+    lists the videos that were looked at.
+    """
+
+    class Tools:
+        def __init__(self) -> None:
+            self.tracked: list[str] = []
+            self.version = "1"
+
+        def digests(self) -> dict[str, str]:
+            return {"lifter_sha256": self.version}
+
+        def track(self, video: Path, person: str) -> tuple[SeenFacts, list[LandmarkTrack]]:
+            self.tracked.append(video.name)
+            if "nobody" in video.name:
+                raise ValueError(f"{video}: nobody dances in it. Film a person from head to feet.")
+            if "broken" in video.name:
+                raise ZeroDivisionError("of a defect")
+            return SeenFacts((f"{video.name} was filmed upright.",)), [track for _, track in self._seen(video)]
+
+        def pictures(self, video: Path, frames: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+            for frame in frames:
+                yield frame, np.full((240, 320, 3), 90, np.uint8)  # half the size in which landmarks count
+
+        def lift(self, track: LandmarkTrack, **_: Any) -> LiftedMotion:
+            place = {"shot": track.shot, "person": track.person, "first_frame": track.first_frame}
+            seen = see_dance(synthesize_dance("waltz", 100, track.num_frames / 30, seed=track.person), **place)
+            return seen[0]
+
+        def restore(self, motion: Motion) -> Any:
+            return RestoredMotion(motion, None)
+
+        def _seen(self, video: Path) -> list[tuple[LiftedMotion, LandmarkTrack]]:
+            places = [(0, 0, 15)] + [(0, 1, 0), (1, 0, 90)] * ("pair" in video.name)
+            seconds = 0.1 if "short" in video.name else 2.0
+            return [
+                see_dance(
+                    synthesize_dance("waltz", 100, seconds, seed=person), shot=shot, person=person, first_frame=first
+                )
+                for shot, person, first in places
+            ]
+
+    return Tools()
+
+
+@pytest.fixture(scope="session")
+def write_video(write_sound, click_song) -> Callable[..., Path]:
+    """Write a small video of 5 s with a click at 0.25 s and every half second after it."""
+
+    def write(path: Path, seed: int = 0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        song = click_song(RATE, 5.0) + 1e-4 * seed
+        return write_sound(path, "matroska", "flac", song, RATE, video=5.0)
+
+    return write
 
 
 @pytest.fixture(scope="session")

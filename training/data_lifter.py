@@ -7,7 +7,7 @@ dance that was rendered, with what the estimator found in the pictures (`benchma
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..capture.landmark_body import body_scale, place_landmarks
+from ..capture.landmarks import MIRRORED_LANDMARKS
 from ..modeling.lifter.landmark_view import view_landmarks
 from ..modeling.lifter.losses_lifter import LifterLabels, pose_offsets
 from ..modeling.lifter.modeling_lifter import ROOT_SCALE_METRES
@@ -26,7 +27,7 @@ from ..motion.kinematics import (
     yaw_to_matrix,
 )
 from ..motion.motion import Motion
-from ..motion.skeleton import JOINT_INDEX, Skeleton, neutral_skeleton
+from ..motion.skeleton import JOINT_INDEX, MIRROR_ORDER, Skeleton, neutral_skeleton
 from .estimator_errors import EstimatorErrors, disturb
 from .random_cameras import RandomCamera, place_cameras
 
@@ -112,7 +113,7 @@ class RenderedPair:
             confidences=arrays["confidences"].astype(np.float32),
             world_points=arrays["world_points"].astype(np.float32),
             image_size=(int(width), int(height)),
-            rotations=motion.joint_rotations_matrix().float(),
+            rotations=global_rotations(motion.joint_rotations_matrix()).float(),
             root_positions=torch.from_numpy(motion.root_positions).float(),
             skeleton_offsets=torch.from_numpy(skeleton.offsets).float(),
             contacts=torch.from_numpy(contacts).float(),
@@ -126,10 +127,27 @@ class RenderedPair:
         """Number of frames."""
         return len(self.image_points)
 
+    def mirror(self) -> RenderedPair:
+        """Return the picture's mirror image: left and right of the dancer change places, and those of the room."""
+        flip, joints, landmarks = torch.tensor([-1.0, 1.0, 1.0]), list(MIRROR_ORDER), list(MIRRORED_LANDMARKS)
+        points = self.image_points[:, landmarks] * np.float32([-1, 1]) + np.float32([self.image_size[0], 0])
+        return replace(
+            self,
+            image_points=points,
+            confidences=self.confidences[:, landmarks],
+            world_points=self.world_points[:, landmarks] * np.float32([-1, 1, 1]),
+            rotations=self.rotations[:, joints] * flip[:, None] * flip,
+            root_positions=self.root_positions * flip,
+            skeleton_offsets=self.skeleton_offsets[joints] * flip,
+            contacts=self.contacts[:, [1, 0, 3, 2]],
+            camera_rotations=self.camera_rotations * flip[:, None] * flip,
+            camera_position=self.camera_position * flip,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Windows of dances and the cameras that see them, in the world; rotations are local, lengths true."""
+    """Windows of dances and the cameras that see them, in the world; lengths are true."""
 
     rotations: torch.Tensor
     root_positions: torch.Tensor
@@ -146,7 +164,7 @@ class LifterSampler:
 
     Args:
         dances: On our neutral body.
-        pairs: Rendered ones.
+        pairs: Rendered ones; each is also taken as its mirror image.
         window_frames: Of a window.
         batch_size: Windows in a batch.
         rendered_share: Of the windows that are rendered ones.
@@ -163,7 +181,8 @@ class LifterSampler:
         rendered_share: float,
         seed: tuple[int, ...],
     ):
-        self.dances, self.pairs = dances, [pair for pair in pairs if pair.num_frames >= window_frames]
+        self.dances = dances
+        self.pairs = [either for pair in pairs if pair.num_frames >= window_frames for either in (pair, pair.mirror())]
         lengths = np.array([len(dance.root_positions) for dance in dances], dtype=float)
         self.probabilities = lengths / lengths.sum()
         self.window_frames, self.batch_size = window_frames, batch_size
@@ -187,7 +206,7 @@ class LifterSampler:
         truth = self._draw_dances(generator, count)
         positions = pose_offsets(truth.rotations, truth.skeleton_offsets)
         joints = torch.cat([torch.zeros_like(positions[:, :, :1]), positions], dim=2) + truth.root_positions[:, :, None]
-        landmarks = place_landmarks(joints, global_rotations(truth.rotations))
+        landmarks = place_landmarks(joints, truth.rotations)
         in_camera = _to_camera(truth, landmarks)
         pixels = truth.focal_lengths[:, None, None, None] * in_camera[..., :2] / in_camera[..., 2:].clamp(min=0.1)
         seen = disturb(pixels.numpy(), in_camera.numpy(), truth.image_sizes.numpy(), EstimatorErrors(), generator)
@@ -220,6 +239,7 @@ class LifterSampler:
         matrices = rotation_6d_to_matrix(rotations)
         yaw = yaw_to_matrix(2 * torch.pi * torch.rand(count, generator=torch_generator))
         matrices[:, :, 0] = yaw[:, None] @ matrices[:, :, 0]
+        matrices = global_rotations(matrices)
         offsets = random_bodies(count, torch_generator)
         neutral = neutral_skeleton().leg_length
         legs = offsets[:, [JOINT_INDEX["left_knee"], JOINT_INDEX["left_ankle"]]].norm(dim=-1).sum(dim=1) / neutral
@@ -282,8 +302,7 @@ def make_labels(truth: Truth, centers: torch.Tensor, sizes: torch.Tensor) -> Lif
     """
     scales = torch.tensor([body_scale(Skeleton(offsets.numpy())) for offsets in truth.skeleton_offsets])
     level = level_rotations(truth.camera_rotations)
-    rotations = truth.rotations.clone()
-    rotations[:, :, 0] = level @ rotations[:, :, 0]
+    rotations = level[:, :, None] @ truth.rotations
     offsets = truth.skeleton_offsets / scales[:, None, None]
     root = _to_camera(truth, truth.root_positions[:, :, None])[:, :, 0]
     pixels = truth.focal_lengths[:, None, None] * root[..., :2] / root[..., 2:]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from ..capture.landmarks import LANDMARK_INDEX, LANDMARK_NAMES, NUM_LANDMARKS
+from ..capture.landmarks import LANDMARK_INDEX, LANDMARK_NAMES, MIRRORED_LANDMARKS, NUM_LANDMARKS
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,6 @@ _LEGS = [
     index
     for index, name in enumerate(LANDMARK_NAMES)
     if name.endswith(("knee", "ankle", "heel", "foot_index"))
-]
-_SWAPPED = [
-    LANDMARK_INDEX[name.replace("left", "right") if "left" in name else name.replace("right", "left")]
-    for name in LANDMARK_NAMES
 ]
 _HIPS = [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]
 _LONGEST_FAULT_FRAMES = 30
@@ -161,7 +157,7 @@ def _add_faults(
     """Swap sides, misplace a limb, lose the person: in place, in one window, each for a while."""
     if generator.random() < errors.swap_share:
         part, landmarks = _stretch(generator, len(points)), _LEGS if generator.random() < 0.6 else range(NUM_LANDMARKS)
-        source = [_SWAPPED[index] for index in landmarks]
+        source = [MIRRORED_LANDMARKS[index] for index in landmarks]
         for array in (points, world):
             array[part, list(landmarks)] = array[part][:, source]
         confidences[part, list(landmarks)] *= 0.9

@@ -11,11 +11,13 @@ from .base import MotionSource, SourceRecord
 from .clip_folder import ClipFolderSource
 from .cmu import CmuSource
 from .dance_with_melody import DanceWithMelodySource
+from .estimates import EstimatesSource
 from .finedance import FineDanceSource
 from .g1_moves import G1MovesSource
 from .infinitedance import InfiniteDanceSource
 from .motorica import MotoricaSource
 from .popdanceset import PopDanceSetSource
+from .video import VideoSource
 
 __all__ = ["SOURCES", "MotionSource", "SourceRecord", "open_source"]
 
@@ -27,11 +29,13 @@ SOURCES: dict[str, type[MotionSource]] = {
         ClipFolderSource,
         CmuSource,
         DanceWithMelodySource,
+        EstimatesSource,
         FineDanceSource,
         G1MovesSource,
         InfiniteDanceSource,
         MotoricaSource,
         PopDanceSetSource,
+        VideoSource,
     )
 }
 """Sources by the name under which they are opened."""

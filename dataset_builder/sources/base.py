@@ -49,6 +49,7 @@ class SourceRecord:
         pulse_bpm: Steady pulse of a dance without music, a minute, `None` if not known.
         split: `"train"`, `"validation"` or `"test"` where the set says so, empty to have it drawn.
         read_options: Names and values of `ReadOptions` for a motion file that does not say them.
+        is_genre_guessed: Whether the genre is the guess of a classifier: the clip is flagged.
         problem: Why the clip cannot be used, found while listing (a song that is missing, an unknown genre code);
             empty for a good clip. `load` raises it.
     """
@@ -74,6 +75,7 @@ class SourceRecord:
     pulse_bpm: float | None = None
     split: str = ""
     read_options: tuple[tuple[str, Any], ...] = ()
+    is_genre_guessed: bool = False
     problem: str = ""
 
 
@@ -101,7 +103,7 @@ class MotionSource(ABC):
     def __init__(self, folder: str | os.PathLike, *, trust_pickle: bool = False) -> None:
         self.folder = Path(folder)
         self.trust_pickle = trust_pickle
-        self._last_motion: tuple[tuple[Path, int, float], Motion] | None = None
+        self._last_motion: tuple[tuple[Any, ...], Motion] | None = None
         if not self.folder.is_dir():
             raise FileNotFoundError(f"The data set {self.name} must be a folder, got no folder {self.folder}.")
         if self.needs_pickle and not trust_pickle:
@@ -142,7 +144,7 @@ class MotionSource(ABC):
 
     def _whole_motion(self, record: SourceRecord) -> Motion:
         """Return the motion of a clip's file; the parts of a file follow each other, so that one is kept."""
-        key = (record.motion_path, record.motion_path.stat().st_mtime_ns, record.retime)
+        key = (record.motion_path, record.motion_path.stat().st_mtime_ns, record.retime, record.read_options)
         if self._last_motion is None or self._last_motion[0] != key:
             motion = self.read(record)
             if motion.skeleton != neutral_skeleton():

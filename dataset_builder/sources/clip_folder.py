@@ -49,6 +49,7 @@ class ClipFolderSource(MotionSource):
                 pulse_bpm=clip.pulse_bpm,
                 split=clip.split,
                 read_options=clip.read_options,
+                is_genre_guessed=clip.is_genre_guessed,
                 problem=f"there is no file {' and no '.join(missing)}" if missing else "",
             )
 

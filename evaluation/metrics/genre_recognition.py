@@ -71,6 +71,37 @@ class GenreClassifier:
         self.whitening = np.linalg.cholesky(np.linalg.inv(shrunk))
         self.centroids = self.standardize(means)
 
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return what `from_arrays` reads, beside the names of the genres."""
+        return {name: getattr(self, name) for name in ("center", "deviation", "whitening", "centroids")}
+
+    @classmethod
+    def from_arrays(cls, genres: Sequence[str], arrays: Mapping[str, np.ndarray]) -> GenreClassifier:
+        """Make a classifier that was fitted before.
+
+        Args:
+            genres: Its genres, in their order.
+            arrays: Of `to_arrays`.
+
+        Raises:
+            ValueError: If the arrays do not fit each other.
+        """
+        size = NUM_STATISTICS
+        shapes = {
+            "center": (size,),
+            "deviation": (size,),
+            "whitening": (size, size),
+            "centroids": (len(genres), size),
+        }
+        wrong = [name for name, shape in shapes.items() if np.shape(arrays.get(name)) != shape]
+        if wrong:
+            raise ValueError(f"A classifier of {len(genres)} genres has arrays {shapes}, got others: {wrong}.")
+        classifier = cls.__new__(cls)
+        classifier.genres = list(genres)
+        for name in shapes:
+            setattr(classifier, name, np.asarray(arrays[name], np.float64))
+        return classifier
+
     def standardize(self, statistics: np.ndarray) -> np.ndarray:
         """Return `(windows, statistics)` in units of the deviation within genres, uncorrelated there."""
         return (statistics - self.center) / self.deviation @ self.whitening

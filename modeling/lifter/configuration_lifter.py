@@ -11,8 +11,8 @@ from ...motion.motion import FRAME_RATE
 
 LOSS_WEIGHTS = {
     "position": 1.0,
-    "posed_position": 1.0,
-    "rotation": 0.1,
+    "posed_position": 0.5,
+    "rotation": 0.5,
     "velocity": 5.0,
     "root_offset": 0.3,
     "root_depth": 0.5,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from torch.nn import functional as F
 
-from ...motion.kinematics import rotation_6d_to_matrix
+from ...motion.kinematics import matrix_to_rotation_6d, rotation_6d_to_matrix
 from ...motion.skeleton import PARENTS
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class LifterLabels(TypedDict):
     """Truth of a batch of windows, in the space of a level camera, on a body of 1.70 m; see `LifterOutput`.
 
     Args:
-        joint_rotations_matrix: `(batch, frames, 22, 3, 3)`, local; the root's relative to space.
+        joint_rotations_matrix: Of the joints in space, `(batch, frames, 22, 3, 3)`.
         skeleton_offsets: `(batch, 22, 3)`, metres.
         joint_offsets: `(batch, frames, 21, 3)`, metres.
         root_offset: `(batch, frames, 2)`.
@@ -40,17 +40,16 @@ def pose_offsets(rotations: torch.Tensor, skeleton_offsets: torch.Tensor) -> tor
     """Pose bodies, each with its own bones.
 
     Args:
-        rotations: `(batch, frames, 22, 3, 3)`, local.
+        rotations: Of the joints in space, `(batch, frames, 22, 3, 3)`.
         skeleton_offsets: `(batch, 22, 3)`, metres.
 
     Returns:
         Positions of the joints but the root relative to it, `(batch, frames, 21, 3)`, metres.
     """
-    turned, placed = [rotations[:, :, 0]], [torch.zeros_like(rotations[:, :, 0, :, 0])]
+    bones = (rotations[:, :, list(PARENTS[1:])] * skeleton_offsets[:, None, 1:, None, :]).sum(dim=-1)
+    placed = [torch.zeros_like(bones[:, :, 0])]
     for joint, parent in enumerate(PARENTS[1:], start=1):
-        bone = (turned[parent] * skeleton_offsets[:, None, joint, None, :]).sum(dim=-1)
-        placed.append(placed[parent] + bone)
-        turned.append(turned[parent] @ rotations[:, :, joint])
+        placed.append(placed[parent] + bones[:, :, joint - 1])
     return torch.stack(placed[1:], dim=2)
 
 
@@ -71,15 +70,15 @@ def lifter_losses(output: LifterOutput, labels: LifterLabels, frame_mask: torch.
     def distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         return (first - second).square().sum(dim=-1).add(1e-8).sqrt()
 
-    rotations = rotation_6d_to_matrix(output.joint_rotations_6d)
-    posed = pose_offsets(rotations, labels["skeleton_offsets"])
+    posed = pose_offsets(rotation_6d_to_matrix(output.joint_rotations_6d), labels["skeleton_offsets"])
+    true_rotations = matrix_to_rotation_6d(labels["joint_rotations_matrix"])
     truth = labels["joint_offsets"]
     root = torch.cat([output.root_offset, output.root_log_depth[..., None]], dim=-1)
     true_root = torch.cat([labels["root_offset"], labels["root_log_depth"][..., None]], dim=-1)
     return {
         "position": over_frames(distance(output.joint_offsets, truth)),
         "posed_position": over_frames(distance(posed, truth)),
-        "rotation": over_frames((rotations - labels["joint_rotations_matrix"]).abs()),
+        "rotation": over_frames((output.joint_rotations_6d - true_rotations).abs()),
         "velocity": over_frames(distance(posed.diff(dim=1), truth.diff(dim=1)))
         + over_frames(distance(output.joint_offsets.diff(dim=1), truth.diff(dim=1))),
         "root_offset": over_frames((output.root_offset - labels["root_offset"]).abs()),

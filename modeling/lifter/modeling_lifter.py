@@ -44,7 +44,7 @@ class LifterOutput(ModelOutput):
         loss_terms (`dict[str, torch.FloatTensor]`):
             The losses of `losses_lifter`, unweighted.
         joint_rotations_6d (`torch.FloatTensor` of shape `(batch, frames, 22, 6)`):
-            Local rotations; the root's relative to space.
+            Rotations of the joints in space (not relative to their parents), two columns of the matrices.
         joint_offsets (`torch.FloatTensor` of shape `(batch, frames, 21, 3)`):
             Positions of the joints but the root relative to it, metres.
         root_offset (`torch.FloatTensor` of shape `(batch, frames, 2)`):

@@ -8,12 +8,13 @@ from infinitedance.capture.landmark_body import body_scale
 from infinitedance.capture.landmarks import LANDMARK_INDEX
 from infinitedance.modeling.lifter.losses_lifter import pose_offsets
 from infinitedance.motion.kinematics import rotation_6d_to_matrix
-from infinitedance.motion.skeleton import Skeleton, neutral_skeleton
+from infinitedance.motion.skeleton import MIRROR_ORDER, Skeleton, neutral_skeleton
 from infinitedance.training.data_lifter import (
     Dance,
     LifterSampler,
     RenderedPair,
     Truth,
+    global_rotations,
     level_rotations,
     make_labels,
     random_bodies,
@@ -61,7 +62,7 @@ def truth(dances) -> Truth:
     root = root.expand(4, -1, -1) + torch.rand(4, 1, 1, generator=generator)
     focal, turned, placed = place_cameras(root, sizes.float(), RandomCamera(moving_share=0.5), generator)
     return Truth(
-        rotation_6d_to_matrix(rotations).expand(4, -1, -1, -1, -1),
+        global_rotations(rotation_6d_to_matrix(rotations)).expand(4, -1, -1, -1, -1),
         root,
         random_bodies(4, generator),
         contacts.expand(4, -1, -1),
@@ -180,3 +181,22 @@ def test_rendered_dances_are_part_of_the_batch(make_sampler, tmp_path):
     assert depth.std(dim=1).max() < 1e-3  # the rendered dancer stands still, four metres away
     torch.testing.assert_close(batch["labels"]["camera"][2:, :2], torch.zeros(2, 2), atol=1e-6, rtol=0)
     assert batch["labels"]["foot_contacts"][2:].all()
+
+
+def test_a_mirrored_pair_is_seen_as_the_mirrored_picture(tmp_path):
+    """The mirrored camera sees the mirrored dancer's joints where the mirrored picture has them."""
+    write_pair(tmp_path / "a.npz")
+    pair = RenderedPair.read(tmp_path / "a.npz")
+    turn = torch.linalg.matrix_exp(torch.tensor([[0.0, -0.3, 0.2], [0.3, 0.0, -0.1], [-0.2, 0.1, 0.0]]))
+    pair = replace(pair, rotations=turn @ pair.rotations, camera_position=torch.tensor([0.4, 1.0, 4.0]))
+
+    def project(seen: RenderedPair) -> torch.Tensor:
+        joints = pose_offsets(seen.rotations[None], seen.skeleton_offsets[None])[0] + seen.root_positions[:, None]
+        ahead = (joints - seen.camera_position) @ seen.camera_rotations.transpose(-1, -2)
+        return seen.focal_length * ahead[..., :2] / ahead[..., 2:]
+
+    mirrored = pair.mirror()
+    order = [joint - 1 for joint in MIRROR_ORDER[1:]]
+    torch.testing.assert_close(project(mirrored), project(pair)[:, order] * torch.tensor([-1.0, 1.0]))
+    assert torch.linalg.det(mirrored.camera_rotations[0]) > 0 and torch.linalg.det(mirrored.rotations[0, 0]) > 0
+    np.testing.assert_allclose(mirrored.mirror().image_points, pair.image_points, atol=1e-4)

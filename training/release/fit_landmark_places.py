@@ -20,7 +20,7 @@ from ...capture.landmark_body import LANDMARK_JOINTS, LANDMARK_OFFSETS, body_sca
 from ...capture.landmarks import LANDMARK_NAMES, NUM_LANDMARKS
 from ...modeling.lifter.losses_lifter import pose_offsets
 from ...motion.skeleton import JOINT_NAMES, Skeleton
-from ..data_lifter import RenderedPair, global_rotations
+from ..data_lifter import RenderedPair
 from ..train_lifter import read_pairs
 
 _OUTLIER_METRES = 0.05
@@ -63,13 +63,12 @@ def _linearized(pair: RenderedPair) -> tuple[torch.Tensor, torch.Tensor, torch.T
     scale = body_scale(Skeleton(pair.skeleton_offsets.numpy()))
     offsets = pose_offsets(pair.rotations[None], pair.skeleton_offsets[None])[0]
     joints = torch.cat([pair.root_positions[:, None], pair.root_positions[:, None] + offsets], dim=1)
-    turned = global_rotations(pair.rotations)
-    landmarks = place_landmarks(joints, turned, scale)
+    landmarks = place_landmarks(joints, pair.rotations, scale)
     seen = (landmarks - pair.camera_position) @ pair.camera_rotations.transpose(-1, -2)
     metres = seen[..., 2:] / pair.focal_length
     middle = torch.tensor(pair.image_size) / 2
     error = (torch.from_numpy(pair.image_points) - middle) * metres - seen[..., :2]
-    turn = pair.camera_rotations[:, None] @ turned[:, list(LANDMARK_JOINTS)] * scale
+    turn = pair.camera_rotations[:, None] @ pair.rotations[:, list(LANDMARK_JOINTS)] * scale
     counts = torch.from_numpy(pair.confidences) > _MIN_CONFIDENCE
     return turn[..., :2, :].double(), error.double(), counts
 

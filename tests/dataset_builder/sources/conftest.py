@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import roma
 import soundfile
+import torch
 
+from infinitedance.dataset_builder.capture_entries import write_entry
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.dataset_builder.sources import MotionSource, open_source
 from infinitedance.dataset_builder.sources.dance_with_melody import POINTS
@@ -95,6 +97,29 @@ def make_clip_folder(folder: Path, dance: Motion) -> None:
         "anna,anna.npz,tango\n"
         "cleo,anna.npz,waltz,,fast\n"
     )
+
+
+def make_video(folder: Path, dance: Motion) -> None:
+    """Write what a capture of two videos leaves, one of which failed."""
+    save_motion(dance, folder / "anna.npz")
+    write_song(folder / "blue.wav")
+    row = "anna,anna.npz,waltz,guessed,blue.wav,a,90,CC0,video"
+    table = f"clip,file,genre,genre_source,audio,performer,bpm,license,source\n{row}\n"
+    (folder / "metadata.csv").write_text(table)
+    entry = {"key": "gone", "video": "gone.mp4", "status": "failed", "reason": "gone.mp4: nobody dances", "clips": []}
+    write_entry({**entry, "files": {}}, folder / "captures/gone.json")
+
+
+def make_estimates(folder: Path, dance: Motion) -> None:
+    poses = roma.rotmat_to_rotvec(dance.joint_rotations_matrix()).float().reshape(dance.num_frames, -1)
+    values = {
+        "global_orient": poses[:, :3],
+        "body_pose": poses[:, 3:],
+        "transl": torch.from_numpy(dance.root_positions),
+    }
+    torch.save({"smpl_params_global": values}, folder / "solo.pt")
+    write_song(folder / "solo.wav")
+    (folder / "broken.pt").write_bytes(b"no tensors")
 
 
 def make_cmu(folder: Path, dance: Motion) -> None:
@@ -241,9 +266,11 @@ MAKERS = {
     "aist++": make_aist,
     "amass": make_amass,
     "clip_folder": make_clip_folder,
+    "video": make_video,
     "cmu": make_cmu,
     "dance_with_melody": make_dance_with_melody,
     "finedance": make_finedance,
+    "estimates": make_estimates,
     "g1_moves": make_g1_moves,
     "infinitedance": make_infinitedance,
     "motorica": make_motorica,

@@ -31,6 +31,7 @@ GOOD = {
         "dance_w_1": ("dance_w_1", "", "waltz", "ballroom", None, True),
         "dance_c_2": ("dance_c_2", "", "cha-cha", "latin", None, True),
     },
+    "estimates": {"solo": ("solo", "", "not labeled", OTHER, None, True)},
     "finedance": {
         "001": ("song a", "", "Miao", "folk", None, True),
         "002": ("002", "", "Breaking", "popular", None, True),
@@ -55,6 +56,7 @@ GOOD = {
         "train_a": ("a", "", "popular", "popular", None, True),
         "test_b": ("b", "", "popular", "popular", None, True),
     },
+    "video": {"anna": ("blue", "a", "waltz", "ballroom", 90, True)},
 }  # fmt: skip
 
 BAD = {
@@ -83,6 +85,7 @@ BAD = {
         "dance_t_8": "got legs .* of 0.16.*no adult",
         "dance_t_7": r"must have shape \(frames, 23, 3\), got \(40, 20, 3\)",
     },
+    "estimates": {"broken": "is not a torch file of tensors only"},
     "finedance": {
         "003": "unknown genre 'Juggling'",
         "004": "its label must have style2 or style1, got the keys genre",
@@ -107,6 +110,7 @@ BAD = {
         "rehearsal": "its name must be kthstreet_",
     },
     "popdanceset": {"test_silent": "no song silent", "test_long": "about as long as its song.*Pass `frame_rate`"},
+    "video": {"gone": "gone.mp4: nobody dances"},
 }
 
 

@@ -1,0 +1,1 @@
+"""Rendered videos whose every joint is known, and how well a dance comes out of them."""

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.capture`."""
+
+from .report import main
+
+main()

@@ -1,0 +1,73 @@
+"""How fast `infinitedance capture` is, and how much memory it takes, by the length of the video."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from infinitedance.evaluation.report.tables import Cell, Table
+from infinitedance.motion.motion import FRAME_RATE
+
+from .scenes import render_pictures
+from .videos import CAMERAS, Recording, write_video
+
+if TYPE_CHECKING:
+    from .report import CaptureReport
+
+LENGTHS_SECONDS = (60, 600)
+_KILOBYTES_PER_MEGABYTE = 1024
+
+
+def speed_tables(report: CaptureReport) -> list[Table]:
+    """Capture a short and a long video in processes of their own."""
+    rows: list[list[Cell]] = []
+    recording = next(each for each in report.recordings if each.case.camera == CAMERAS[0])
+    for seconds in LENGTHS_SECONDS:
+        video = report.work_dir / f"long{seconds}.mp4"
+        if not video.is_file():
+            frames = round(seconds * FRAME_RATE)
+            write_video(video, islice(back_and_forth(recording), frames), recording.camera.image_size)
+        wall, megabytes = run_capture(
+            video, report.work_dir / f"long{seconds}", getattr(report.capturer, "models", None)
+        )
+        frames = round(seconds * FRAME_RATE)
+        rows.append([f"{seconds} s", frames, wall, frames / wall, megabytes])
+    width, height = recording.camera.image_size
+    note = (
+        f"H.264, {width} x {height} at 30 Hz, one person; the command with its start, on {os.cpu_count()} cores. "
+        "The pictures are those of one video, forward and backward."
+    )
+    return [Table("", ["video", "frames", "seconds", "frames/s", "peak memory, MB"], rows, note)]
+
+
+def back_and_forth(recording: Recording) -> Iterator[np.ndarray]:
+    """Yield the pictures of a recording forward and backward, without end: a long video without a cut."""
+    look = replace(recording.look, shutter=0.0)
+    pictures = list(render_pictures(recording.truth, recording.camera, look))
+    return cycle(pictures + pictures[-2:0:-1])
+
+
+def run_capture(video: Path, output: Path, models: str | None) -> tuple[float, float]:
+    """Run the command; return seconds and the most memory that it had, megabytes.
+
+    Raises:
+        subprocess.CalledProcessError: If it fails.
+    """
+    shutil.rmtree(output, ignore_errors=True)
+    command = [sys.executable, "-m", "infinitedance", "capture", str(video), "--output", str(output)]
+    started = time.perf_counter()
+    process = subprocess.Popen(command + (["--models", models] if models else []))
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command)
+    return time.perf_counter() - started, usage.ru_maxrss / _KILOBYTES_PER_MEGABYTE

@@ -1,0 +1,105 @@
+"""What a capture is made with: landmark networks, lifter and foot restoration, loaded once a process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..restoration.results import input_digest, weights_digest
+from .landmarks import LandmarkTrack
+from .lifting import LiftedMotion
+
+
+@dataclass(frozen=True)
+class CaptureTools:
+    """Networks by the folders that hold them; nothing is loaded before it is used, so that it can be sent to workers.
+
+    Args:
+        models: Folder of the landmark models; `None`: where `infinitedance capture --fetch-models` puts them.
+        lifter: Folder or Hub name of a lifter; `None`: the one that ships.
+        restorer: Folder or Hub name of a foot restoration model; `None`: the one that ships.
+    """
+
+    models: str | None = None
+    lifter: str | None = None
+    restorer: str | None = None
+
+    def digests(self) -> dict[str, str | None]:
+        """Return the SHA-256 of all weights that a capture depends on.
+
+        Raises:
+            FileNotFoundError: If the landmark models were not fetched.
+            ImportError: If the extra `capture` is not installed.
+        """
+        return {
+            "landmark_models_sha256": _models_digest(self.models),
+            "lifter_sha256": weights_digest(_Weights(_lifter(self.lifter))),
+            "restorer_sha256": weights_digest(_restorer(self.restorer)),
+        }
+
+    def track(self, video: Path, person: str) -> tuple[Any, list[LandmarkTrack]]:
+        """Return facts on a video and the people in it; see `track_people`."""
+        from .people import track_people
+
+        return track_people(video, _blazepose(self.models), person=person)
+
+    def pictures(self, video: Path, frames: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield pictures of a video, upright, `(height, width, 3)` uint8 RGB, by their frames at 30 Hz, in order."""
+        from .video_reading import read_pictures
+
+        return read_pictures(video, frames)
+
+    def lift(self, track: LandmarkTrack, *, height_metres: float, focal_length_pixels: float | None) -> LiftedMotion:
+        """Return the dance of a track; see `lift`."""
+        from .lifting import lift
+
+        return lift(track, _lifter(self.lifter), height_metres=height_metres, focal_length_pixels=focal_length_pixels)
+
+    def restore(self, motion: Any) -> Any:
+        """Return a dance with restored feet; see `FrdmPipeline`."""
+        return _restorer(self.restorer)(motion)
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Holder of a model, as `weights_digest` takes it."""
+
+    model: Any
+
+
+@lru_cache(maxsize=1)
+def _blazepose(models: str | None) -> Any:
+    from .blazepose import BlazePose
+    from .models import find_models
+
+    return BlazePose(find_models(models))
+
+
+@lru_cache(maxsize=1)
+def _models_digest(models: str | None) -> str:
+    from .models import find_models
+
+    found = find_models(models)
+    return "+".join(input_digest(path) for path in vars(found).values() if isinstance(path, str | os.PathLike))
+
+
+@lru_cache(maxsize=1)
+def _lifter(path: str | None) -> Any:
+    from ..assets import DEFAULT_LIFTER
+    from ..modeling.lifter.modeling_lifter import LifterModel
+    from ..utils.checkpoints import load_model
+
+    return load_model(DEFAULT_LIFTER if path is None else path, LifterModel).eval()
+
+
+@lru_cache(maxsize=1)
+def _restorer(path: str | None) -> Any:
+    from ..restoration.pipeline_frdm import FrdmPipeline
+
+    return FrdmPipeline.from_pretrained() if path is None else FrdmPipeline.from_pretrained(path)
