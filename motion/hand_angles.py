@@ -17,10 +17,10 @@ from .kinematics import SIDES, matrix_to_quaternion
 
 ANGLES_OF_FINGER = 4
 THUMB = FINGERS.index("thumb")
-SMOOTHING_SECONDS = 0.05
+SMOOTHING_SECONDS = 0.07
 """In which the weight falls, by a factor of e, with which neighboring frames count."""
 REST_WEIGHT = 0.01
-"""Of the relaxed pose against a frame in which the hand is surely seen: about 0.25 s after it, both are equal."""
+"""Of the relaxed pose against a frame in which the hand is surely seen: about 0.3 s after it, both are equal."""
 _FINGER_LIMITS = np.radians([(-25, 25), (-30, 95), (-5, 115), (-10, 90)])
 _THUMB_LIMITS = np.radians([(-60, 60), (-60, 60), (-20, 75), (-25, 90)])
 ANGLE_LIMITS = np.stack([_THUMB_LIMITS if finger == "thumb" else _FINGER_LIMITS for finger in FINGERS])

@@ -226,10 +226,8 @@ def split_at_gaps(estimate: Estimate) -> list[Estimate]:
             continue
         known = indices[part]
         wanted = np.arange(known[0], known[-1] + 1)
-        rotations, fingers = (
-            None if values is None else _interpolated_rotations(wanted, known, values[part])
-            for values in (estimate.rotations, estimate.fingers)
-        )
+        rotations = _interpolated_rotations(wanted, known, estimate.rotations[part])
+        fingers = None if estimate.fingers is None else _interpolated_rotations(wanted, known, estimate.fingers[part])
         translations, keypoints = (
             None if values is None else _interpolated(wanted, known, values[part])
             for values in (estimate.translations, estimate.keypoints)

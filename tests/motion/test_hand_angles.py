@@ -74,7 +74,7 @@ def test_a_hand_that_is_lost_eases_to_a_relaxed_pose_without_a_jump():
     weights[30:60, 0] = 0
     angles[30:60, 0] = 7.0  # what is found where nothing is seen
     smooth = smooth_angles(angles, weights, 30.0)
-    np.testing.assert_allclose(smooth[45, 0], RELAXED_ANGLES, atol=0.02)
+    np.testing.assert_allclose(smooth[45, 0], RELAXED_ANGLES, atol=0.06)
     np.testing.assert_allclose(smooth[:, 1], 0.8, atol=0.03)
     assert np.abs(np.diff(smooth[:, 0], axis=0)).max() < 0.15
 
