@@ -18,7 +18,7 @@ from benchmarks.capture.measures import (
 )
 from benchmarks.capture.pairs import PieceMaker, is_held_out, pad_track
 from benchmarks.capture.scenes import Look, render_pictures
-from benchmarks.capture.videos import CAMERAS, CASES, write_video
+from benchmarks.capture.videos import CAMERAS, CASES, NEW, write_video
 from infinitedance.capture.camera import Camera
 from infinitedance.capture.landmarks import LANDMARK_INDEX, NUM_LANDMARKS, LandmarkTrack
 from infinitedance.dataset_builder.built import BuiltDataset
@@ -234,7 +234,7 @@ def test_a_video_has_every_picture_at_30_hz(tmp_path, truth, camera, plain_look)
 
 
 def test_at_least_sixteen_videos_are_of_new_performers_and_all_kinds_of_cameras():
-    new = [case for case in CASES if case.is_new_performer]
+    new = [case for case in CASES if case.dancer == NEW]
     assert len(new) >= 16 and {case.camera for case in new} == set(CAMERAS)
 
 
