@@ -47,9 +47,9 @@ Written by `python -m benchmarks.capture`; not edited by hand. [capture.md](capt
 The videos are drawn (`benchmarks/capture`), so that every joint is known: a clothed body of 1.50 to 1.95 m and random
 proportions in a room, with light, shadow, blur, noise and compression, encoded as H.264, 8 s at 30 Hz each. 16 are of
 people on whom nothing was trained: Motorica's dancer d01 (12), the dancer of the MoCap Toolbox (3), and a dance that
-a phone had captured (Rokoko, 1). 8 of CMU's subject 5 and 4 of known performers have tables of their own. Four kinds of cameras take turns. The renderer also made what
-the lifter learned the estimator's errors from, with other people, bodies, clothes, rooms and cameras: on real videos
-the errors are larger.
+a phone had captured (Rokoko, 1). 8 of CMU's subject 5 and 4 of known performers have tables of their own. Four kinds
+of cameras take turns. The renderer also made what the lifter learned the estimator's errors from, with other people,
+bodies, clothes, rooms and cameras: on real videos the errors are larger.
 
 The performer's height is given, as `--height`; the focal length is not. Dances come on our neutral body and are
 measured at the performer's height. They are turned about the vertical by the true heading of the camera, which no

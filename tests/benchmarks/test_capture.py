@@ -245,7 +245,7 @@ def test_a_capture_that_tells_the_truth_has_no_error_in_any_stage_before_physics
     from benchmarks.capture.videos import Recording
     from infinitedance.capture.lifting import LiftedMotion
 
-    truth = truth.cut(0, 40)
+    truth = retarget(truth.cut(0, 40))
     recording = Recording(CASES[0], Path(tmp_path / "dance.mp4"), truth, camera, Look.random(np.random.default_rng(0)))
 
     class TruthTeller:
@@ -267,5 +267,5 @@ def test_a_capture_that_tells_the_truth_has_no_error_in_any_stage_before_physics
     assert measured[stages.FIT]["mpjpe"] == pytest.approx(0, abs=1e-3)
     assert measured[stages.LIFTER]["contact_f1"] == 1
     assert measured[stages.ESTIMATOR]["limbs_mpjpe"] == pytest.approx(0, abs=0.01)
-    for row in (stages.FLOOR, stages.FRDM):  # other proportions: our neutral body
-        assert measured[row]["pa_mpjpe"] < 40 and measured[row]["facing"] == 1
+    for row in (stages.FLOOR, stages.FRDM):
+        assert measured[row]["pa_mpjpe"] < 1 and measured[row]["facing"] == 1
