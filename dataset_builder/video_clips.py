@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.atomic import held_folder
-from .capture_entries import CAPTURED, ENTRY_FOLDER, FAILED, check_output, read_entry, write_clip_folder, write_files
+from .capture_entries import CAPTURED, ENTRY_FOLDER, FAILED, check_output, write_clip_folder, write_files
 from .captured_clip import ClipPlace, make_clip
 from .engines import run_tasks
+from .entry_files import read_entry
 from .manifest import file_sha256
 from .stages import one_thread
 from .video_jobs import CaptureOptions, VideoJob, list_videos

@@ -81,7 +81,7 @@ def test_a_genre_that_nobody_gave_is_marked_as_guessed(video, tmp_path, seeing_t
     capture_videos([video], tmp_path / "out", None, seeing_tools)
     (row,) = rows_of(tmp_path / "out")
     assert (row["genre"], row["genre_source"], row["genre_confidence"]) == ("not labeled", "guessed", "0.0")
-    assert "guessed" in (tmp_path / "out/report.html").read_text()
+    assert "no guess is sure enough" in (tmp_path / "out/report.html").read_text()
 
 
 def test_two_videos_of_one_name_are_two_clips(tmp_path, write_video, seeing_tools):
