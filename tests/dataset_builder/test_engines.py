@@ -13,7 +13,5 @@ def test_a_ray_that_does_not_start_is_told(monkeypatch):
         raise Exception("The current node timed out during startup.")
 
     monkeypatch.setattr(ray, "init", fail)
-    with pytest.raises(
-        ChildProcessError, match="Ray did not start: The current node timed out .* Run the same"
-    ):
+    with pytest.raises(ChildProcessError, match="Ray did not start: The current node timed out .* Run the same"):
         list(run_tasks(str, [1, 2], num_workers=2, engine="ray"))
