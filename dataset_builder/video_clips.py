@@ -51,6 +51,9 @@ def capture_videos(
     options = options or CaptureOptions()
     folder = Path(output_dir)
     jobs, missing = list_videos([(video, options) for video in videos])
+    if not jobs:
+        raise FileNotFoundError("\n".join(item["reason"] for item in missing) or "There is no video to capture.")
+    check_output(folder)
     with held_folder(folder):
         entries = run_captures(jobs, folder, tools, show_progress=show_progress)
         write_clip_folder(folder)
@@ -92,8 +95,7 @@ def run_captures(
         from ..capture.tools import CaptureTools
 
         tools = CaptureTools()
-    digests = tools.digests() if jobs else {}
-    check_output(folder)
+    digests = tools.digests()
     finished = {job.key: _finished(job, folder, digests, replaces) for job in jobs}
     waiting = [job for job in jobs if finished[job.key] is None]
     (folder / ENTRY_FOLDER).mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,7 @@ steps/smplx/00001_0.npz               SMPLer-X: the folder is the result
 ```
 
 A person who is lost for long is one clip before and another after the gap, which begins at its frame: `duo~1~f240`.
-What the tools keep beside a result, as boxes and masks, is passed over; a file that holds nothing of the kind is listed
-with that reason.
+What tools keep beside a result, as boxes and masks, is passed over; another file without people is listed as failed.
 """
 
 from __future__ import annotations

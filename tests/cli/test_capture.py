@@ -81,3 +81,10 @@ def test_a_captured_clip_that_cannot_be_a_reference_is_named(tmp_path, write_vid
     (captured / "motion/solo.npz").write_bytes(b"damaged")
     assert main(["index", str(captured), "--output", str(tmp_path / "library")]) == 2
     assert "None of the 1 clips could be built" in capsys.readouterr().err
+
+
+def test_a_folder_in_which_nothing_was_captured_is_no_library(tmp_path, write_video, seeing_cli, capsys):
+    captured = tmp_path / "captured"
+    assert main(["capture", str(write_video(tmp_path / "nobody.mkv")), "--output", str(captured)]) == 2
+    assert main(["index", str(captured), "--output", str(tmp_path / "library")]) == 2
+    assert "No clip was captured in" in capsys.readouterr().err
