@@ -21,6 +21,9 @@ from infinitedance.evaluation.report.tables import Cell, table_markdown
 
 from . import ablations, finetuning, retrieval
 from .beats import __main__ as beats
+from .capture import report as capture
+from .capture.measures import MEASURES as CAPTURE_MEASURES
+from .capture.stages import ESTIMATOR, FIT, FRDM, LIFTER
 from .dances import __main__ as dances
 from .metrics import report as metrics
 from .restoration import report as restoration
@@ -36,6 +39,7 @@ PAGES = {
     "retrieval_results": retrieval.INTRODUCTION,
     "beats": beats.INTRODUCTION,
     "finetuning_results": finetuning.INTRODUCTION,
+    "capture_results": capture.INTRODUCTION,
 }
 """Pages of docs/ that are written whole from the JSON file beside them, and what stands before their sections."""
 TEXTS = ("README.md", "docs/**/*.md", "assets/*.md", "assets/*/README.md", "spaces_demo/**/*.md", "spaces_demo/*.py")
@@ -124,45 +128,60 @@ _BEATS = ("beats.styles", "Mean over styles")
 _BARS = ("beats.ballroom", "Dance with Melody: songs with a known bar")
 _BARS_4_4 = ("beats.ballroom", "ChoreoNet: songs with a known bar")
 
-FIGURES = {
-    f"{name}_{model}": Figure(f"{report}.{section}", table, row, column, ".2f")
-    for model, report in _MODELS.items()
-    for name, (section, table, row, column) in _OF_MODELS.items()
-} | {
-    "time_60": Figure(*_TIME, ("60", "yes"), "elapsed", ".0f"),
-    "time_60_no_video": Figure(*_TIME, ("60", "no"), "elapsed", ".0f"),
-    "time_300_no_video": Figure(*_TIME, ("300", "no"), "elapsed", ".0f"),
-    "alignment_real": Figure(*_MUSIC, "beat alignment over music beats, beyond chance", "real", "+.2f"),
-    "lock_real": Figure(*_MUSIC, "pulse lock", "real"),
-    "slide_real": Figure(*_FEET, "slide, mm/frame", "real"),
-    "faults_slide": Figure(*_FAULTS, _FAULTY, _SLIDE),
-    "faults_penetration": Figure(*_FAULTS, _FAULTY, _PENETRATION),
-    "faults_float": Figure(*_FAULTS, _FAULTY, _FLOAT),
-    "faults_error": Figure(*_FAULTS, _FAULTY, _ERROR),
-    "restored_slide": Figure(*_FAULTS, _RESTORED, _SLIDE),
-    "restored_penetration": Figure(*_FAULTS, _RESTORED, _PENETRATION),
-    "restored_float": Figure(*_FAULTS, _RESTORED, _FLOAT),
-    "restored_error": Figure(*_FAULTS, _RESTORED, _ERROR),
-    "foot_lock_slide": Figure(*_FAULTS, _FOOT_LOCK, _SLIDE),
-    "foot_lock_penetration": Figure(*_FAULTS, _FOOT_LOCK, _PENETRATION),
-    "foot_lock_float": Figure(*_FAULTS, _FOOT_LOCK, _FLOAT),
-    "restore_10": Figure(*_RESTORE_SPEED, "10", "x real time", ".0f"),
-    "restore_600": Figure(*_RESTORE_SPEED, "600", "x real time", ".0f"),
-    "restore_memory_10": Figure(*_RESTORE_SPEED, "10", "most memory, MB", ".0f"),
-    "restore_memory_600": Figure(*_RESTORE_SPEED, "600", "most memory, MB", ".0f"),
-    "beats_f": Figure(*_BEATS, ("infinitedance", "nothing"), "beat F", ".2f"),
-    "beats_f_librosa": Figure(*_BEATS, ("librosa", "nothing"), "beat F", ".2f"),
-    "beats_f_beatnet": Figure(*_BEATS, ("BeatNet", "nothing"), "beat F", ".2f"),
-    "downbeats_f": Figure(*_BEATS, ("infinitedance", "nothing"), "downbeat F", ".2f"),
-    "downbeats_f_beatnet": Figure(*_BEATS, ("BeatNet", "nothing"), "downbeat F", ".2f"),
-    "bar_songs": Figure(*_BARS, ("infinitedance", "genre", "all"), "songs", "d"),
-    "bars_genre": Figure(*_BARS, ("infinitedance", "genre", "all"), "downbeats right", "d"),
-    "bars_free": Figure(*_BARS, ("infinitedance", "nothing", "all"), "downbeats right", "d"),
-    "bars_beatnet": Figure(*_BARS, ("BeatNet", "nothing", "all"), "downbeats right", "d"),
-    "bars_chance": Figure(*_BARS, ("infinitedance", "genre", "all"), "by chance", ".0f"),
-    "passages_4_4": Figure(*_BARS_4_4, ("infinitedance", "genre", "all"), "songs", "d"),
-    "passages_4_4_right": Figure(*_BARS_4_4, ("infinitedance", "genre", "all"), "downbeats right", "d"),
-}
+FIGURES = (
+    {
+        f"{name}_{model}": Figure(f"{report}.{section}", table, row, column, ".2f")
+        for model, report in _MODELS.items()
+        for name, (section, table, row, column) in _OF_MODELS.items()
+    }
+    | {
+        "time_60": Figure(*_TIME, ("60", "yes"), "elapsed", ".0f"),
+        "time_60_no_video": Figure(*_TIME, ("60", "no"), "elapsed", ".0f"),
+        "time_300_no_video": Figure(*_TIME, ("300", "no"), "elapsed", ".0f"),
+        "alignment_real": Figure(*_MUSIC, "beat alignment over music beats, beyond chance", "real", "+.2f"),
+        "lock_real": Figure(*_MUSIC, "pulse lock", "real"),
+        "slide_real": Figure(*_FEET, "slide, mm/frame", "real"),
+        "faults_slide": Figure(*_FAULTS, _FAULTY, _SLIDE),
+        "faults_penetration": Figure(*_FAULTS, _FAULTY, _PENETRATION),
+        "faults_float": Figure(*_FAULTS, _FAULTY, _FLOAT),
+        "faults_error": Figure(*_FAULTS, _FAULTY, _ERROR),
+        "restored_slide": Figure(*_FAULTS, _RESTORED, _SLIDE),
+        "restored_penetration": Figure(*_FAULTS, _RESTORED, _PENETRATION),
+        "restored_float": Figure(*_FAULTS, _RESTORED, _FLOAT),
+        "restored_error": Figure(*_FAULTS, _RESTORED, _ERROR),
+        "foot_lock_slide": Figure(*_FAULTS, _FOOT_LOCK, _SLIDE),
+        "foot_lock_penetration": Figure(*_FAULTS, _FOOT_LOCK, _PENETRATION),
+        "foot_lock_float": Figure(*_FAULTS, _FOOT_LOCK, _FLOAT),
+        "restore_10": Figure(*_RESTORE_SPEED, "10", "x real time", ".0f"),
+        "restore_600": Figure(*_RESTORE_SPEED, "600", "x real time", ".0f"),
+        "restore_memory_10": Figure(*_RESTORE_SPEED, "10", "most memory, MB", ".0f"),
+        "restore_memory_600": Figure(*_RESTORE_SPEED, "600", "most memory, MB", ".0f"),
+        "beats_f": Figure(*_BEATS, ("infinitedance", "nothing"), "beat F", ".2f"),
+        "beats_f_librosa": Figure(*_BEATS, ("librosa", "nothing"), "beat F", ".2f"),
+        "beats_f_beatnet": Figure(*_BEATS, ("BeatNet", "nothing"), "beat F", ".2f"),
+        "downbeats_f": Figure(*_BEATS, ("infinitedance", "nothing"), "downbeat F", ".2f"),
+        "downbeats_f_beatnet": Figure(*_BEATS, ("BeatNet", "nothing"), "downbeat F", ".2f"),
+        "bar_songs": Figure(*_BARS, ("infinitedance", "genre", "all"), "songs", "d"),
+        "bars_genre": Figure(*_BARS, ("infinitedance", "genre", "all"), "downbeats right", "d"),
+        "bars_free": Figure(*_BARS, ("infinitedance", "nothing", "all"), "downbeats right", "d"),
+        "bars_beatnet": Figure(*_BARS, ("BeatNet", "nothing", "all"), "downbeats right", "d"),
+        "bars_chance": Figure(*_BARS, ("infinitedance", "genre", "all"), "by chance", ".0f"),
+        "passages_4_4": Figure(*_BARS_4_4, ("infinitedance", "genre", "all"), "songs", "d"),
+        "passages_4_4_right": Figure(*_BARS_4_4, ("infinitedance", "genre", "all"), "downbeats right", "d"),
+    }
+    | {
+        f"capture_{stage}{name}": Figure("capture_results.stages", "Stages", row, CAPTURE_MEASURES[measure], form)
+        for stage, row in {"estimator_": ESTIMATOR, "lifter_": LIFTER, "fit_": FIT, "": FRDM}.items()
+        for name, measure, form in (
+            ("mpjpe", "mpjpe", ".0f"),
+            ("pa", "pa_mpjpe", ".0f"),
+            ("slide", "slide", ".1f"),
+            ("root", "root", ".1f"),
+            ("facing", "facing", ".2f"),
+            ("contact", "contact_f1", ".2f"),
+        )
+    }
+)
 
 
 def fill(text: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 
 import roma
 import torch
@@ -34,7 +35,7 @@ class Lifted:
         focal_length: Pixels.
         is_focal_length_known: Whether somebody gave it.
         floor_height: In this space, metres: minus the height of the camera.
-        reprojection_error: `(frames,)`, see `LiftedMotion`.
+        reprojection_error: `(frames,)`, see `LiftedMotion`; empty before the fit.
     """
 
     rotations: torch.Tensor
@@ -46,7 +47,7 @@ class Lifted:
     focal_length: float
     is_focal_length_known: bool
     floor_height: float = 0.0
-    reprojection_error: torch.Tensor | None = None
+    reprojection_error: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _join(lifted: Lifted, parts: list[Lifted], starts: list[int]) -> Lifted:
             floor_height=joined.floor_height,
             rotations=torch.cat([joined.rotations[:start], roma.unitquat_to_rotmat(turned), part.rotations[shared:]]),
             root_positions=torch.cat([joined.root_positions[:start], root, part.root_positions[shared:]]),
-            reprojection_error=torch.cat([errors[0], errors[1][shared:]]),  # type: ignore[index,list-item]
+            reprojection_error=torch.cat([errors[0], errors[1][shared:]]),
         )
     return joined
 
@@ -192,9 +193,8 @@ class _Fit:
         """Project points of the level camera's space to pixels from the middle of the picture."""
         angles = torch.stack([self.lifted.pitch + self.camera[0], self.lifted.roll + self.camera[1]])
         seen = points @ _camera_turn(angles).T
-        focal = self.lifted.focal_length
-        if not self.lifted.is_focal_length_known:
-            focal = focal * self.camera[2].exp()
+        stretch = torch.ones(()) if self.lifted.is_focal_length_known else self.camera[2].exp()
+        focal = self.lifted.focal_length * stretch
         return focal * seen[..., :2] / seen[..., 2:].clamp(min=0.1)
 
     def run(self) -> None:
@@ -251,13 +251,13 @@ class _Fit:
 
     def with_camera(self, lifted: Lifted) -> Lifted:
         """Return a proposal with the camera of this fit."""
-        pitch, roll, log_focal = self.camera.tolist()
-        known = lifted.is_focal_length_known
+        pitch, roll, log_stretch = self.camera.tolist()
+        stretch = 1.0 if lifted.is_focal_length_known else math.exp(log_stretch)
         return replace(
             lifted,
             pitch=lifted.pitch + pitch,
             roll=lifted.roll + roll,
-            focal_length=lifted.focal_length * (1.0 if known else float(torch.tensor(log_focal).exp())),
+            focal_length=lifted.focal_length * stretch,
             is_focal_length_known=True,
             floor_height=float(self.floor),
         )

@@ -181,10 +181,12 @@ class _Proposal(NamedTuple):
 def _run_lifter(track: LandmarkTrack, lifter: LifterModel) -> _Proposal:
     windows = ClipWindows(track.num_frames, lifter.config.window_frames, lifter.config.overlap_frames)
     parts = [_propose_window(track, lifter, start) for start in windows.starts]
-    mixed = (windows.mix(torch.stack([part[index].flatten(1) for part in parts])) for index in range(5))
-    rotations, offsets, *others = mixed
+    rotations, offsets, pixels, log_depth, contacts = (
+        windows.mix(torch.stack([part[index].flatten(1) for part in parts])) for index in range(5)
+    )
     camera = torch.stack([part.camera for part in parts]).mean(dim=0)
-    return _Proposal(rotations.unflatten(-1, (-1, 6)), offsets.unflatten(-1, (-1, 3)), *others, camera)
+    offsets, rotations = offsets.unflatten(-1, (-1, 3)), rotations.unflatten(-1, (-1, 6))
+    return _Proposal(rotations, offsets, pixels, log_depth, contacts, camera)
 
 
 def _propose_window(track: LandmarkTrack, lifter: LifterModel, start: int) -> _Proposal:

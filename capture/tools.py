@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..restoration.results import input_digest, weights_digest
+from .hand_landmarks import HandTrack
 from .landmarks import LandmarkTrack
 from .lifting import LiftedMotion
 
@@ -49,6 +50,23 @@ class CaptureTools:
 
         return track_people(video, _blazepose(self.models), person=person)
 
+    def check_hands(self) -> None:
+        """Look for the networks of the hands.
+
+        Raises:
+            FileNotFoundError: If they were not fetched.
+            ValueError: If one is another file.
+        """
+        from .models import find_hand_models
+
+        find_hand_models(self.models)
+
+    def hands(self, video: Path, track: LandmarkTrack) -> HandTrack:
+        """Return both hands of a person in a video; see `read_hands`."""
+        from .hands import read_hands
+
+        return read_hands(video, track, _hand_reader(self.models))
+
     def pictures(self, video: Path, frames: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Yield pictures of a video, upright, `(height, width, 3)` uint8 RGB, by their frames at 30 Hz, in order."""
         from .video_reading import read_pictures
@@ -79,6 +97,14 @@ def _blazepose(models: str | None) -> Any:
     from .models import find_models
 
     return BlazePose(find_models(models))
+
+
+@lru_cache(maxsize=1)
+def _hand_reader(models: str | None) -> Any:
+    from .hands import HandReader
+    from .models import find_hand_models
+
+    return HandReader(find_hand_models(models))
 
 
 @lru_cache(maxsize=1)

@@ -30,7 +30,11 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--physics", action="store_true", help="let a simulated body imitate the dance")
     parser.add_argument("--models", type=Path, help="folder of the landmark models (default: a cache folder)")
     parser.add_argument("--fetch-models", action="store_true", help="fetch the landmark models first: 9 MB")
-    parser.add_argument("--hands", action="store_true", help="with --fetch-models: fetch those of hands, too: 6 MB")
+    parser.add_argument(
+        "--hands",
+        action="store_true",
+        help="capture the fingers, too; with --fetch-models: fetch the models of hands, 6 MB",
+    )
     parser.set_defaults(run=run)
 
 
@@ -56,6 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
         height_metres=arguments.height,
         focal_length_pixels=arguments.focal_length,
         physics=arguments.physics,
+        hands=arguments.hands,
     )
     tools = CaptureTools(models=None if arguments.models is None else str(arguments.models))
     made = capture_videos(arguments.videos, arguments.output, options, tools, show_progress=True)

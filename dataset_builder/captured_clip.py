@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..capture.chain import CleanedMotion, clean_motion
+from ..capture.finger_fitting import fit_fingers
 from ..capture.genre_guess import guess_genre
+from ..capture.hand_landmarks import HandTrack
 from ..capture.landmark_files import save_landmarks
 from ..capture.landmarks import LandmarkTrack
 from ..capture.sound import CLEAR_BEAT_CONFIDENCE, VideoSound
@@ -83,7 +85,9 @@ class CapturedClip:
         return name
 
 
-def make_clip(place: ClipPlace, track: LandmarkTrack, sound: VideoSound | None, tools: Any) -> CapturedClip:
+def make_clip(
+    place: ClipPlace, track: LandmarkTrack, sound: VideoSound | None, tools: Any, hands: HandTrack | None = None
+) -> CapturedClip:
     """Lift and clean the dance of a track, judge it, and make all of its files but the stills.
 
     Args:
@@ -91,6 +95,7 @@ def make_clip(place: ClipPlace, track: LandmarkTrack, sound: VideoSound | None, 
         track: What was seen.
         sound: Of the video; `None` if it has none.
         tools: `CaptureTools`, or what has its methods.
+        hands: Of the same person; `None`: the dance has no fingers.
 
     Raises:
         ImportError: If physics is asked for and not installed.
@@ -98,8 +103,14 @@ def make_clip(place: ClipPlace, track: LandmarkTrack, sound: VideoSound | None, 
     """
     options = place.options
     lifted = tools.lift(track, height_metres=options.height_metres, focal_length_pixels=options.focal_length_pixels)
+    fingers = None if hands is None else fit_fingers(hands)
+    lifted = replace(lifted, motion=replace(lifted.motion, finger_rotations=fingers))
     cleaned = clean_motion(lifted, track, tools.restore, physics=options.physics)
     clip = CapturedClip(place, track, cleaned, {"clip": place.clip_id, "files": {}, "notes": []})
+    if hands is not None:
+        clip.record["hands_seen_share"] = round(float((hands.confidences > 0).mean()), 4)
+        if fingers is None:
+            clip.record["notes"].append("No hand was found: the dance has no fingers.")
     measures = measure_motion(cleaned.motion)
     verdict = QualityGates().judge(measures)
     genre, source, confidence = _genre(options.genre, cleaned.motion)

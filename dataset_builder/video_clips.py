@@ -96,6 +96,8 @@ def run_captures(
 
         tools = CaptureTools()
     digests = tools.digests()
+    if any(job.options.hands for job in jobs):
+        tools.check_hands()
     finished = {job.key: _finished(job, folder, digests, replaces) for job in jobs}
     waiting = [job for job in jobs if finished[job.key] is None]
     (folder / ENTRY_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -156,7 +158,8 @@ def _capture(job: VideoJob, tools: Any, entry: dict[str, Any]) -> dict[str, byte
     clips = []
     for place, track in zip(places, tracks, strict=True):
         try:
-            clips.append(make_clip(place, track, sound, tools))
+            hands = tools.hands(Path(job.path), track) if job.options.hands else None
+            clips.append(make_clip(place, track, sound, tools, hands))
         except (ValueError, ArithmeticError) as error:
             notes.append(f"Person {track.person} of shot {track.shot} is left out: {error}")
     if not clips:

@@ -31,6 +31,7 @@ class CaptureOptions:
         height_metres: Of the dancer.
         focal_length_pixels: Of the camera; `None` if it is not known.
         physics: Let a simulated body imitate the dance before its feet are restored.
+        hands: Capture the fingers, too.
 
     Raises:
         ValueError: If a value is out of range.
@@ -43,6 +44,7 @@ class CaptureOptions:
     height_metres: float = 1.70
     focal_length_pixels: float | None = None
     physics: bool = False
+    hands: bool = False
 
     def __post_init__(self) -> None:
         if self.person not in (PERSON_FIRST, PERSON_ALL) and not self.person.isdecimal():
@@ -60,7 +62,8 @@ class CaptureOptions:
         """Read what follows a source on the command line.
 
         Args:
-            values: Texts by the names `genre`, `license`, `performer`, `person`, `height`, `focal_length`, `physics`.
+            values: Texts by the names `genre`, `license`, `performer`, `person`, `height`, `focal_length`, `physics`,
+                `hands`.
 
         Raises:
             ValueError: If there is no such option, or a value is out of range.
@@ -71,9 +74,9 @@ class CaptureOptions:
         for name, text in values.items():
             if name not in known:
                 raise ValueError(f"A source of videos takes the options {', '.join(known)}, got {name!r}.")
-            if name == "physics":
+            if name in ("physics", "hands"):
                 if text not in ("0", "1"):
-                    raise ValueError(f"`physics` must be 0 or 1, got {text!r}.")
+                    raise ValueError(f"`{name}` must be 0 or 1, got {text!r}.")
                 read[name] = text == "1"
             elif name in names:
                 try:

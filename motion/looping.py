@@ -87,6 +87,7 @@ def loop_of_whole_bars(motion: Motion) -> tuple[Motion, Seam]:
         root_positions=root_positions,
         joint_rotations=motion.joint_rotations[order],
         foot_contacts=None if motion.foot_contacts is None else motion.foot_contacts[order],
+        finger_rotations=None if motion.finger_rotations is None else motion.finger_rotations[order],
     )
     return replace(loop, provenance=_shifted_beats(loop, seam.start_seconds)), seam
 

@@ -9,6 +9,7 @@ import numpy as np
 import roma
 import torch
 
+from .fingers import FINGER_MIRROR_ORDER, NUM_FINGER_JOINTS, WRISTS, pose_fingers
 from .kinematics import forward_kinematics, quaternion_to_matrix
 from .skeleton import MIRROR_ORDER, NUM_JOINTS, Skeleton, neutral_skeleton
 
@@ -30,6 +31,8 @@ class Motion:
         skeleton: The body that dances.
         foot_contacts: `(frames, 4)` bool, left ankle, right ankle, left foot, right foot; `None` if not known.
         provenance: Where the motion comes from (source, model, seed, license ...), of values that JSON can hold.
+        finger_rotations: `(frames, 30, 4)`, unit quaternions wxyz of `fingers.FINGER_JOINT_NAMES`, local to the
+            parent, no rotation being a flat hand; `None` if not known.
 
     Raises:
         ValueError: If shapes do not fit each other, a value is not finite, or a quaternion is not of unit length.
@@ -41,6 +44,7 @@ class Motion:
     skeleton: Skeleton = field(default_factory=neutral_skeleton)
     foot_contacts: np.ndarray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    finger_rotations: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         root_positions = np.asarray(self.root_positions, dtype=np.float32)
@@ -55,21 +59,17 @@ class Motion:
                 f"`joint_rotations` must have shape ({frames}, {NUM_JOINTS}, 4) for {frames} frames of our 22-joint "
                 f"skeleton, got {joint_rotations.shape}. Other skeletons are converted by `retarget`."
             )
-        for name, array in (("root_positions", root_positions), ("joint_rotations", joint_rotations)):
-            if not np.isfinite(array).all():
-                bad = np.flatnonzero(~np.isfinite(array.reshape(frames, -1)).all(1))
-                raise ValueError(
-                    f"`{name}` holds NaN or infinity in {len(bad)} of {frames} frames, first in {bad[0]}."
-                )
-        norms = np.linalg.norm(joint_rotations, axis=-1)
-        if np.abs(norms - 1).max() > 1e-3:
-            raise ValueError(
-                f"`joint_rotations` must be unit quaternions, got lengths {norms.min()} to {norms.max()}."
-            )
+        _check_finite("root_positions", root_positions)
         object.__setattr__(self, "root_positions", root_positions)
-        # Unit quaternions stay to the bit, however often a motion is copied.
-        scale = np.where(np.abs(norms - 1) < _UNIT_ROUNDING, np.float32(1), norms)
-        object.__setattr__(self, "joint_rotations", joint_rotations / scale[..., None])
+        object.__setattr__(self, "joint_rotations", _unit_quaternions("joint_rotations", joint_rotations))
+        if self.finger_rotations is not None:
+            fingers = np.asarray(self.finger_rotations, dtype=np.float32)
+            if fingers.shape != (frames, NUM_FINGER_JOINTS, 4):
+                raise ValueError(
+                    f"`finger_rotations` must have shape ({frames}, {NUM_FINGER_JOINTS}, 4) for {frames} frames of "
+                    f"both hands' joints, got {fingers.shape}. Pass `None` for a dance without fingers."
+                )
+            object.__setattr__(self, "finger_rotations", _unit_quaternions("finger_rotations", fingers))
         if self.foot_contacts is not None:
             contacts = np.asarray(self.foot_contacts, dtype=bool)
             if contacts.shape != (frames, 4):
@@ -110,6 +110,16 @@ class Motion:
         """Return world positions of all joints by forward kinematics, `(frames, 22, 3)`, metres, float32."""
         return self.joint_frames()[0].astype(np.float32)
 
+    def finger_positions(self) -> np.ndarray | None:
+        """Return world positions of the finger joints and then the fingertips, `(frames, 40, 3)`, metres, float32.
+
+        `None` for a dance without fingers.
+        """
+        if self.finger_rotations is None:
+            return None
+        positions, rotations = (values[:, list(WRISTS)] for values in self.joint_frames())
+        return pose_fingers(self.finger_rotations, positions, rotations, self.skeleton)[0].astype(np.float32)
+
     def cut(self, start_frame: int, end_frame: int) -> Motion:
         """Return frames `start_frame` to `end_frame` (exclusive)."""
         if not 0 <= start_frame < end_frame <= self.num_frames:
@@ -122,18 +132,22 @@ class Motion:
             root_positions=self.root_positions[part],
             joint_rotations=self.joint_rotations[part],
             foot_contacts=None if self.foot_contacts is None else self.foot_contacts[part],
+            finger_rotations=None if self.finger_rotations is None else self.finger_rotations[part],
         )
 
     def mirror(self) -> Motion:
         """Return the dance as seen in a mirror: left and right change places."""
         order = list(MIRROR_ORDER)
-        rotations = self.joint_rotations[:, order] * np.array([1, 1, -1, -1], dtype=np.float32)
+        flip = np.array([1, 1, -1, -1], dtype=np.float32)
+        rotations = self.joint_rotations[:, order] * flip
+        fingers = self.finger_rotations
         return replace(
             self,
             root_positions=self.root_positions * np.array([-1, 1, 1], dtype=np.float32),
             joint_rotations=rotations,
             skeleton=replace(self.skeleton, offsets=self.skeleton.offsets[order] * np.array([-1, 1, 1])),
             foot_contacts=None if self.foot_contacts is None else self.foot_contacts[:, [1, 0, 3, 2]],
+            finger_rotations=None if fingers is None else fingers[:, list(FINGER_MIRROR_ORDER)] * flip,
         )
 
     def resample(self, frame_rate: float) -> Motion:
@@ -156,20 +170,41 @@ class Motion:
         after = np.minimum(before + 1, self.num_frames - 1)
         weight = (source_frames - before).astype(np.float32)
         root = self.root_positions[before] * (1 - weight)[:, None] + self.root_positions[after] * weight[:, None]
-        # roma interpolates xyzw; `unitquat_slerp` wants equal hemispheres, which `shortest_arc` sees to.
-        first, second = (
-            roma.quat_wxyz_to_xyzw(torch.from_numpy(self.joint_rotations[index])) for index in (before, after)
-        )
-        steps = torch.from_numpy(weight)
-        # One step for each frame: interpolate all pairs at their own weight by scaling the relative rotation vector.
-        relative = roma.unitquat_to_rotvec(roma.quat_product(roma.quat_conjugation(first), second))
-        rotations = roma.quat_product(first, roma.rotvec_to_unitquat(relative * steps[:, None, None]))
+        fingers = self.finger_rotations
         return replace(
             self,
             frame_rate=frame_rate,
             root_positions=root,
-            joint_rotations=roma.quat_xyzw_to_wxyz(rotations).numpy(),
+            joint_rotations=_between(self.joint_rotations, before, after, weight),
             foot_contacts=None
             if self.foot_contacts is None
             else self.foot_contacts[np.round(source_frames).astype(int)],
+            finger_rotations=None if fingers is None else _between(fingers, before, after, weight),
         )
+
+
+def _check_finite(name: str, array: np.ndarray) -> None:
+    frames = len(array)
+    if not np.isfinite(array).all():
+        bad = np.flatnonzero(~np.isfinite(array.reshape(frames, -1)).all(1))
+        raise ValueError(f"`{name}` holds NaN or infinity in {len(bad)} of {frames} frames, first in {bad[0]}.")
+
+
+def _unit_quaternions(name: str, quaternions: np.ndarray) -> np.ndarray:
+    """Return quaternions `(frames, joints, 4)` of length 1; those that are of unit length stay to the bit."""
+    _check_finite(name, quaternions)
+    norms = np.linalg.norm(quaternions, axis=-1)
+    if np.abs(norms - 1).max() > 1e-3:
+        raise ValueError(f"`{name}` must be unit quaternions, got lengths {norms.min()} to {norms.max()}.")
+    scale = np.where(np.abs(norms - 1) < _UNIT_ROUNDING, np.float32(1), norms)
+    return quaternions / scale[..., None]
+
+
+def _between(quaternions: np.ndarray, before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Interpolate quaternions `(frames, joints, 4)` wxyz between frames `before` and `after` at their own weights."""
+    # roma interpolates xyzw; `unitquat_slerp` wants equal hemispheres, which `shortest_arc` sees to.
+    first, second = (roma.quat_wxyz_to_xyzw(torch.from_numpy(quaternions[index])) for index in (before, after))
+    # One step for each frame: interpolate all pairs at their own weight by scaling the relative rotation vector.
+    relative = roma.unitquat_to_rotvec(roma.quat_product(roma.quat_conjugation(first), second))
+    steps = torch.from_numpy(weight)[:, None, None]
+    return roma.quat_xyzw_to_wxyz(roma.quat_product(first, roma.rotvec_to_unitquat(relative * steps))).numpy()

@@ -40,8 +40,15 @@ _UPPER_BODY = [
     for name in JOINT_INDEX
     if name.startswith(("spine", "neck", "head")) or name.endswith(("collar", "shoulder", "elbow", "wrist"))
 ]
-_LIMBS = (("hip",), ("knee",), ("ankle", "foot"), ("spine1", "spine2", "spine3"), ("collar", "shoulder"))
-_LIMBS += (("elbow",), ("wrist",))
+_LIMBS: tuple[tuple[str, ...], ...] = (
+    ("hip",),
+    ("knee",),
+    ("ankle", "foot"),
+    ("spine1", "spine2", "spine3"),
+    ("collar", "shoulder"),
+    ("elbow",),
+    ("wrist",),
+)
 _PICTURES = ((1280, 720), (720, 1280), (960, 960), (960, 720))
 
 
@@ -129,12 +136,12 @@ class RenderedPair:
     def mirror(self) -> RenderedPair:
         """Return the picture's mirror image: left and right of the dancer change places, and those of the room."""
         flip, joints, landmarks = torch.tensor([-1.0, 1.0, 1.0]), list(MIRROR_ORDER), list(MIRRORED_LANDMARKS)
-        points = self.image_points[:, landmarks] * np.float32([-1, 1]) + np.float32([self.image_size[0], 0])
+        points = self.image_points[:, landmarks] * np.array([-1, 1]) + np.array([self.image_size[0], 0])
         return replace(
             self,
             image_points=points,
             confidences=self.confidences[:, landmarks],
-            world_points=self.world_points[:, landmarks] * np.float32([-1, 1, 1]),
+            world_points=self.world_points[:, landmarks] * np.array([-1, 1, 1]),
             rotations=self.rotations[:, joints] * flip[:, None] * flip,
             root_positions=self.root_positions * flip,
             skeleton_offsets=self.skeleton_offsets[joints] * flip,
@@ -284,8 +291,8 @@ def _views(
     truth: Truth, image_points: np.ndarray, confidences: np.ndarray, world_points: np.ndarray, image_sizes: Any
 ) -> tuple[torch.Tensor, LifterLabels]:
     views = [
-        view_landmarks(*window, tuple(size))
-        for *window, size in zip(image_points, confidences, world_points, image_sizes, strict=True)
+        view_landmarks(points, seen, world, tuple(size))
+        for points, seen, world, size in zip(image_points, confidences, world_points, image_sizes, strict=True)
     ]
     centers = torch.from_numpy(np.stack([view.centers for view in views])).float()
     sizes = torch.tensor([view.size for view in views], dtype=torch.float32)

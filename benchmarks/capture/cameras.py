@@ -118,5 +118,5 @@ def _sees(camera: Camera, joints: np.ndarray) -> bool:
     if depths.min() < _NEAREST_METRES:
         return False
     pixels, size = camera.project(joints), np.array(camera.image_size)
-    inside = ((pixels > 0.02 * size) & (pixels < 0.98 * size)).all(axis=-1)
-    return bool(inside.all(axis=1).mean() > 0.97)
+    inside = np.all((pixels > 0.02 * size) & (pixels < 0.98 * size), axis=(1, 2))
+    return bool(np.mean(inside) > 0.97)

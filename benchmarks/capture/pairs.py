@@ -84,10 +84,10 @@ def truth_arrays(motion: Motion, camera: Camera) -> dict[str, np.ndarray]:
         "root_positions": motion.root_positions,
         "foot_contacts": contacts,
         "offsets": motion.skeleton.offsets.astype(np.float32),
-        "toe_rest_height": np.float32(motion.skeleton.toe_rest_height),
+        "toe_rest_height": np.array(motion.skeleton.toe_rest_height, np.float32),
         "camera_rotations": camera.rotations.astype(np.float32),
         "camera_position": np.asarray(camera.position, np.float32),
-        "focal_length": np.float32(camera.focal_length),
+        "focal_length": np.array(camera.focal_length, np.float32),
         "image_size": np.array(camera.image_size, np.int32),
     }
 

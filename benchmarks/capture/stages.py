@@ -22,6 +22,7 @@ from infinitedance.dataset_builder.video_jobs import CaptureOptions
 from infinitedance.motion.files import load_motion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.physics.imitation import imitate
+from infinitedance.motion.retargeting.retargeting import retarget
 from infinitedance.restoration.restore import with_lower_body
 from infinitedance.utils.atomic import atomic_path
 
@@ -44,7 +45,7 @@ class Captured:
 
     Args:
         track: The landmarks, from `first_frame` of the video on.
-        motion: The dance, on our neutral body, of the same frames.
+        motion: The dance, on our neutral body at the size of the dancer, of the same frames.
     """
 
     track: LandmarkTrack
@@ -141,7 +142,7 @@ def measure_recording(recording: Recording, capturer: Capturer) -> dict[str, dic
     stages = _stages(track, recording.stature_metres, capturer)
     for row, motion in {**stages, FRDM: captured.motion.cut(0, frames)}.items():
         positions = motion.joint_positions().astype(np.float64)
-        if row not in (LIFTER, FIT):  # the chain works on the neutral body
+        if row not in (LIFTER, FIT, FRDM):  # physics and foot restoration work on the neutral body
             positions *= recording.stature_metres / _NEUTRAL_METRES
         measured[row] = measure_capture(positions, motion.foot_contacts, truth)
     true_positions = truth.joint_positions().astype(np.float64)
@@ -154,7 +155,7 @@ def measure_recording(recording: Recording, capturer: Capturer) -> dict[str, dic
 def _stages(track: LandmarkTrack, height_metres: float, capturer: Capturer) -> dict[str, Motion]:
     proposed = capturer.lift(track, height_metres, FitSettings(iterations=0))
     lifted = capturer.lift(track, height_metres, FitSettings())
-    floor = clean_motion(lifted, track, None).motion
+    floor = retarget(clean_motion(lifted, track, None).motion)
     physics = with_lower_body(floor, imitate(floor).motion)  # also where the capture would reject it
     return {
         LIFTER: replace(proposed.motion, foot_contacts=proposed.contact_probabilities > 0.5),

@@ -45,7 +45,8 @@ def recombine(lower: Motion, upper: Motion) -> Motion:
     frames = np.resize(there_and_back, lower.num_frames)
     rotations = lower.joint_rotations.copy()
     rotations[:, UPPER_BODY] = upper.joint_rotations[frames][:, UPPER_BODY]
-    return replace(lower, joint_rotations=rotations, foot_contacts=None)
+    fingers = None if upper.finger_rotations is None else upper.finger_rotations[frames]
+    return replace(lower, joint_rotations=rotations, foot_contacts=None, finger_rotations=fingers)
 
 
 def scale_poses(motion: Motion, joints: tuple[int, ...], factor: float) -> Motion:

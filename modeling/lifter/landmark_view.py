@@ -44,7 +44,7 @@ def view_landmarks(
     Raises:
         ValueError: If nobody was found in any frame.
     """
-    found = (confidences > 0).any(axis=1)
+    found = np.asarray((confidences > 0).any(axis=1))
     if not found.any():
         raise ValueError("A window of landmarks must show a person in at least one frame.")
     points = image_points - np.array(image_size, dtype=np.float32) / 2

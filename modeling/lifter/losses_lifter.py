@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch.nn import functional as F
 
 from ...motion.kinematics import matrix_to_rotation_6d, rotation_6d_to_matrix
 from ...motion.skeleton import PARENTS
-
-if TYPE_CHECKING:
-    from .modeling_lifter import LifterOutput
 
 
 class LifterLabels(TypedDict):
@@ -53,11 +50,11 @@ def pose_offsets(rotations: torch.Tensor, skeleton_offsets: torch.Tensor) -> tor
     return torch.stack(placed[1:], dim=2)
 
 
-def lifter_losses(output: LifterOutput, labels: LifterLabels, frame_mask: torch.Tensor) -> dict[str, torch.Tensor]:
+def lifter_losses(output: Any, labels: LifterLabels, frame_mask: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the losses, each `()`: distances in metres, steps in metres a frame.
 
     Args:
-        output: With all predictions.
+        output: A `LifterOutput` with all predictions.
         labels: The truth.
         frame_mask: `(batch, frames)`, True = real frame.
     """

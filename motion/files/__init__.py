@@ -30,6 +30,7 @@ from .bone_names import BONE_NAMES
 from .bvh import BVHError, read_bvh, read_bvh_rig, write_bvh
 from .estimates import choose_dance, load_value, read_estimates, read_estimates_of
 from .export import BODIES, EXPORT_FORMATS, check_export_path, export_motion
+from .finger_bones import without_fingers
 from .joint_arrays import array_of, joints_from_array, smpl_arrays_from_features
 from .limits import naming
 from .npz import DataClip, clip_from_arrays, load_motion, motion_from_arrays, read_arrays, read_data_npz, save_motion
@@ -152,11 +153,12 @@ def _read_content(path: Path, options: ReadOptions) -> Motion | tuple[np.ndarray
         raise ValueError(f"Cannot read {path}: a motion file must end in {', '.join(MOTION_SUFFIXES)}.")
     with naming(path):
         if suffix == ".bvh":
-            source = read_bvh_rig(path, options).source
+            source, fingers = without_fingers(read_bvh_rig(path, options).source)
             if (own := motion_on_our_body(source, options.overrides, {"source": path.name})) is not None:
-                return own
+                return replace(own, finger_rotations=fingers)
             positions, rotations, source_joints = source.to_body(options.overrides)
-            return _motion_of_rig(path, rotations, source_joints, positions, source.frame_rate)
+            motion = _motion_of_rig(path, rotations, source_joints, positions, source.frame_rate)
+            return replace(motion, finger_rotations=fingers)
         if suffix == ".npz":
             return _read_npz(path, options)
         value = load_value(path, options)

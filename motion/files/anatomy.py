@@ -167,9 +167,11 @@ def mirrored_rig(source: SourceAnimation) -> SourceAnimation:
 
 def mirrored_motion(motion: Motion) -> Motion:
     """Return the mirror image of a dance whose joints keep their names."""
+    fingers = motion.finger_rotations
     return replace(
         motion,
         root_positions=motion.root_positions * _MIRROR,
         joint_rotations=motion.joint_rotations * _QUATERNION_MIRROR,
         skeleton=Skeleton(motion.skeleton.offsets * _MIRROR, motion.skeleton.toe_rest_height),
+        finger_rotations=None if fingers is None else fingers * _QUATERNION_MIRROR,
     )

@@ -1,7 +1,8 @@
-"""Names of our 22 joints in the rigs of other tools."""
+"""Names of our 22 joints, and of those of the fingers, in the rigs of other tools."""
 
 from __future__ import annotations
 
+from ..fingers import FINGER_JOINT_NAMES
 from ..skeleton import JOINT_NAMES
 
 # Of the trunk and head by our names, of the limbs by our names without the side.
@@ -53,6 +54,12 @@ _UNREAL = {
     "ankle": "foot_{s}",
     "foot": "ball_{s}",
 }
+_FINGER_PATTERNS = {
+    "mixamo": "mixamorig:{Side}Hand{Finger}{number}",
+    "vrm": "{side}{VrmFinger}{VrmBone}",
+    "unreal": "{finger}_0{number}_{s}",
+}
+_VRM_BONES, _VRM_THUMB_BONES = ("Proximal", "Intermediate", "Distal"), ("Metacarpal", "Proximal", "Distal")
 
 
 def _names(patterns: dict[str, str], prefix: str = "") -> tuple[str, ...]:
@@ -63,6 +70,19 @@ def _names(patterns: dict[str, str], prefix: str = "") -> tuple[str, ...]:
     return tuple(names)
 
 
+def _finger_names(pattern: str) -> tuple[str, ...]:
+    names = []
+    for joint in FINGER_JOINT_NAMES:
+        side, _, bone = joint.partition("_")
+        finger, number = bone[:-1], int(bone[-1])
+        parts = {"side": side, "Side": side.capitalize(), "s": side[0], "finger": finger, "number": number}
+        vrm_bones = _VRM_THUMB_BONES if finger == "thumb" else _VRM_BONES
+        parts |= {"Finger": finger.capitalize(), "VrmBone": vrm_bones[number - 1]}
+        parts["VrmFinger"] = "Little" if finger == "pinky" else finger.capitalize()
+        names.append(pattern.format(**parts))
+    return tuple(names)
+
+
 BONE_NAMES: dict[str, tuple[str, ...]] = {
     "smpl": JOINT_NAMES,
     "mixamo": _names(_MIXAMO, "mixamorig:"),
@@ -70,6 +90,11 @@ BONE_NAMES: dict[str, tuple[str, ...]] = {
     "unreal": _names(_UNREAL),
 }
 """Names of the joints, in our order, by preset."""
+FINGER_BONE_NAMES: dict[str, tuple[str, ...]] = {
+    "smpl": FINGER_JOINT_NAMES,
+    **{preset: _finger_names(pattern) for preset, pattern in _FINGER_PATTERNS.items()},
+}
+"""Names of the fingers' joints, in our order, by preset."""
 
 
 def bone_names(preset: str) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ import roma
 import torch
 
 from ...utils.atomic import atomic_path
+from ..fingers import BONES_OF_FINGER, FINGER_JOINT_NAMES, PARENT_JOINTS, finger_offsets, fingertip_offsets
 from ..kinematics import matrix_to_quaternion
 from ..motion import Motion
 from ..retargeting.joint_mapping import JointMappingError
 from ..retargeting.source_animation import SourceAnimation
-from ..skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS, neutral_skeleton
+from ..skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS, PARENTS, neutral_skeleton
 from .anatomy import (
     find_up_axis,
     has_steadier_floor,
@@ -278,7 +279,13 @@ def _scaled(source: SourceAnimation, metres: float) -> SourceAnimation:
     )
 
 
-def write_bvh(motion: Motion, path: str | os.PathLike, *, names: Sequence[str] = JOINT_NAMES) -> None:
+def write_bvh(
+    motion: Motion,
+    path: str | os.PathLike,
+    *,
+    names: Sequence[str] = JOINT_NAMES,
+    finger_names: Sequence[str] = FINGER_JOINT_NAMES,
+) -> None:
     """Write a dance as BVH: centimetres, Y up, rest pose a T-pose that looks along +Z, rotations in degrees.
 
     All joints turn in the order `WRITTEN_ROTATION_ORDER` (the matrix product from left to right). Angles are
@@ -288,16 +295,46 @@ def write_bvh(motion: Motion, path: str | os.PathLike, *, names: Sequence[str] =
         motion: The dance.
         path: The file, written in full or not at all.
         names: Of our joints in the file, for example `BONE_NAMES["mixamo"]`.
+        finger_names: Of the fingers' joints, which a dance with fingers has below the wrists.
 
     Raises:
         OSError: As `atomic_path`.
     """
-    order: list[int] = []  # of the file: depth first, which is not ours
+    offsets, parents, rotations = motion.skeleton.offsets, PARENTS, motion.joint_rotations
+    tips = {JOINT_INDEX[name]: np.array(offset) for name, offset in _END_SITE_OFFSETS.items()}
+    if motion.finger_rotations is not None:
+        names, parents = [*names, *finger_names], (*PARENTS, *PARENT_JOINTS)
+        offsets = np.concatenate([offsets, finger_offsets(motion.skeleton)])
+        rotations = np.concatenate([rotations, motion.finger_rotations], axis=1)
+        ends = range(NUM_JOINTS + BONES_OF_FINGER - 1, len(parents), BONES_OF_FINGER)
+        tips |= dict(zip(ends, fingertip_offsets(motion.skeleton), strict=True))
+    order, lines = _hierarchy(names, parents, offsets, tips)
+    angles = _continuous_euler_angles(rotations[:, order]).reshape(motion.num_frames, -1)
+    rows = np.concatenate([motion.root_positions / _WRITTEN_UNIT_METRES, angles], axis=1)
+    lines += ["MOTION", f"Frames: {motion.num_frames}", f"Frame Time: {1 / motion.frame_rate:.8f}"]
+    row_format = " ".join(["%.6f"] * rows.shape[1])
+    lines += [row_format % tuple(row) for row in rows.tolist()]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _hierarchy(
+    names: Sequence[str], parents: Sequence[int], offsets: np.ndarray, tips: dict[int, np.ndarray]
+) -> tuple[list[int], list[str]]:
+    """Return the joints in the order of the file, depth first, and the lines of its hierarchy.
+
+    Args:
+        names: Of the joints.
+        parents: Of the joints, -1 for the first.
+        offsets: `(joints, 3)`, metres.
+        tips: Offsets of the end sites of joints without children, `(3,)` each, metres.
+    """
+    order: list[int] = []
     lines = ["HIERARCHY"]
 
     def write_joint(joint: int, indent: str) -> None:
         order.append(joint)
-        offset = motion.skeleton.offsets[joint] / _WRITTEN_UNIT_METRES
+        offset = offsets[joint] / _WRITTEN_UNIT_METRES
         position = "" if joint else "Xposition Yposition Zposition "
         rotation = " ".join(f"{axis}rotation" for axis in WRITTEN_ROTATION_ORDER)
         lines.extend(
@@ -308,11 +345,11 @@ def write_bvh(motion: Motion, path: str | os.PathLike, *, names: Sequence[str] =
                 f"{indent}\tCHANNELS {3 if joint else 6} {position}{rotation}",
             ]
         )
-        for child, parent in enumerate(PARENTS):
-            if parent == joint:
-                write_joint(child, indent + "\t")
-        if JOINT_NAMES[joint] in _END_SITE_OFFSETS:
-            tip = np.array(_END_SITE_OFFSETS[JOINT_NAMES[joint]]) / _WRITTEN_UNIT_METRES
+        children = [child for child, parent in enumerate(parents) if parent == joint]
+        for child in children:
+            write_joint(child, indent + "\t")
+        if not children:
+            tip = tips[joint] / _WRITTEN_UNIT_METRES
             lines.extend(
                 [
                     f"{indent}\tEnd Site",
@@ -324,13 +361,7 @@ def write_bvh(motion: Motion, path: str | os.PathLike, *, names: Sequence[str] =
         lines.append(f"{indent}}}")
 
     write_joint(JOINT_INDEX["pelvis"], "")
-    angles = _continuous_euler_angles(motion.joint_rotations[:, order]).reshape(motion.num_frames, -1)
-    rows = np.concatenate([motion.root_positions / _WRITTEN_UNIT_METRES, angles], axis=1)
-    lines += ["MOTION", f"Frames: {motion.num_frames}", f"Frame Time: {1 / motion.frame_rate:.8f}"]
-    row_format = " ".join(["%.6f"] * rows.shape[1])
-    lines += [row_format % tuple(row) for row in rows.tolist()]
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return order, lines
 
 
 def _continuous_euler_angles(quaternions: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ import roma
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
+from ..fingers import NUM_FINGER_JOINTS
 from ..motion import Motion
 from ..retargeting.retargeting import motion_from_positions, put_on_floor
 from ..skeleton import CONTACT_JOINTS, NUM_JOINTS
@@ -45,7 +46,7 @@ from .pickle_objects import load_tensors
 from .pickles import read_pickle
 from .plausibility import finite_array, key_list
 from .read_options import FRAME_RATE_OPTION, PERSON_OPTION, ReadOptions
-from .smpl import motion_from_smpl
+from .smpl import HAND_KEYS, HANDS_NOTE, motion_from_smpl
 
 MAX_FILLED_FRAMES = 10
 MAX_ROTATION_ERROR = 0.1
@@ -75,6 +76,7 @@ class Estimate:
         frame_indices: Of the video, `(frames,)`, rising.
         frame_rate: Hz; `None` where the file does not say.
         keypoints: Joints instead of rotations, `(frames, 22, 3)`, metres.
+        fingers: Local rotations of the 30 finger joints, `(frames, 30, 3, 3)`.
     """
 
     tool: str
@@ -84,6 +86,7 @@ class Estimate:
     frame_indices: np.ndarray
     frame_rate: float | None = None
     keypoints: np.ndarray | None = None
+    fingers: np.ndarray | None = None
 
 
 def read_estimates(path: str | os.PathLike, options: ReadOptions | None = None, **settings: Any) -> list[Motion]:
@@ -176,6 +179,7 @@ def dances_of(estimates: Sequence[Estimate], path: Path, options: ReadOptions) -
         for piece in split_at_gaps(estimate):
             motion = _dance_of(piece, path, replace(options, frame_rate=rate))
             own = {"tool": piece.tool, "person": piece.person, "first_frame": int(piece.frame_indices[0])}
+            own |= {} if motion.finger_rotations is None else {"hands": HANDS_NOTE}
             motions.append(replace(motion, provenance={**motion.provenance, **own}))
     if estimates and not motions:
         raise ValueError(f"{path} holds no person that is seen for two frames.")
@@ -192,7 +196,8 @@ def _dance_of(estimate: Estimate, path: Path, options: ReadOptions) -> Motion:
     if estimate.keypoints is not None:
         joints, rate = joints_from_array(estimate.keypoints, path, options)
         return motion_from_positions(joints, rate, {"source": path.name})
-    poses = roma.rotmat_to_rotvec(torch.from_numpy(estimate.rotations)).numpy()
+    matrices = [estimate.rotations] if estimate.fingers is None else [estimate.rotations, estimate.fingers]
+    poses = roma.rotmat_to_rotvec(torch.from_numpy(np.concatenate(matrices, axis=1))).numpy()
     if estimate.translations is not None:
         return motion_from_smpl({"poses": poses, "trans": estimate.translations}, path, options)
     warnings.warn(
@@ -221,26 +226,28 @@ def split_at_gaps(estimate: Estimate) -> list[Estimate]:
             continue
         known = indices[part]
         wanted = np.arange(known[0], known[-1] + 1)
-        joints = [
-            Slerp(known, Rotation.from_matrix(estimate.rotations[part, joint]))(wanted).as_matrix()
-            for joint in range(NUM_JOINTS)
-        ]
+        rotations = _interpolated_rotations(wanted, known, estimate.rotations[part])
+        fingers = None if estimate.fingers is None else _interpolated_rotations(wanted, known, estimate.fingers[part])
         translations, keypoints = (
             None if values is None else _interpolated(wanted, known, values[part])
             for values in (estimate.translations, estimate.keypoints)
         )
         pieces.append(
-            Estimate(
-                estimate.tool,
-                estimate.person,
-                np.stack(joints, axis=1),
-                translations,
-                wanted,
-                estimate.frame_rate,
-                keypoints,
+            replace(
+                estimate,
+                rotations=rotations,
+                translations=translations,
+                frame_indices=wanted,
+                keypoints=keypoints,
+                fingers=fingers,
             )
         )
     return pieces
+
+
+def _interpolated_rotations(wanted: np.ndarray, known: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+    joints = [Slerp(known, Rotation.from_matrix(joint))(wanted).as_matrix() for joint in rotations.swapaxes(0, 1)]
+    return np.stack(joints, axis=1)
 
 
 def _interpolated(wanted: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -301,15 +308,22 @@ def _from_axis_angles(
     if len({len(values) for values in parts.values()}) != 1:
         raise ValueError(f"{path}: arrays of a result of {tool} must have the same number of frames.")
     vectors = np.concatenate([parts["global_orient"], parts["body_pose"]], axis=1)
-    return Estimate(tool, person, _matrices(vectors), parts["transl"], np.arange(len(vectors)), frame_rate)
+    frames = len(vectors)
+    body = Estimate(tool, person, _matrices(vectors), parts["transl"], np.arange(frames), frame_rate)
+    if not all(key in arrays for key in HAND_KEYS):
+        return body
+    hands = np.concatenate([finite_array(arrays[key], key, path).reshape(frames, -1) for key in HAND_KEYS], axis=1)
+    if hands.shape[1] != 3 * NUM_FINGER_JOINTS:
+        return body
+    return replace(body, fingers=_matrices(hands, NUM_FINGER_JOINTS))
 
 
-def _matrices(rotation_vectors: np.ndarray) -> np.ndarray:
-    """Turn `(frames, at least 66)` axis-angle numbers into `(frames, 22, 3, 3)`."""
-    vectors = rotation_vectors.reshape(len(rotation_vectors), -1)[:, : 3 * NUM_JOINTS]
-    if vectors.shape[1] != 3 * NUM_JOINTS:
-        raise ValueError(f"a pose must have at least {3 * NUM_JOINTS} numbers a frame, got {vectors.shape[1]}.")
-    vectors = vectors.reshape(len(vectors), NUM_JOINTS, 3)
+def _matrices(rotation_vectors: np.ndarray, num_joints: int = NUM_JOINTS) -> np.ndarray:
+    """Turn axis-angle numbers, at least 3 a joint in each frame, into `(frames, num_joints, 3, 3)`."""
+    vectors = rotation_vectors.reshape(len(rotation_vectors), -1)[:, : 3 * num_joints]
+    if vectors.shape[1] != 3 * num_joints:
+        raise ValueError(f"a pose must have at least {3 * num_joints} numbers a frame, got {vectors.shape[1]}.")
+    vectors = vectors.reshape(len(vectors), num_joints, 3)
     return roma.rotvec_to_rotmat(torch.from_numpy(np.ascontiguousarray(vectors))).numpy()
 
 
@@ -470,12 +484,18 @@ def _smplerx(folder: Path) -> list[Estimate]:
                 replace(
                     frames[0],
                     rotations=np.concatenate([frame.rotations for frame in frames]),
+                    fingers=_fingers_of_all(frames),
                     translations=np.concatenate([np.asarray(frame.translations) for frame in frames]),
                     frame_indices=np.array([index for index, _ in files]),
                 )
             )
         )
     return estimates
+
+
+def _fingers_of_all(frames: Sequence[Estimate]) -> np.ndarray | None:
+    fingers = [frame.fingers for frame in frames if frame.fingers is not None]
+    return np.concatenate(fingers) if len(fingers) == len(frames) else None
 
 
 def _one_frame(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..drawing.body_mesh import BodyMesh, capsule_body, human_body
 from ..motion import Motion
 from ..skeleton import Skeleton
-from .bone_names import bone_names
+from .bone_names import FINGER_BONE_NAMES, bone_names
 from .bvh import write_bvh
 from .fbx import write_fbx
 from .gltf import write_glb, write_vrma
@@ -96,7 +96,7 @@ def export_motion(
         build = BODIES[body]
         writes_mesh(motion, path, body=None if build is None else build(motion.skeleton), names=names)
     elif suffix == ".bvh":
-        write_bvh(motion, path, names=joints)
+        write_bvh(motion, path, names=joints, finger_names=FINGER_BONE_NAMES[names])
     elif suffix == ".csv":
         write_csv(motion, path, names=names)
     else:

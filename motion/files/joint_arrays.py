@@ -8,7 +8,7 @@ a warning |
 | 52 x 3, 55 x 3, flat or not | joints of SMPL-H and SMPL-X, of which the first 22 are read | to be given |
 | 263 | HumanML3D features | 20 |
 | 264 | InfiniteDance features | 30 |
-| 139, 319 | LODGE features: 4 contacts, 3 root position, 6D rotations of 22 or 52 joints | 30 |
+| 139, 319 | LODGE features: 4 contacts, 3 root position, 6D rotations of 22 or 52 (with fingers) joints | 30 |
 | 315 | FineDance motion: 3 root position, 6D rotations of 52 joints | 30 |
 
 `results.npy` of MDM (a dictionary of samples, 22 joints at 20 Hz) is read one sample at a time. A frame rate that is
@@ -129,7 +129,7 @@ def smpl_arrays_from_features(array: np.ndarray) -> dict[str, Any] | None:
     if array.ndim != 2 or array.shape[1] not in _ROTATION_LAYOUTS:
         return None
     start, joints = _ROTATION_LAYOUTS[array.shape[1]]
-    rows = torch.from_numpy(array[:, start + 3 :]).unflatten(1, (joints, 6))[:, :NUM_JOINTS]
+    rows = torch.from_numpy(array[:, start + 3 :]).unflatten(1, (joints, 6))
     # The transpose of the matrix whose columns are the six numbers has them as rows.
     rotations = rotation_6d_to_matrix(rows).transpose(-1, -2)
     return {

@@ -83,6 +83,8 @@ def save_motion(motion: Motion, path: str | os.PathLike) -> None:
     }
     if motion.foot_contacts is not None:
         arrays["foot_contacts"] = motion.foot_contacts
+    if motion.finger_rotations is not None:
+        arrays["finger_rotations"] = motion.finger_rotations
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
 
@@ -121,6 +123,7 @@ def motion_from_arrays(arrays: Mapping[str, np.ndarray], path: str | os.PathLike
         Skeleton(offsets, float(finite_array(arrays["toe_rest_height"].reshape(1), "toe_rest_height", path)[0])),
         arrays["foot_contacts"] if "foot_contacts" in arrays else None,
         check_provenance(parse_json(str(arrays["provenance"])), path),
+        finite_array(arrays["finger_rotations"], "finger_rotations", path) if "finger_rotations" in arrays else None,
     )
 
 

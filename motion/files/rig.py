@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..drawing.body_mesh import rest_positions
+from ..fingers import PARENT_JOINTS, finger_offsets
 from ..motion import Motion
 from ..skeleton import PARENTS
-from .bone_names import bone_names
+from .bone_names import FINGER_BONE_NAMES, bone_names
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Rig:
         offsets: `(bones, 3)`, metres, from the parent in the rest pose; of the first bone from the origin.
         rotations: `(frames, bones, 4)`, quaternions wxyz local to the parent, of neighboring frames the nearer sign.
         paths: Bones that move in their parent: `(frames, 3)` each, metres, in place of the offset.
-        first_joint: Index of our pelvis; our other joints follow in our order.
+        first_joint: Index of our pelvis; our other joints follow in our order, then those of the fingers.
     """
 
     names: tuple[str, ...]
@@ -50,23 +51,28 @@ def export_rig(motion: Motion, preset: str) -> Rig:
     """Return the bones of a dance under the names of a preset of `BONE_NAMES`.
 
     The pelvis carries the path. Unreal's mannequin has a bone `root` on the floor, from which the engine takes root
-    motion: under the preset `unreal` it stands above the pelvis and carries the path over the floor.
+    motion: under the preset `unreal` it stands above the pelvis and carries the path over the floor. A dance with
+    fingers has their bones after the others.
 
     Raises:
         ValueError: If there is no such preset.
     """
-    names = bone_names(preset)
+    names, parents = bone_names(preset), PARENTS
     offsets = motion.skeleton.offsets.copy()
     offsets[0] = [0, motion.skeleton.toe_rest_height - rest_positions(motion.skeleton)[:, 1].min(), 0]
     rotations = _continuous_quaternions(motion.joint_rotations)
+    if motion.finger_rotations is not None:
+        names, parents = (*names, *FINGER_BONE_NAMES[preset]), (*PARENTS, *PARENT_JOINTS)
+        offsets = np.concatenate([offsets, finger_offsets(motion.skeleton)])
+        rotations = np.concatenate([rotations, _continuous_quaternions(motion.finger_rotations)], axis=1)
     if preset != "unreal":
-        return Rig(names, PARENTS, offsets, rotations, {0: motion.root_positions})
+        return Rig(names, parents, offsets, rotations, {0: motion.root_positions})
     still = np.zeros((motion.num_frames, 1, 4), dtype=rotations.dtype)
     still[..., 0] = 1
     over_floor = motion.root_positions * np.array([1, 0, 1], dtype=np.float32)
     return Rig(
         ("root", *names),
-        (-1, *(parent + 1 for parent in PARENTS)),
+        (-1, *(parent + 1 for parent in parents)),
         np.concatenate([np.zeros((1, 3)), offsets]),
         np.concatenate([still, rotations], axis=1),
         {0: over_floor, 1: motion.root_positions - over_floor},

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 import roma
 import torch
 
+from ..fingers import NUM_FINGER_JOINTS
 from ..kinematics import forward_kinematics, matrix_to_quaternion
 from ..motion import Motion
 from ..retargeting.retargeting import put_on_floor, retarget
@@ -33,6 +35,9 @@ logger = logging.getLogger(__name__)
 POSE_WIDTHS = {66: "22 body joints", 72: "SMPL", 156: "SMPL-H", 165: "SMPL-X"}
 """Numbers a frame of axis-angle poses may have."""
 _POSE_KEYS = ("poses", "smpl_poses", "fullpose")
+HAND_KEYS = ("left_hand_pose", "right_hand_pose")
+HANDS_NOTE = "rotations from a mean hand that is not known, taken for rotations from a flat one"
+_HANDS_WIDTH = 3 * NUM_FINGER_JOINTS
 _ORIENT_AND_BODY_KEYS = (("root_orient", "pose_body"), ("global_orient", "body_pose"))
 TRANSLATION_KEYS = ("trans", "smpl_trans", "transl")
 _FRAME_RATE_KEYS = ("mocap_framerate", "mocap_frame_rate", "fps", "frame_rate")
@@ -57,7 +62,11 @@ def motion_from_smpl(
 
     Known are `poses` + `trans` + `mocap_framerate` or `mocap_frame_rate` (AMASS), `smpl_poses` + `smpl_trans` (EDGE,
     POPDG: 30 Hz, with `full_pose` if there; AIST++: 60 Hz, `smpl_trans` in units of `smpl_scaling`), and `body_pose` +
-    `global_orient` + `transl` (InfiniteDance: 30 Hz). Hands, face and `betas` are ignored.
+    `global_orient` + `transl` (InfiniteDance: 30 Hz). Face and `betas` are ignored. Hands become the dance's fingers
+    where a file has axis-angle rotations of their 30 joints that are not all zero: in SMPL-H's and SMPL-X's poses,
+    `pose_hand`, or `left_hand_pose` + `right_hand_pose`. The last two are relative to a mean hand in a licensed file
+    and are taken as from the flat hand, as `provenance["hands"]` says; components of a PCA need that file, too, and
+    are left out with a warning.
 
     Args:
         arrays: The file's arrays by name.
@@ -85,7 +94,9 @@ def motion_from_smpl(
         joints = metres * finite_array(arrays["full_pose"], "full_pose", path)
         root_positions, skeleton = fit_skeleton(joints, rotations, path)
 
-    body = Motion(rate, root_positions, matrix_to_quaternion(rotations).numpy(), skeleton)
+    fingers, hands_note = _fingers(arrays, path, len(rotations))
+    quaternions = matrix_to_quaternion(rotations).numpy()
+    body = Motion(rate, root_positions, quaternions, skeleton, finger_rotations=fingers)
     found_axis = options.up_axis or find_up_axis_of_body(body.joint_positions(), path)
     logger.info("%s: read with %s up at %g Hz; the body's shape is ours.", path, found_axis, rate)
     motion = turned_motion(body, found_axis)
@@ -96,6 +107,7 @@ def motion_from_smpl(
         "rotations": "source",
         "up_axis": found_axis,
         "body": "measured" if measured else "neutral",
+        **({"hands": hands_note} if hands_note else {}),
     }
     motion = replace(motion, provenance=provenance)
     if measured:
@@ -128,10 +140,39 @@ def _rotation_vectors(arrays: Mapping[str, Any], path: str | os.PathLike) -> np.
         known = ", ".join(f"{width} ({body})" for width, body in POSE_WIDTHS.items())
         raise ValueError(f"{path}: `{key}` must have {known} numbers a frame, got {poses.shape[1]}.")
     vectors = poses[:, : 3 * NUM_JOINTS].reshape(len(poses), NUM_JOINTS, 3)
+    _check_radians(vectors, key, path)
+    return vectors
+
+
+def _check_radians(vectors: np.ndarray, key: str, path: str | os.PathLike) -> None:
     largest = np.linalg.norm(vectors, axis=-1).max()
     if largest > _MAX_ANGLE:
         raise ValueError(f"{path}: `{key}` must be axis-angle in radians, got an angle of {largest:.0f}: degrees?")
-    return vectors
+
+
+def _fingers(arrays: Mapping[str, Any], path: str | os.PathLike, frames: int) -> tuple[np.ndarray | None, str]:
+    """Return rotations of the fingers `(frames, 30, 4)`, wxyz, or `None`, and what must be known of them."""
+    hands, key, note = None, "pose_hand", ""
+    if (pose_key := next((name for name in _POSE_KEYS if name in arrays), None)) is not None:
+        poses, key = _flat(arrays[pose_key], pose_key, path), pose_key
+        hands = poses[:, -_HANDS_WIDTH:] if poses.shape[1] >= 3 * NUM_JOINTS + _HANDS_WIDTH else None
+    elif key in arrays:
+        hands = _flat(arrays[key], key, path)
+    elif all(name in arrays for name in HAND_KEYS):
+        key, note = " + ".join(HAND_KEYS), HANDS_NOTE
+        hands = np.concatenate([_flat(arrays[name], name, path) for name in HAND_KEYS], axis=1)
+    if hands is None or not hands.any():
+        return None, ""
+    if hands.shape != (frames, _HANDS_WIDTH):
+        warnings.warn(
+            f"{path}: `{key}` has shape {hands.shape}, not ({frames}, {_HANDS_WIDTH}): components of a PCA need "
+            "SMPL-X's licensed file, so fingers are left out. Write the hands with `use_pca=False` to keep them.",
+            stacklevel=2,
+        )
+        return None, ""
+    vectors = hands.reshape(frames, NUM_FINGER_JOINTS, 3)
+    _check_radians(vectors, key, path)
+    return matrix_to_quaternion(roma.rotvec_to_rotmat(torch.from_numpy(vectors))).numpy(), note
 
 
 def _flat(value: Any, name: str, path: str | os.PathLike) -> np.ndarray:

@@ -11,6 +11,7 @@ import roma
 import torch
 
 from ...utils.atomic import atomic_path
+from ..kinematics import quaternion_to_matrix
 from ..motion import Motion
 from ..skeleton import NUM_JOINTS
 from .bone_names import bone_names
@@ -21,7 +22,9 @@ _SMPLX_JOINTS, _SMPLX_BETAS = 55, 16
 
 
 def write_smplx(motion: Motion, path: str | os.PathLike) -> None:
-    """Write a dance as AMASS does for SMPL-X: axis-angle poses, metres, Z up; jaw, eyes and hands at rest.
+    """Write a dance as AMASS does for SMPL-X: axis-angle poses, metres, Z up; jaw and eyes at rest, hands flat.
+
+    The hands of a dance with fingers are theirs, as rotations from the flat hand (`flat_hand_mean=True` of `smplx`).
 
     `trans` is where the pelvis is. SMPL-X adds the pelvis of its rest body to it, which lies in its licensed file:
     who poses that body subtracts it, `trans - J[0]`. Notes stand as JSON in `infinitedance`.
@@ -39,6 +42,9 @@ def write_smplx(motion: Motion, path: str | os.PathLike) -> None:
     vectors = roma.rotmat_to_rotvec(matrices).reshape(motion.num_frames, 3 * NUM_JOINTS).numpy()
     poses = np.zeros((motion.num_frames, 3 * _SMPLX_JOINTS))
     poses[:, : vectors.shape[1]] = vectors
+    if motion.finger_rotations is not None:
+        fingers = quaternion_to_matrix(torch.from_numpy(motion.finger_rotations).double())
+        poses[:, 75:] = roma.rotmat_to_rotvec(fingers).flatten(1).numpy()
     arrays = {
         "poses": poses,
         "root_orient": poses[:, :3],

@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import normalize
 
 from ..features import facing_heading
+from ..fingers import flat_fingers
 from ..kinematics import (
     SIDES,
     forward_kinematics,
@@ -177,6 +178,7 @@ def take(motion: Motion, frames: np.ndarray | list[int]) -> Motion:
         root_positions=motion.root_positions[frames],
         joint_rotations=motion.joint_rotations[frames],
         foot_contacts=None,
+        finger_rotations=None if motion.finger_rotations is None else motion.finger_rotations[frames],
     )
 
 
@@ -191,7 +193,13 @@ def blend(first: Motion, second: Motion, weights: np.ndarray) -> Motion:
     weights = np.asarray(weights, dtype=np.float64)
     rotations = _between(first.joint_rotations, second.joint_rotations, weights)
     root_positions = first.root_positions + (second.root_positions - first.root_positions) * weights[:, None]
-    return replace(first, root_positions=root_positions, joint_rotations=rotations)
+    fingers = _fingers_of([first, second])
+    return replace(
+        first,
+        root_positions=root_positions,
+        joint_rotations=rotations,
+        finger_rotations=None if fingers is None else _between(fingers[0], fingers[1], weights),
+    )
 
 
 def lead_over(first: Motion, second: Motion, weights: np.ndarray, second_feet: Feet | None = None) -> Motion:
@@ -227,12 +235,24 @@ def _between(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.n
 
 def joined(pieces: list[Motion]) -> Motion:
     """Return motions one after the other; contacts are dropped."""
+    fingers = _fingers_of(pieces)
     return replace(
         pieces[0],
         root_positions=np.concatenate([piece.root_positions for piece in pieces]),
         joint_rotations=np.concatenate([piece.joint_rotations for piece in pieces]),
         foot_contacts=None,
+        finger_rotations=None if fingers is None else np.concatenate(fingers),
     )
+
+
+def _fingers_of(pieces: list[Motion]) -> list[np.ndarray] | None:
+    """Return the fingers of motions that become one, flat where one has none; `None` if none has any."""
+    if all(piece.finger_rotations is None for piece in pieces):
+        return None
+    return [
+        flat_fingers(piece.num_frames) if piece.finger_rotations is None else piece.finger_rotations
+        for piece in pieces
+    ]
 
 
 def move_to_go_on(pose: Motion, goal: Motion, foot: int) -> FloorMove:

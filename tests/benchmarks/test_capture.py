@@ -18,7 +18,7 @@ from benchmarks.capture.measures import (
 )
 from benchmarks.capture.pairs import PieceMaker, is_held_out, pad_track
 from benchmarks.capture.scenes import Look, render_pictures
-from benchmarks.capture.videos import CAMERAS, CASES, write_video
+from benchmarks.capture.videos import CAMERAS, CASES, NEW, write_video
 from infinitedance.capture.camera import Camera
 from infinitedance.capture.landmarks import LANDMARK_INDEX, NUM_LANDMARKS, LandmarkTrack
 from infinitedance.dataset_builder.built import BuiltDataset
@@ -234,7 +234,7 @@ def test_a_video_has_every_picture_at_30_hz(tmp_path, truth, camera, plain_look)
 
 
 def test_at_least_sixteen_videos_are_of_new_performers_and_all_kinds_of_cameras():
-    new = [case for case in CASES if case.is_new_performer]
+    new = [case for case in CASES if case.dancer == NEW]
     assert len(new) >= 16 and {case.camera for case in new} == set(CAMERAS)
 
 
@@ -245,7 +245,7 @@ def test_a_capture_that_tells_the_truth_has_no_error_in_any_stage_before_physics
     from benchmarks.capture.videos import Recording
     from infinitedance.capture.lifting import LiftedMotion
 
-    truth = truth.cut(0, 40)
+    truth = retarget(truth.cut(0, 40))
     recording = Recording(CASES[0], Path(tmp_path / "dance.mp4"), truth, camera, Look.random(np.random.default_rng(0)))
 
     class TruthTeller:
@@ -267,5 +267,5 @@ def test_a_capture_that_tells_the_truth_has_no_error_in_any_stage_before_physics
     assert measured[stages.FIT]["mpjpe"] == pytest.approx(0, abs=1e-3)
     assert measured[stages.LIFTER]["contact_f1"] == 1
     assert measured[stages.ESTIMATOR]["limbs_mpjpe"] == pytest.approx(0, abs=0.01)
-    for row in (stages.FLOOR, stages.FRDM):  # other proportions: our neutral body
-        assert measured[row]["pa_mpjpe"] < 40 and measured[row]["facing"] == 1
+    for row in (stages.FLOOR, stages.FRDM):
+        assert measured[row]["pa_mpjpe"] < 1 and measured[row]["facing"] == 1

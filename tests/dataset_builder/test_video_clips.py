@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from infinitedance.capture.hand_landmarks import HandTrack
 from infinitedance.capture.landmark_files import load_landmarks
+from infinitedance.capture.tools import CaptureTools
 from infinitedance.dataset_builder import capture_entries, entry_files
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.pulse_clock import read_beats
@@ -254,12 +256,42 @@ def test_options_out_of_range_are_refused(values, message):
         ({"colour": "red"}, "takes the options genre, license, performer, person, height, focal_length, physics"),
         ({"height": "tall"}, "`height` must be a number"),
         ({"physics": "yes"}, "`physics` must be 0 or 1"),
+        ({"hands": "both"}, "`hands` must be 0 or 1"),
     ],
 )
 def test_options_of_a_source_are_read_or_refused(values, message):
+    assert CaptureOptions.parse({"hands": "1"}) == CaptureOptions(hands=True)
     assert CaptureOptions.parse({"height": "1.6", "physics": "1"}) == CaptureOptions(height_metres=1.6, physics=True)
     with pytest.raises(ValueError, match=message):
         CaptureOptions.parse(values)
+
+
+def seen_hands(track, is_seen):
+    """Hands whose landmarks lie anywhere, in every frame or in none."""
+    points = np.random.default_rng(0).normal(size=(track.num_frames, 2, 21, 3)) * 0.05
+    return HandTrack(np.zeros((track.num_frames, 2, 21, 2)), points, np.full((track.num_frames, 2), float(is_seen)))
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_hands_give_a_clip_fingers_where_they_are_seen(video, tmp_path, seeing_tools, is_seen):
+    seeing_tools.check_hands = lambda: None
+    seeing_tools.hands = lambda _, track: seen_hands(track, is_seen)
+    record = capture_videos([video], tmp_path / "out", CaptureOptions(hands=True), seeing_tools)
+    motion = load_motion(tmp_path / "out" / "motion" / "solo.npz")
+    capture_videos([video], tmp_path / "plain", None, seeing_tools)
+    plain = load_motion(next((tmp_path / "plain" / "motion").glob("*.npz")))
+    assert plain.finger_rotations is None
+    np.testing.assert_array_equal(motion.joint_rotations, plain.joint_rotations)
+    assert record["clips"][0]["hands_seen_share"] == is_seen
+    assert (motion.finger_rotations is not None) == is_seen
+    assert ("No hand was found: the dance has no fingers." in record["clips"][0]["notes"]) != is_seen
+
+
+def test_absent_models_of_hands_are_told_before_anything_is_captured(video, tmp_path, seeing_tools):
+    seeing_tools.check_hands = CaptureTools(models=str(tmp_path)).check_hands
+    with pytest.raises(FileNotFoundError, match="hand_landmark_full.tflite is absent.*--fetch-models --hands"):
+        capture_videos([video], tmp_path / "out", CaptureOptions(hands=True), seeing_tools)
+    assert seeing_tools.tracked == []
 
 
 def test_videos_are_found_at_any_depth(tmp_path):

@@ -13,6 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from infinitedance.motion.drawing.body_mesh import capsule_body, human_body, rest_positions, skin
 from infinitedance.motion.files import BONE_NAMES, EXPORT_FORMATS, check_export_path, export_motion, load_motion
+from infinitedance.motion.files.bone_names import FINGER_BONE_NAMES
+from infinitedance.motion.fingers import NUM_FINGER_JOINTS
 from infinitedance.motion.kinematics import forward_kinematics
 from infinitedance.motion.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
@@ -123,6 +125,16 @@ def test_pygltflib_finds_the_joints_and_the_body_of_a_glb_where_they_are(dance, 
         np.testing.assert_allclose(
             glb.skinned_vertices(frame), expected_vertices(dance, mesh, frame), atol=MILLIMETRE / 10
         )
+
+
+@pytest.mark.parametrize("names", BONE_NAMES)
+def test_pygltflib_finds_the_fingers_of_a_glb_where_they_are(with_fingers, names, tmp_path):
+    export_motion(with_fingers, tmp_path / "dance.glb", names=names)
+    glb = Glb(tmp_path / "dance.glb")
+    expected = with_fingers.finger_positions()[:, :NUM_FINGER_JOINTS]
+    np.testing.assert_allclose(glb.positions(FINGER_BONE_NAMES[names]), expected, atol=MILLIMETRE / 10)
+    np.testing.assert_allclose(glb.positions(BONE_NAMES[names]), with_fingers.joint_positions(), atol=MILLIMETRE / 10)
+    assert len(glb.gltf.skins[0].joints) == 52 + (names == "unreal")
 
 
 def test_a_dancer_of_another_size_keeps_its_bones_and_gets_a_body_that_fits(dance, tmp_path):
