@@ -110,7 +110,7 @@ def _run_on_ray(task: Callable[[Job], Result], jobs: Sequence[Job], num_workers:
                 "has less to do, or with `--engine local`."
             ) from error
     try:
-        remote_task = ray.remote(num_cpus=1)(_call)
+        remote_task: Any = ray.remote(num_cpus=1)(_call)
         waiting: list[Job] = list(reversed(jobs))
         running: list[Any] = []
         while waiting or running:
