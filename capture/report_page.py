@@ -9,20 +9,22 @@ from typing import Any
 
 from ..evaluation.report.page import STYLE
 from ..evaluation.report.tables import format_cell
+from ..motion.kinematics import SIDES
 from .chain import MEASURES
 from .genre_guess import NOT_LABELED
+from .stills import COLORS
 
 _STYLE = """
 .strip { margin-top: 16px; max-width: 864px; }
 .strip img { display: block; width: 100%; height: auto; border-radius: 6px; }
 .limbs { margin: 0; }
 .limbs i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin: 0 6px 0 0; }
-.limbs .left i { background: rgb(255 140 40); } .limbs .right i { background: rgb(60 160 255); }
 .limbs span { color: var(--soft); font-weight: 400; margin-right: 14px; }
 .facts { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 4px 0 0; padding: 0; list-style: none;
   color: var(--soft); font-size: 0.92rem; }
 .unused { opacity: 0.55; }
 """
+_LIMB_STYLE = "".join(f".limbs .{side} i {{ background: rgb{COLORS[side]}; }} " for side in SIDES)
 _STAGE_TITLES = {"lifted": "lifted", "floor": "on the floor", "physics": "physics", "feet": "feet restored"}
 _LEGEND = (
     '<p class="limbs"><span class="left"><i></i>the dancer\'s left</span>'
@@ -45,7 +47,7 @@ def render_capture_page(entries: Sequence[Mapping[str, Any]], stills: Mapping[st
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Captured dances</title><style>{STYLE}{_STYLE}</style></head><body><main>"
+        f"<title>Captured dances</title><style>{STYLE}{_STYLE}{_LIMB_STYLE}</style></head><body><main>"
         f"<header><h1>Captured dances</h1><p>{counts}</p></header>{_left_out(failed)}{body}{_measures(clips)}"
         f"</main></body></html>\n"
     )
@@ -72,7 +74,7 @@ def _clip(clip: Mapping[str, Any], still: bytes | None) -> str:
     facts = [
         f"{clip['num_frames'] / 30:.1f} s from {row['video_start_seconds']:g} s",
         f"genre {row['genre']}" + _guess(row),
-        f"{row['bpm']:g} beats a minute" if row["bpm"] != "" else "no sound",
+        f"{row['bpm']:.0f} beats a minute" if row["bpm"] != "" else "no sound",
         f"seen in {100 * clip['seen_share']:.0f} % of the frames",
         f"license: {row['license'] or 'not stated'}",
         *([f"performer: {row['performer']}"] if row["performer"] else []),

@@ -15,8 +15,8 @@ TILE_SIZE = (210, 280)
 """Width and height of a still, pixels."""
 MARGIN = 0.25
 """Of the skeleton's size, left around it."""
-COLORS = {"left": (255, 140, 40), "right": (60, 160, 255), "": (245, 245, 245)}
-"""Red, green and blue of the dancer's own left and right, and of the trunk."""
+COLORS = {"left": (72, 184, 232), "right": (245, 132, 84), "": (245, 245, 245)}
+"""Red, green and blue of the dancer's own left and right, as in all of our pictures, and of the trunk."""
 _OUTLINE, _GRAY = (20, 20, 20), 40
 _JPEG_QUALITY = 85
 

@@ -39,7 +39,7 @@ class CaptureTools:
             ImportError: If the extra `capture` is not installed.
         """
         return {
-            "landmark_models_sha256": _models_digest(self.models),
+            "landmark_models_sha256": models_digest(self.models),
             "lifter_sha256": weights_digest(_Weights(_lifter(self.lifter))),
             "restorer_sha256": weights_digest(_restorer(self.restorer)),
         }
@@ -108,7 +108,16 @@ def _hand_reader(models: str | None) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _models_digest(models: str | None) -> str:
+def models_digest(models: str | None) -> str:
+    """Return the SHA-256 of the landmark models, joined by `+`.
+
+    Args:
+        models: Their folder; `None`: where `infinitedance capture --fetch-models` puts them.
+
+    Raises:
+        FileNotFoundError: If they were not fetched.
+        ValueError: If one is not the published file.
+    """
     from .models import find_models
 
     found = find_models(models)

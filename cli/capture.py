@@ -20,7 +20,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--height", type=float, default=1.70, help="of the dancer, metres (default: 1.70)")
     parser.add_argument(
-        "--focal-length", type=float, help="of the camera, pixels of the video (default: the picture's diagonal)"
+        "--focal-length",
+        type=float,
+        help="of the camera, pixels of the video (default: it is guessed from the pictures)",
     )
     parser.add_argument("--genre", default="", help="of the dances (default: it is guessed, and marked as guessed)")
     parser.add_argument("--license", default="", help="terms under which you may use the videos, kept with the clips")

@@ -33,11 +33,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Encode the dances and write the library."""
     import tempfile
 
+    from ..dataset_builder.capture_entries import ENTRY_FOLDER, REPORT_FILE
     from ..dataset_builder.clip_folder import METADATA_FILE
     from ..utils.atomic import check_new_folder
 
     check_new_folder(arguments.output)
     if not (arguments.data / METADATA_FILE).is_file():
+        if (arguments.data / ENTRY_FOLDER).is_dir():
+            raise FileNotFoundError(f"No clip was captured in {arguments.data}: {REPORT_FILE} there says why.")
         write_library(arguments.data, arguments)
         return
     from ..dataset_builder.own_clips import build_own_clips, left_out_clips

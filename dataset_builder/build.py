@@ -19,6 +19,7 @@ from ..utils.checkpoints import read_json_object
 from .build_report import write_build_report
 from .clip_folder import MIRROR_SUFFIX
 from .engines import check_engine, run_tasks
+from .entry_files import read_entry
 from .manifest import MANIFEST_FILE, BuiltClip, clip_from_json, write_manifest
 from .quality_gates import QualityGates
 from .sources.base import SourceRecord
@@ -33,7 +34,6 @@ from .stages import (
     StageSettings,
     build_clip,
     codec_sha256,
-    read_entry,
 )
 from .video_sources import capture_report, capture_sources
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..capture.report_page import render_capture_page
-from ..utils.atomic import atomic_path, remove_partials
+from ..utils.atomic import remove_partials
 from .clip_folder import METADATA_FILE
-from .manifest import json_line
+from .entry_files import read_entry, write_content, write_entry
 
 ENTRY_FOLDER = "captures"
 """What is known of each video, a file each; written last, it says that the clips of the video are done."""
@@ -45,17 +44,8 @@ def write_files(contents: dict[str, bytes], entry: dict[str, Any], output: Path)
     for name in sorted(own - set(contents)):
         (output / name).unlink(missing_ok=True)
     for name, content in contents.items():
-        _write(output / name, content)
+        write_content(output / name, content)
     write_entry(entry, path)
-
-
-def read_entry(path: Path) -> dict[str, Any] | None:
-    """Read the entry of a video; `None` if there is none, or a damaged one: the video is captured again."""
-    try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        return entry if entry["sha256"] == _entry_sha256(entry) else None
-    except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
-        return None
 
 
 def read_entries(folder: Path) -> list[dict[str, Any]]:
@@ -89,7 +79,7 @@ def write_clip_folder(folder: Path, *, only: Iterable[str] | None = None) -> Non
         table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-        _write(folder / METADATA_FILE, text.getvalue().encode())
+        write_content(folder / METADATA_FILE, text.getvalue().encode())
     else:
         (folder / METADATA_FILE).unlink(missing_ok=True)
     stills = {
@@ -98,21 +88,4 @@ def write_clip_folder(folder: Path, *, only: Iterable[str] | None = None) -> Non
         for clip in entry["clips"]
         if "stills" in clip["files"] and (folder / clip["files"]["stills"]).is_file()
     }
-    _write(folder / REPORT_FILE, render_capture_page(entries, stills).encode())
-
-
-def write_entry(entry: dict[str, Any], path: Path) -> None:
-    """Write the entry of a video with its hash."""
-    entry = {name: value for name, value in entry.items() if name != "sha256"}
-    _write(path, json_line({**entry, "sha256": _entry_sha256(entry)}).encode())
-
-
-def _entry_sha256(entry: dict[str, Any]) -> str:
-    values = {name: value for name, value in entry.items() if name != "sha256"}
-    return hashlib.sha256(json_line(values).encode()).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial_path:
-        partial_path.write_bytes(content)
+    write_content(folder / REPORT_FILE, render_capture_page(entries, stills).encode())

@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from ..utils.errors import one_line
 from ..utils.extras import require_extra
 
 Job = TypeVar("Job")
@@ -39,7 +40,7 @@ def run_tasks(
         engine: `"local"`, or `"ray"`.
 
     Raises:
-        ChildProcessError: If a worker was killed.
+        ChildProcessError: If a worker was killed, or Ray does not start.
         ImportError: If the engine needs a package that is missing.
         ValueError: If an argument is out of range.
     """
@@ -101,9 +102,15 @@ def _run_on_ray(task: Callable[[Job], Result], jobs: Sequence[Job], num_workers:
         # A cluster that `RAY_ADDRESS` names has its own number of processors.
         address = os.environ.get("RAY_ADDRESS", "local")
         num_cpus = num_workers if address == "local" else None
-        ray.init(address, num_cpus=num_cpus, include_dashboard=False, log_to_driver=False)
+        try:
+            ray.init(address, num_cpus=num_cpus, include_dashboard=False, log_to_driver=False)
+        except Exception as error:  # Ray raises that itself where its processes are too slow to start
+            raise ChildProcessError(
+                f"Ray did not start: {one_line(error).rstrip('.')}. Run the same command again when the machine "
+                "has less to do, or with `--engine local`."
+            ) from error
     try:
-        remote_task = ray.remote(num_cpus=1)(_call)
+        remote_task: Any = ray.remote(num_cpus=1)(_call)
         waiting: list[Job] = list(reversed(jobs))
         running: list[Any] = []
         while waiting or running:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,10 +32,10 @@ from ..motion.files import read_arrays
 from ..motion.motion import Motion
 from ..restoration.results import input_digest
 from ..tokenization.modeling_motion_codec import MotionCodecModel
-from ..utils.atomic import atomic_path
 from ..utils.checkpoints import find_model_type, load_model
 from ..utils.extras import require_extra
 from .clip_folder import MIRROR_SUFFIX, opposite_side
+from .entry_files import write_content, write_entry
 from .genres import OTHER, coarse_genre
 from .manifest import BuiltClip, file_sha256, json_line
 from .pulse_clock import fit_pulse_clock, read_beats
@@ -200,10 +199,9 @@ def build_clip(job: ClipJob, settings: StageSettings, output_dir: str) -> str:
     with one_thread():
         entry, files = run_stages(job, settings)
     for file, content in files.items():
-        _write(Path(output_dir) / file, content)
+        write_content(Path(output_dir) / file, content)
     entry |= {"clip_id": job.clip_id, "fingerprint": job.fingerprint()}
-    entry["sha256"] = _entry_sha256(entry)
-    _write(Path(output_dir) / job.file(ENTRY_FOLDER, ".json"), json_line(entry).encode())
+    write_entry(entry, Path(output_dir) / job.file(ENTRY_FOLDER, ".json"))
     return entry["status"]
 
 
@@ -428,23 +426,3 @@ def flac_bytes(waveform: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, waveform, SAMPLING_RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
-
-
-def read_entry(path: Path) -> dict[str, Any] | None:
-    """Read the entry of a clip, `None` if there is none, or a damaged one: the clip is built again."""
-    try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        return entry if entry["sha256"] == _entry_sha256(entry) else None
-    except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-
-
-def _entry_sha256(entry: dict[str, Any]) -> str:
-    values = {name: value for name, value in entry.items() if name != "sha256"}
-    return hashlib.sha256(json_line(values).encode()).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial:
-        partial.write_bytes(content)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.atomic import held_folder
-from .capture_entries import CAPTURED, ENTRY_FOLDER, FAILED, check_output, read_entry, write_clip_folder, write_files
+from .capture_entries import CAPTURED, ENTRY_FOLDER, FAILED, check_output, write_clip_folder, write_files
 from .captured_clip import ClipPlace, make_clip
 from .engines import run_tasks
+from .entry_files import read_entry
 from .manifest import file_sha256
 from .stages import one_thread
 from .video_jobs import CaptureOptions, VideoJob, list_videos
@@ -50,6 +51,9 @@ def capture_videos(
     options = options or CaptureOptions()
     folder = Path(output_dir)
     jobs, missing = list_videos([(video, options) for video in videos])
+    if not jobs:
+        raise FileNotFoundError("\n".join(item["reason"] for item in missing) or "There is no video to capture.")
+    check_output(folder)
     with held_folder(folder):
         entries = run_captures(jobs, folder, tools, show_progress=show_progress)
         write_clip_folder(folder)
@@ -91,10 +95,9 @@ def run_captures(
         from ..capture.tools import CaptureTools
 
         tools = CaptureTools()
-    digests = tools.digests() if jobs else {}
+    digests = tools.digests()
     if any(job.options.hands for job in jobs):
         tools.check_hands()
-    check_output(folder)
     finished = {job.key: _finished(job, folder, digests, replaces) for job in jobs}
     waiting = [job for job in jobs if finished[job.key] is None]
     (folder / ENTRY_FOLDER).mkdir(parents=True, exist_ok=True)

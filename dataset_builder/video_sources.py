@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.atomic import held_folder
-from .capture_entries import REPORT_FILE, write_clip_folder
+from .capture_entries import REPORT_FILE, check_output, write_clip_folder
 from .sources.video import VideoSource
 from .stages import SourceFolder
 from .video_clips import run_captures
@@ -57,6 +57,7 @@ def capture_sources(
             videos += [(path, options) for path in found]
     jobs, _ = list_videos(videos)
     folder = output / CAPTURED_FOLDER
+    check_output(folder)
     with held_folder(folder):
         run_captures(
             jobs,

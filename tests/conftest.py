@@ -87,7 +87,7 @@ def write_sound() -> Callable[..., Path]:
     """Write sound with PyAV: `write_sound(path, "mp4", "aac", song (channels, samples), rate)`.
 
     `start` is the time of its first sample, `gaps` are pairs of a time and by how much the time stamps jump there,
-    `video` is the length of a picture track that begins at 0 s.
+    `video` is the length of a track of black pictures that begins at 0 s, `pictures` is another one, 30 a second.
     """
     import av
 
@@ -106,20 +106,24 @@ def write_sound() -> Callable[..., Path]:
         start: float = 0.0,
         gaps: Sequence[tuple[float, float]] = (),
         video: float = 0.0,
+        pictures: Sequence[np.ndarray] = (),
         options: Mapping[str, str] | None = None,
     ) -> Path:
         with av.open(str(path), "w", format=container_format, options=dict(options or {})) as container:
-            pictures: Any = None
-            if video:
-                pictures = container.add_stream("libvpx" if container_format == "webm" else "mpeg4", rate=25)
-                pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
+            shown = pictures or [np.zeros((64, 64, 3), np.uint8)] * round(25 * video)
+            frame_rate = 30 if len(pictures) else 25
+            screen: Any = None
+            if len(shown):
+                screen = container.add_stream("libvpx" if container_format == "webm" else "mpeg4", rate=frame_rate)
+                screen.height, screen.width = shown[0].shape[:2]
+                screen.pix_fmt, screen.bit_rate = "yuv420p", 4_000_000
             sound: Any = container.add_stream(codec, rate=rate, layout=layout)
-            for index in range(round(25 * video)):
-                picture = av.VideoFrame.from_ndarray(np.zeros((96, 64), np.uint8), format="yuv420p")
-                picture.pts, picture.time_base = index, Fraction(1, 25)
-                encode(container, pictures, picture)
-            if video:
-                encode(container, pictures, None)
+            for index, picture in enumerate(shown):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, frame_rate)
+                encode(container, screen, frame)
+            if len(shown):
+                encode(container, screen, None)
             resampler = av.AudioResampler(format=sound.codec_context.format.name, layout=layout, rate=rate)
             size = sound.codec_context.frame_size or 1024
             for begin in range(0, song.shape[1], size):

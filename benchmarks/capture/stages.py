@@ -16,7 +16,7 @@ from infinitedance.capture.landmark_files import load_landmarks
 from infinitedance.capture.landmarks import LandmarkTrack
 from infinitedance.capture.lifting import LiftedMotion, lift, load_lifter
 from infinitedance.capture.people import VideoFacts
-from infinitedance.capture.tools import CaptureTools, _models_digest
+from infinitedance.capture.tools import CaptureTools, models_digest
 from infinitedance.dataset_builder.video_clips import capture_videos
 from infinitedance.dataset_builder.video_jobs import CaptureOptions
 from infinitedance.motion.files import load_motion
@@ -104,7 +104,7 @@ class KeptTracks(CaptureTools):
 
     def track(self, video: Path, person: str) -> tuple[VideoFacts, list[LandmarkTrack]]:
         """Return facts on a video and the people in it."""
-        path = video.with_suffix(f".{_models_digest(self.models)[:8]}.npz")
+        path = video.with_suffix(f".{models_digest(self.models)[:8]}.npz")
         if not path.is_file():
             facts, tracks = super().track(video, person)
             numbers = [{name: getattr(track, name) for name in _TRACK_NUMBERS} for track in tracks]

@@ -11,7 +11,7 @@ steps/smplx/00001_0.npz               SMPLer-X: the folder is the result
 ```
 
 A person who is lost for long is one clip before and another after the gap, which begins at its frame: `duo~1~f240`.
-Files that hold nothing of the kind are passed over.
+What tools keep beside a result, as boxes and masks, is passed over; another file without people is listed as failed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ RESULT_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".npy")
 COMMON_STEMS = ("hmr4d_results", "smpl_params", "wham_output", "results", "vibe_output")
 """Names that a tool gives to the result of every video: the folder has the video's."""
 TRAM_PREFIX, TRAM_FOLDER, SMPLERX_FOLDER = "hps_track_", "hps", "smplx"
+BY_PRODUCTS = ("tracking_results.pth", "slam_results.pth", "camera.npy", "boxes.npy", "masks.npy", "tracks.npy")
+BY_PRODUCT_FOLDER = "preprocess"
+"""What WHAM and TRAM, and GVHMR and GENMO, keep beside a result."""
 FIXED_RATE_TOOLS = ("GVHMR", "GENMO")
 """They bring every video to 30 Hz; the results of others have the rate of their video."""
 
@@ -119,14 +122,13 @@ class EstimatesSource(MotionSource):
 
     def _results(self) -> Iterator[Path]:
         for parent, folders, files in os.walk(self.folder):
-            folders.sort()
+            folders[:] = sorted(folder for folder in folders if folder != BY_PRODUCT_FOLDER)
             if SMPLERX_FOLDER in folders:
                 folders.remove(SMPLERX_FOLDER)
                 yield Path(parent) / SMPLERX_FOLDER
             for file in sorted(files):
                 path = Path(parent) / file
-                is_camera = path.name == "camera.npy" and (path.parent / TRAM_FOLDER).is_dir()
-                if path.suffix.lower() in RESULT_SUFFIXES and not file.startswith(".") and not is_camera:
+                if path.suffix.lower() in RESULT_SUFFIXES and not file.startswith(".") and file not in BY_PRODUCTS:
                     yield path
 
     def _stem(self, path: Path) -> Path:

@@ -93,7 +93,7 @@ class GenreClassifier:
             "whitening": (size, size),
             "centroids": (len(genres), size),
         }
-        wrong = [name for name, shape in shapes.items() if np.shape(arrays.get(name)) != shape]
+        wrong = [name for name, shape in shapes.items() if name not in arrays or arrays[name].shape != shape]
         if wrong:
             raise ValueError(f"A classifier of {len(genres)} genres has arrays {shapes}, got others: {wrong}.")
         classifier = cls.__new__(cls)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from infinitedance.capture.report_page import render_capture_page
 from infinitedance.capture.stills import COLORS, TILE_SIZE, draw_still, join_stills, still_frames
 from infinitedance.motion.skeleton import JOINT_INDEX, neutral_skeleton
 
@@ -28,6 +29,14 @@ def test_left_and_right_have_their_colors(joints):
     left, right = (np.flatnonzero(has_color(tile, COLORS[side])).mean() for side in ("left", "right"))
     is_left_on_the_right = joints[JOINT_INDEX["left_hip"], 0] > joints[JOINT_INDEX["right_hip"], 0]
     assert (left > right) == is_left_on_the_right
+
+
+def test_the_left_is_blue_and_the_right_orange_in_stills_and_their_legend():
+    left, right = (COLORS[side] for side in ("left", "right"))
+    assert left[2] == max(left) and right[0] == max(right)
+    page = render_capture_page([], {})
+    assert f".left i {{ background: rgb{left}; }}" in page
+    assert f".right i {{ background: rgb{right}; }}" in page
 
 
 def test_a_skeleton_outside_the_picture_is_drawn_on_gray(joints):

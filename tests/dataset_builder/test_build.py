@@ -45,7 +45,7 @@ def built(sources, tiny_pipeline_dir, tmp_path_factory) -> Path:
     return build_dataset(sources, tmp_path_factory.mktemp("built") / "set", codec=tiny_pipeline_dir)
 
 
-def end_this_process(*_) -> None:
+def end_this_process(*_, **__) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 

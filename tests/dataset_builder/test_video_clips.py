@@ -12,7 +12,7 @@ import soundfile
 from infinitedance.capture.hand_landmarks import HandTrack
 from infinitedance.capture.landmark_files import load_landmarks
 from infinitedance.capture.tools import CaptureTools
-from infinitedance.dataset_builder import capture_entries
+from infinitedance.dataset_builder import capture_entries, entry_files
 from infinitedance.dataset_builder.clip_folder import read_clip_folder
 from infinitedance.dataset_builder.pulse_clock import read_beats
 from infinitedance.dataset_builder.video_clips import capture_videos
@@ -83,7 +83,7 @@ def test_a_genre_that_nobody_gave_is_marked_as_guessed(video, tmp_path, seeing_t
     capture_videos([video], tmp_path / "out", None, seeing_tools)
     (row,) = rows_of(tmp_path / "out")
     assert (row["genre"], row["genre_source"], row["genre_confidence"]) == ("not labeled", "guessed", "0.0")
-    assert "guessed" in (tmp_path / "out/report.html").read_text()
+    assert "no guess is sure enough" in (tmp_path / "out/report.html").read_text()
 
 
 def test_two_videos_of_one_name_are_two_clips(tmp_path, write_video, seeing_tools):
@@ -119,7 +119,7 @@ class Killed(BaseException):
 def test_a_kill_at_any_write_ends_in_the_same_bytes(tmp_path, write_video, seeing_tools, monkeypatch, num_written):
     videos = [write_video(tmp_path / name, seed) for seed, name in enumerate(("one.mkv", "nobody.mkv", "two.mkv"))]
     capture_videos(videos, tmp_path / "whole", None, seeing_tools)
-    write, left = capture_entries._write, [num_written]
+    write, left = entry_files.write_content, [num_written]
 
     def write_or_die(path: Path, content: bytes) -> None:
         if not left[0]:
@@ -128,7 +128,8 @@ def test_a_kill_at_any_write_ends_in_the_same_bytes(tmp_path, write_video, seein
         write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(capture_entries, "_write", write_or_die)
+        for module in (capture_entries, entry_files):
+            patch.setattr(module, "write_content", write_or_die)
         with pytest.raises(Killed):
             capture_videos(videos, tmp_path / "killed", None, seeing_tools)
     capture_videos(videos, tmp_path / "killed", None, seeing_tools)
@@ -189,6 +190,18 @@ def test_a_video_that_cannot_be_captured_is_named_and_the_others_are_captured(vi
     assert "does not exist" in reasons["absent.mkv"]
     assert "is a folder" in reasons["videos"]
     assert "nobody dances in it" in (folder / "out/report.html").read_text()
+
+
+def test_no_video_at_all_is_an_error_that_writes_nothing(tmp_path, seeing_tools):
+    with pytest.raises(FileNotFoundError, match="absent.mkv does not exist"):
+        capture_videos([tmp_path / "absent.mkv"], tmp_path / "out", None, seeing_tools)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_a_file_is_refused(video, tmp_path, seeing_tools):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(FileExistsError, match="must be a folder"):
+        capture_videos([video], tmp_path / "out", None, seeing_tools)
 
 
 def test_a_failed_video_is_tried_again(tmp_path, write_video, seeing_tools, monkeypatch):

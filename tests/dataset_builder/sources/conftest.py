@@ -12,7 +12,7 @@ import roma
 import soundfile
 import torch
 
-from infinitedance.dataset_builder.capture_entries import write_entry
+from infinitedance.dataset_builder.entry_files import write_entry
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.dataset_builder.sources import MotionSource, open_source
 from infinitedance.dataset_builder.sources.dance_with_melody import POINTS

@@ -115,6 +115,14 @@ def test_a_file_of_something_else_is_listed_with_that_reason(tmp_path):
     assert record.problem.startswith("numbers.npy")
 
 
+def test_what_tools_keep_beside_a_result_is_passed_over(dance, tmp_path):
+    write_gvhmr(dance, tmp_path / "walk/hmr4d_results.pt")
+    for name in ("walk/preprocess/bbx.pt", "walk/preprocess/vitpose.pt", "duo/tracking_results.pth", "duo/masks.npy"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"boxes")
+    assert ids(tmp_path) == ["walk"]
+
+
 def test_smplerx_and_tram_are_named_by_their_folders(dance, tmp_path):
     poses = vectors(dance, 22).astype(np.float32)
     (tmp_path / "steps/smplx").mkdir(parents=True)
