@@ -21,7 +21,7 @@ CAMERA_STRETCHES, CAMERA_STRETCH_FRAMES = 6, 120
 
 @dataclass(frozen=True, eq=False)
 class Lifted:
-    """Poses and a camera, in the space of the level camera: x right, y up, z toward the viewer, the camera at 0.
+    """Poses and a camera, in the space of its first, level view: x right, y up, z toward the viewer, the camera at 0.
 
     Lengths are those of a body of 1.70 m.
 
@@ -34,6 +34,7 @@ class Lifted:
         roll: Of the camera, clockwise, radians.
         focal_length: Pixels.
         is_focal_length_known: Whether somebody gave it.
+        headings: How far the camera has turned to the right since the first frame, `(frames,)`, radians.
         floor_height: In this space, metres: minus the height of the camera.
         reprojection_error: `(frames,)`, see `LiftedMotion`; empty before the fit.
     """
@@ -46,6 +47,7 @@ class Lifted:
     roll: float
     focal_length: float
     is_focal_length_known: bool
+    headings: torch.Tensor
     floor_height: float = 0.0
     reprojection_error: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
 
@@ -149,7 +151,7 @@ class _Fit:
         middle = torch.tensor(track.image_size) / 2
         self.points = torch.from_numpy(track.image_points)[index] - middle
         self.confidences = torch.from_numpy(track.confidences)[index]
-        self.diagonal = float(middle.norm() * 2)
+        self.views = view_turns(lifted.headings[index].float())
         self.base, self.root = lifted.rotations[index].float(), lifted.root_positions[index].float()
         self.targets, self.contacts = lifted.joint_offsets[index].float(), lifted.contact_probabilities[index].float()
         self.bones = torch.from_numpy(neutral_skeleton().offsets).float()
@@ -163,7 +165,7 @@ class _Fit:
     def _sizes(self) -> torch.Tensor:
         """Return how large the dancer is in each picture, `(stretches, frames, 1)`, pixels: by the proposed depth."""
         turn = _camera_turn(torch.tensor([self.lifted.pitch, self.lifted.roll]))
-        depth = (self.root @ turn.T)[..., 2:].clamp(min=0.2)
+        depth = (self.root[..., None, :] @ self.views @ turn.T)[..., 0, 2:].clamp(min=0.2)
         return self.lifted.focal_length / depth
 
     def _first_floor(self) -> float:
@@ -190,9 +192,9 @@ class _Fit:
         return rotations, joints[..., 1:, :] - root[..., None, :], root, place_landmarks(joints, turned)
 
     def project(self, points: torch.Tensor) -> torch.Tensor:
-        """Project points of the level camera's space to pixels from the middle of the picture."""
+        """Project points `(stretches, frames, points, 3)` to pixels from the middle of the picture."""
         angles = torch.stack([self.lifted.pitch + self.camera[0], self.lifted.roll + self.camera[1]])
-        seen = points @ _camera_turn(angles).T
+        seen = points @ self.views @ _camera_turn(angles).T
         stretch = torch.ones(()) if self.lifted.is_focal_length_known else self.camera[2].exp()
         focal = self.lifted.focal_length * stretch
         return focal * seen[..., :2] / seen[..., 2:].clamp(min=0.1)
@@ -261,6 +263,17 @@ class _Fit:
             is_focal_length_known=True,
             floor_height=float(self.floor),
         )
+
+
+def view_turns(headings: torch.Tensor) -> torch.Tensor:
+    """Return turns from level views of a camera that turns to the space of its first one, `(..., 3, 3)`.
+
+    Args:
+        headings: To the right, radians.
+    """
+    sine, cosine, zero = headings.sin(), headings.cos(), torch.zeros_like(headings)
+    rows = ((cosine, zero, -sine), (zero, zero + 1, zero), (sine, zero, cosine))
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
 def _penalty(distances: torch.Tensor, scale: float) -> torch.Tensor:

@@ -19,7 +19,7 @@ from ..motion.skeleton import MIRROR_ORDER, PARENTS, neutral_skeleton
 from ..restoration.pipeline_frdm import ClipWindows
 from ..utils.checkpoints import load_model
 from .camera import Camera, default_focal_length, level_camera_rotation
-from .fitting import FitSettings, Lifted, fit
+from .fitting import FitSettings, Lifted, fit, view_turns
 from .landmark_body import NEUTRAL_HEIGHT_METRES
 from .landmarks import LandmarkTrack
 
@@ -69,7 +69,8 @@ def lift(
     """Find the dance and the camera that explain a track.
 
     The lifter proposes poses, the root's path, contacts and the camera's tilt; a body of fixed bones is then fitted to
-    what was seen (`fit`). The camera is taken to stand still.
+    what was seen (`fit`). The camera stands in one place; where the track says how the background moves in the
+    picture, it turns.
 
     Args:
         track: At least two frames.
@@ -101,12 +102,14 @@ def lift(
         provenance={"rotations": "fitted"},
     )
     contacts = skeleton.detect_foot_contacts(motion.joint_positions(), motion.frame_rate)
-    rotation = level_camera_rotation(fitted.pitch, fitted.roll)
+    rotations = level_camera_rotation(fitted.pitch, fitted.roll)[None]
+    if fitted.headings.any():
+        rotations = rotations @ view_turns(fitted.headings.double()).transpose(-1, -2).numpy()
     return LiftedMotion(
         motion=Motion(
             motion.frame_rate, motion.root_positions, motion.joint_rotations, skeleton, contacts, motion.provenance
         ),
-        camera=Camera(track.image_size, fitted.focal_length, rotation[None], (-floor * scale).numpy().astype(float)),
+        camera=Camera(track.image_size, fitted.focal_length, rotations, (-floor * scale).numpy().astype(float)),
         contact_probabilities=fitted.contact_probabilities.numpy(),
         reprojection_error=fitted.reprojection_error.numpy(),
     )
@@ -131,16 +134,30 @@ def propose(track: LandmarkTrack, lifter: LifterModel, focal_length_pixels: floa
     depth = focal * both.log_depth.exp()
     in_camera = torch.cat([both.root_pixels / focal * depth, depth], dim=-1)
     turn = torch.from_numpy(level_camera_rotation(pitch, roll)).float()
+    headings = _headings(track, focal)
+    views = view_turns(headings)
     return Lifted(
-        rotations=local_rotations(rotation_6d_to_matrix(both.rotations_6d), PARENTS),
-        joint_offsets=both.joint_offsets,
-        root_positions=in_camera @ turn,
+        rotations=local_rotations(views[:, None] @ rotation_6d_to_matrix(both.rotations_6d), PARENTS),
+        joint_offsets=both.joint_offsets @ views.transpose(-1, -2),
+        root_positions=((in_camera @ turn)[:, None] @ views.transpose(-1, -2))[:, 0],
         contact_probabilities=both.contact_logits.sigmoid(),
         pitch=pitch,
         roll=roll,
         focal_length=focal,
         is_focal_length_known=focal_length_pixels is not None,
+        headings=headings,
     )
+
+
+def _headings(track: LandmarkTrack, focal_length: float) -> torch.Tensor:
+    """Return how far the camera has turned to the right since the first frame, `(frames,)`, radians.
+
+    The background moves to the left in the picture of a camera that turns to the right.
+    """
+    if track.camera_shifts is None:
+        return torch.zeros(track.num_frames)
+    shifts = torch.from_numpy(track.camera_shifts[:, 0] - track.camera_shifts[0, 0]).float()
+    return -(shifts / focal_length)
 
 
 class _Proposal(NamedTuple):
