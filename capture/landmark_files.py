@@ -16,7 +16,7 @@ from .landmarks import LANDMARK_NAMES, LandmarkTrack
 FORMAT_VERSION = 1
 _NUMBERS = ("person", "shot", "first_frame", "frame_rate", "focal_length")
 _ARRAYS = (
-    *("image_size", "image_points", "confidences", "world_points"),
+    *("image_size", "image_points", "confidences", "world_points", "camera_shifts"),
     *("camera_image_size", "camera_rotations", "camera_position"),
 )
 
@@ -48,6 +48,7 @@ def save_landmarks(track: LandmarkTrack, camera: Camera, path: str | os.PathLike
             image_points=track.image_points,
             confidences=track.confidences,
             world_points=track.world_points,
+            camera_shifts=track.camera_shifts,
             focal_length=np.array(float(camera.focal_length)),
             camera_image_size=np.array(camera.image_size),
             camera_rotations=np.asarray(camera.rotations, np.float64),
@@ -77,7 +78,7 @@ def load_landmarks(path: str | os.PathLike) -> tuple[LandmarkTrack, Camera]:
         focal_length = numbers.pop("focal_length")
         track = LandmarkTrack(
             image_size=_size(arrays["image_size"]),
-            **{name: arrays[name] for name in ("image_points", "confidences", "world_points")},
+            **{name: arrays[name] for name in ("image_points", "confidences", "world_points", "camera_shifts")},
             **numbers,
         )
         camera = Camera(

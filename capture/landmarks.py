@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -68,6 +68,9 @@ class LandmarkTrack:
             in which the person was not found.
         world_points: `(frames, 33, 3)` float32, the estimator's own guess in metres, the middle of the hips at the
             origin, along the camera's axes: x right, y down, z away; 0 where nobody was found.
+        frame_rate: Hz.
+        camera_shifts: `(frames, 2)` float32, pixels, how far the background has moved in the picture since frame 0,
+            because the camera turned; 0 for a camera that stands still, which is the default.
 
     Raises:
         ValueError: If shapes do not fit or a value is not finite.
@@ -81,11 +84,15 @@ class LandmarkTrack:
     confidences: np.ndarray
     world_points: np.ndarray
     frame_rate: float = FRAME_RATE
+    camera_shifts: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
 
     def __post_init__(self) -> None:
         frames = len(self.image_points)
         shapes = {"image_points": (frames, NUM_LANDMARKS, 2), "confidences": (frames, NUM_LANDMARKS)}
         shapes["world_points"] = (frames, NUM_LANDMARKS, 3)
+        if len(self.camera_shifts) == 0:
+            object.__setattr__(self, "camera_shifts", np.zeros((frames, 2), np.float32))
+        shapes["camera_shifts"] = (frames, 2)
         for name, shape in shapes.items():
             array = np.asarray(getattr(self, name), dtype=np.float32)
             if array.shape != shape or frames == 0 or not np.isfinite(array).all():
@@ -107,6 +114,7 @@ class LandmarkTrack:
             image_points=np.where(found, points, 0),
             confidences=self.confidences[:, landmarks],
             world_points=self.world_points[:, landmarks] * np.array([-1, 1, 1]),
+            camera_shifts=self.camera_shifts * np.array([-1, 1]),
         )
 
     def cut(self, start_frame: int, end_frame: int) -> LandmarkTrack:
@@ -122,4 +130,5 @@ class LandmarkTrack:
             image_points=self.image_points[part],
             confidences=self.confidences[part],
             world_points=self.world_points[part],
+            camera_shifts=self.camera_shifts[part] - self.camera_shifts[start_frame],
         )

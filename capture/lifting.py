@@ -154,10 +154,7 @@ def _headings(track: LandmarkTrack, focal_length: float) -> torch.Tensor:
 
     The background moves to the left in the picture of a camera that turns to the right.
     """
-    if track.camera_shifts is None:
-        return torch.zeros(track.num_frames)
-    shifts = torch.from_numpy(track.camera_shifts[:, 0] - track.camera_shifts[0, 0]).float()
-    return -(shifts / focal_length)
+    return -torch.from_numpy(track.camera_shifts[:, 0]) / focal_length
 
 
 class _Proposal(NamedTuple):

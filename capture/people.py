@@ -11,10 +11,11 @@ from scipy.interpolate import CubicHermiteSpline
 
 from ..motion.motion import FRAME_RATE
 from .blazepose import stack_landmarks
+from .camera_motion import CameraMotion
 from .landmarks import LandmarkTrack
 from .shots import split_shots
 from .tracking import Estimator, PeopleTracker, Person
-from .video_reading import open_video
+from .video_reading import Picture, open_video
 
 MOST_PROMINENT, EVERYBODY = "first", "all"
 MIN_SECONDS = 1.0
@@ -50,6 +51,34 @@ class VideoFacts:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One shot while it is looked at.
+
+    Args:
+        tracker: Of the people in it.
+        camera: By how much the background moves.
+        seconds: Of its pictures.
+    """
+
+    tracker: PeopleTracker
+    camera: CameraMotion
+    seconds: list[float]
+
+    def add(self, picture: Picture) -> None:
+        """Look at the next picture."""
+        self.tracker.add(picture.seconds, picture.pixels)
+        self.camera.add(picture.pixels, [landmarks.image_points for landmarks in self.tracker.visible])
+        self.seconds.append(picture.seconds)
+
+    def with_camera(self, track: LandmarkTrack) -> LandmarkTrack:
+        """Return a track of this shot with how far the background has moved since its frame 0."""
+        frames = (track.first_frame + np.arange(track.num_frames)) / track.frame_rate
+        moved = self.camera.shifts(track.image_size[0])
+        shifts = np.stack([np.interp(frames, self.seconds, moved[:, axis]) for axis in (0, 1)], axis=1)
+        return replace(track, camera_shifts=shifts - shifts[0])
+
+
 def track_people(
     path: str | os.PathLike, estimator: Estimator, person: str = MOST_PROMINENT
 ) -> tuple[VideoFacts, list[LandmarkTrack]]:
@@ -68,29 +97,30 @@ def track_people(
         FileNotFoundError: If there is no such file.
         ValueError: If it is no video, nobody is in it long enough, or no shot has so many people.
     """
-    shots: list[tuple[float, PeopleTracker]] = []
+    shots: list[Shot] = []
     with open_video(path) as video:
         for picture, is_new in split_shots(video.pictures()):
             if is_new or not shots:
-                shots.append((picture.seconds, PeopleTracker(estimator)))
-            shots[-1][1].add(picture.seconds, picture.pixels)
+                shots.append(Shot(PeopleTracker(estimator), CameraMotion(), []))
+            shots[-1].add(picture)
             scale = video.image_size[0] / picture.pixels.shape[1]
         facts = VideoFacts(
             image_size=video.image_size,
             picture_rate=video.num_pictures / video.seconds,
             seconds=video.seconds,
-            shot_starts=tuple(first_frame(seconds) for seconds, _ in shots),
+            shot_starts=tuple(first_frame(shot.seconds[0]) for shot in shots),
             has_sound=video.has_sound,
             sound_offset_seconds=video.sound_offset_seconds,
             notes=tuple(video.notes),
         )
     tracks = []
-    for shot, (_, tracker) in enumerate(shots):
-        tracks += rank([to_track(each, shot, facts.image_size, scale) for each in tracker.people])
+    for number, shot in enumerate(shots):
+        found = [to_track(each, number, facts.image_size, scale) for each in shot.tracker.people]
+        tracks += [shot.with_camera(track) for track in rank(found)]
     if not tracks and facts.seconds < MIN_SECONDS:
         raise ValueError(f"{os.fspath(path)} lasts {facts.seconds:.2f} s. Give a video of {MIN_SECONDS:g} s or more.")
     if not tracks:
-        was_seen = any(tracker.people for _, tracker in shots)
+        was_seen = any(shot.tracker.people for shot in shots)
         what = f"nobody is seen for {MIN_SECONDS:g} s in one shot" if was_seen else "nobody is seen"
         message = f"{os.fspath(path)}: {what} in its {facts.seconds:.1f} s. {_ADVICE}"
         raise ValueError(" ".join([message, *facts.notes]))

@@ -117,6 +117,11 @@ class PeopleTracker:
         """Everybody who was seen, in the order of first sight."""
         return [person for person in self._people if person.found]
 
+    @property
+    def visible(self) -> list[Landmarks]:
+        """What was seen of each person in the last picture."""
+        return [person.found[-1] for person in self._active if not person.is_lost]
+
     def add(self, seconds: float, picture: np.ndarray) -> None:
         """Look at the next picture.
 

@@ -191,7 +191,9 @@ class VideoReader:
             raise ValueError(f"{self.name} holds {what}. Give a video.")
         stream = streams[0]
         if stream.codec_context is None:
-            raise ValueError(f"{self.name}: nothing here decodes how its pictures are coded. Convert it to H.264.")
+            raise ValueError(
+                f"{self.name}: nothing here decodes how its pictures are coded. {_AGAIN} Or convert it to H.264."
+            )
         stream.codec_context.thread_count = 1  # what damaged files decode to must not depend on it
         return stream
 

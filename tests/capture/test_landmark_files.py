@@ -1,5 +1,7 @@
 """Files of landmarks and cameras."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,11 +16,12 @@ def seen(see_dance):
 
 def test_landmarks_and_camera_come_back_as_they_were(seen, tmp_path):
     lifted, track = seen
+    track = replace(track, camera_shifts=np.random.default_rng(0).normal(size=(track.num_frames, 2)))
     save_landmarks(track, lifted.camera, tmp_path / "dance.npz")
     found, camera = load_landmarks(tmp_path / "dance.npz")
     for name in ("person", "shot", "first_frame", "frame_rate", "image_size"):
         assert getattr(found, name) == getattr(track, name)
-    for name in ("image_points", "confidences", "world_points"):
+    for name in ("image_points", "confidences", "world_points", "camera_shifts"):
         np.testing.assert_array_equal(getattr(found, name), getattr(track, name))
     assert (camera.image_size, camera.focal_length) == (lifted.camera.image_size, lifted.camera.focal_length)
     np.testing.assert_array_equal(camera.rotations, lifted.camera.rotations)

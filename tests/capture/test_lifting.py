@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from infinitedance.capture.camera import Camera, level_camera_rotation
-from infinitedance.capture.fitting import FitSettings
+from infinitedance.capture.fitting import FitSettings, view_turns
 from infinitedance.capture.landmark_body import body_scale
 from infinitedance.capture.lifting import lift, propose
 from infinitedance.modeling.lifter.configuration_lifter import LifterConfig
@@ -93,3 +95,20 @@ def test_the_mirror_image_of_a_video_gives_the_mirrored_dance(track, lifter):
     torch.testing.assert_close(mirrored.root_positions, proposal.root_positions * flip, atol=1e-3, rtol=0)
     assert mirrored.roll == pytest.approx(-proposal.roll, abs=1e-5)
     assert mirrored.focal_length == pytest.approx(proposal.focal_length, rel=1e-4)
+
+
+def test_a_dancer_whom_a_camera_follows_goes_where_the_background_says(track, lifter):
+    """In the same pictures of a dancer, a background that moves to the left is a camera that turns to the right."""
+    shifts = np.stack([np.linspace(0, -200, track.num_frames), np.zeros(track.num_frames)], axis=1)
+    still, moving = propose(track, lifter), propose(replace(track, camera_shifts=shifts), lifter)
+    assert float(moving.headings[-1]) == pytest.approx(200 / still.focal_length, rel=1e-5) and moving.headings[0] == 0
+    turn = view_turns(moving.headings)
+    expected = (turn @ still.root_positions[..., None])[..., 0]
+    torch.testing.assert_close(moving.root_positions, expected, atol=1e-5, rtol=0)
+    lifted = lift(replace(track, camera_shifts=shifts), lifter, settings=FitSettings(iterations=0))
+    assert lifted.camera.rotations.shape == (track.num_frames, 3, 3)
+    shown = lifted.camera.project(lifted.motion.root_positions[:, None].astype(float))
+    unmoved = lift(track, lifter, settings=FitSettings(iterations=0))
+    np.testing.assert_allclose(
+        shown, unmoved.camera.project(unmoved.motion.root_positions[:, None].astype(float)), atol=0.5
+    )
