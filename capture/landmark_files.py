@@ -77,7 +77,9 @@ def load_landmarks(path: str | os.PathLike) -> tuple[LandmarkTrack, Camera]:
         focal_length = numbers.pop("focal_length")
         track = LandmarkTrack(
             image_size=_size(arrays["image_size"]),
-            **{name: arrays[name] for name in ("image_points", "confidences", "world_points")},
+            image_points=arrays["image_points"],
+            confidences=arrays["confidences"],
+            world_points=arrays["world_points"],
             **numbers,
         )
         camera = Camera(
