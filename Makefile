@@ -27,6 +27,9 @@ demo: $(STAMP)
 # With another Python: make test PYTHON=python3.13 VENV=.venv-3.13
 # Two processes of one thread each; `make test-browser` runs the tests that need a browser.
 test: $(STAMP)
+	@if ! $(BIN)/infinitedance capture --fetch-models > /dev/null; then \
+		echo 'Without the landmark models the tests of the networks are skipped.'; \
+	fi
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not browser"
 
 # Sums are rounded by the number of threads: what computes must not depend on it.

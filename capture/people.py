@@ -87,10 +87,13 @@ def track_people(
     tracks = []
     for shot, (_, tracker) in enumerate(shots):
         tracks += rank([to_track(each, shot, facts.image_size, scale) for each in tracker.people])
+    if not tracks and facts.seconds < MIN_SECONDS:
+        raise ValueError(f"{os.fspath(path)} lasts {facts.seconds:.2f} s. Give a video of {MIN_SECONDS:g} s or more.")
     if not tracks:
         was_seen = any(tracker.people for _, tracker in shots)
         what = f"nobody is seen for {MIN_SECONDS:g} s in one shot" if was_seen else "nobody is seen"
-        raise ValueError(f"{os.fspath(path)}: {what} in its {facts.seconds:.1f} s. {_ADVICE}")
+        message = f"{os.fspath(path)}: {what} in its {facts.seconds:.1f} s. {_ADVICE}"
+        raise ValueError(" ".join([message, *facts.notes]))
     return facts, choose(tracks, person, os.fspath(path))
 
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from ..media.kinds import AVI, kind_of
-from ..media.timeline import LATEST_START_SECONDS
+from ..media.timeline import origin_seconds
 from ..motion.motion import FRAME_RATE
 
 Item = TypeVar("Item")
@@ -117,6 +117,8 @@ class VideoReader:
             raise ValueError(f"{name} cannot be read as a video: {_reason(error)}. {_AGAIN}") from error
         try:
             self._stream = self._find_stream()
+            duration, whole = self._stream.duration, self._container.duration
+            self._promised_seconds = float(duration * self._stream.time_base) if duration else (whole or 0) / 1e6
             self._frames = self._decode()
             self._first = next(self._frames, None)
             if self._first is None:
@@ -158,12 +160,10 @@ class VideoReader:
     def notes(self) -> list[str]:
         """What a user should know about the video, sentences; complete when all pictures were read."""
         notes = []
-        stream, container = self._stream, self._container
-        promised = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
-        if self.seconds < promised - MISSING_SECONDS:
+        if self.seconds < self._promised_seconds - MISSING_SECONDS:
             notes.append(
-                f"{self.name} promises {promised:.1f} s, its pictures end after {self.seconds:.1f} s: it may be cut. "
-                "What is there is used."
+                f"{self.name} promises {self._promised_seconds:.1f} s, its pictures end after {self.seconds:.1f} s: "
+                "it may be cut. What is there is used."
             )
         if self._num_damaged:
             notes.append(
@@ -268,9 +268,7 @@ class VideoReader:
         sound_start = pictures_start if sound.start_time is None else float(sound.start_time * sound.time_base)
         if kind.stamps == "none":
             return pictures_start - sound_start
-        earliest = min(pictures_start, sound_start)
-        is_anywhere = kind.begins_anywhere or not 0 <= earliest <= LATEST_START_SECONDS
-        return pictures_start - (earliest if is_anywhere else 0.0)
+        return pictures_start - origin_seconds(kind, min(pictures_start, sound_start))
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,6 +70,8 @@ def run(arguments: argparse.Namespace) -> None:
         for note in [*clip["gates"]["reasons"], *clip["notes"]]:
             print(f"  {note}")
         print(f"  {arguments.output / clip['row']['file']}")
+    for note in made["notes"]:
+        print(note)
     print(arguments.output / "report.html")
     if made["left_out"]:
         raise ValueError("\n".join(item["reason"] for item in made["left_out"]))

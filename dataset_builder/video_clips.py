@@ -41,7 +41,7 @@ def capture_videos(
 
     Returns:
         `clips`: the record of each, with its stages, gates and notes; `kept`: the names of those that were there
-        already; `left_out`: `video` and `reason` of the others.
+        already; `notes`: sentences on the videos; `left_out`: `video` and `reason` of the others.
 
     Raises:
         FileExistsError: If the output holds something else, or a clip of that name that was made from something else.
@@ -62,7 +62,8 @@ def capture_videos(
     failed = [
         {"video": entry["video"], "reason": entry["reason"]} for entry, _ in entries if entry["status"] == FAILED
     ]
-    return {"clips": clips, "kept": kept, "left_out": missing + failed}
+    notes = [note for entry, _ in entries for note in entry["notes"]]
+    return {"clips": clips, "kept": kept, "notes": notes, "left_out": missing + failed}
 
 
 def run_captures(
@@ -147,7 +148,7 @@ def _capture(job: VideoJob, tools: Any, entry: dict[str, Any]) -> dict[str, byte
     from ..capture.sound import read_sound
 
     facts, tracks = tools.track(Path(job.path), job.options.person)
-    notes: list[str] = [*facts.notes]
+    notes = [_named(note, job) for note in facts.notes]
     sound = None
     try:
         sound = read_sound(job.path, facts.sound_offset_seconds, job.options.genre)

@@ -72,8 +72,7 @@ class Timeline:
         """Return how much later than what was placed a stamp is, in seconds."""
         if self._origin is None:
             earliest = stamp if self._others_start is None else min(stamp, self._others_start)
-            is_anywhere = self.kind.begins_anywhere or self.kind.stamps == "checked"
-            self._origin = earliest if is_anywhere or not 0 <= earliest <= LATEST_START_SECONDS else 0.0
+            self._origin = origin_seconds(self.kind, earliest)
         ahead = stamp - self._origin - self.seconds
         if ahead < -LONGEST_OVERLAP_SECONDS or (self.kind.is_broadcast and ahead > BROADCAST_JUMP_SECONDS):
             self._origin, ahead = stamp - self.seconds, 0.0
@@ -85,3 +84,14 @@ class Timeline:
             num_samples -= len(block)
             self.seconds += len(block) / rate
             yield block
+
+
+def origin_seconds(kind: Kind, earliest_seconds: float) -> float:
+    """Return the time stamp that is time 0.
+
+    Args:
+        kind: Of the file.
+        earliest_seconds: Stamp with which the first of its streams begins.
+    """
+    is_anywhere = kind.begins_anywhere or kind.stamps == "checked"
+    return earliest_seconds if is_anywhere or not 0 <= earliest_seconds <= LATEST_START_SECONDS else 0.0

@@ -84,7 +84,9 @@ def test_npm_brings_the_networks_of_the_body(tmp_path, clients):
     asked = clients(CONTENT, None)
     fetch_models(tmp_path / "models")
     assert contents(tmp_path / "models") == {name: CONTENT[name] for name in list(CONTENT)[:2]}
-    assert asked == [["/bin/npm", "pack", "--silent", "@mediapipe/pose@0.5.1675469404"]]
+    assert [(command[:2], command[-1]) for command in asked] == [
+        (["/bin/npm", "pack"], "@mediapipe/pose@0.5.1675469404")
+    ]
     found = find_models(tmp_path / "models")
     assert (found.detector.read_bytes(), found.landmarks.read_bytes()) == (b"detector", b"landmarks")
 

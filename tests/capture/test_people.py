@@ -12,14 +12,14 @@ NOBODY = np.zeros((2, 3))
 
 
 @pytest.fixture
-def video_of(tmp_path, write_video, picture_of):
+def video_of(tmp_path, write_pictures, picture_of):
     """Write a video of people, each `(x of the frame, color)`: `video_of(90, person, ..., rate=30)`."""
 
     def make(count, *people, rate=30.0, times=None, pictures=(), **options):
         times = np.arange(count) / rate if times is None else times
         made = [picture_of(*((x(time), *rest) for x, *rest in people)) for time in times]
         made += list(pictures)
-        return write_video(
+        return write_pictures(
             tmp_path / "dance.mp4", made, [*times, *(times[-1] + (np.arange(len(pictures)) + 1) / rate)]
         )
 
@@ -34,12 +34,12 @@ def walk(time):
     return 60 + 60 * time
 
 
-@pytest.mark.parametrize("rate", [10, 24, 25, 29.97, 50, 60, 120, 240])
+@pytest.mark.parametrize("rate", [10, 24, 25, 29.97, 60, 240])
 def test_a_track_has_30_hz_whatever_the_rate_of_the_video(video_of, finder, rate):
-    facts, (track,) = track_people(video_of(int(2.5 * rate), (walk, RED), rate=rate), finder)
+    facts, (track,) = track_people(video_of(int(1.5 * rate), (walk, RED), rate=rate), finder)
     assert facts.picture_rate == pytest.approx(rate, rel=0.01)
-    assert facts.seconds == pytest.approx(2.5, abs=0.05)
-    assert track.num_frames == pytest.approx(2.5 * 30, abs=4)
+    assert facts.seconds == pytest.approx(1.5, abs=0.07)
+    assert track.num_frames == pytest.approx(1.5 * 30, abs=4)
     expected = hips(track)[0] + 60 * np.arange(track.num_frames) / 30
     np.testing.assert_allclose(hips(track), expected, atol=2.0)  # rectangles begin at whole pixels
     assert (track.confidences == 1).all()
@@ -62,13 +62,13 @@ def test_nobody_is_followed_across_a_cut(video_of, finder, picture_of):
 
 
 def test_8_seconds_of_black_between_two_dances_are_no_dance(video_of, finder, picture_of):
-    pictures = [np.zeros_like(picture_of())] * 240 + [picture_of((160, RED))] * 45
-    _, tracks = track_people(video_of(45, (walk, RED), pictures=pictures), finder, "all")
-    assert [(track.first_frame, track.num_frames) for track in tracks] == [(0, 45), (285, 45)]
+    pictures = [np.zeros_like(picture_of())] * 80 + [picture_of((160, RED))] * 15
+    _, tracks = track_people(video_of(15, (walk, RED), pictures=pictures, rate=10), finder, "all")
+    assert [(track.first_frame, track.num_frames) for track in tracks] == [(0, 43), (285, 43)]
 
 
 def test_the_most_prominent_person_comes_first_and_is_the_default(video_of, finder):
-    path = video_of(60, (lambda t: 40, GREEN, 60), (lambda t: 160, RED, 150), (lambda t: 290, BLUE, 60))
+    path = video_of(12, (lambda t: 40, GREEN, 60), (lambda t: 160, RED, 150), (lambda t: 290, BLUE, 60), rate=10)
     _, everybody = track_people(path, finder, "all")
     _, (first,) = track_people(path, finder)
     assert [track.person for track in everybody] == [0, 1, 2]
@@ -95,8 +95,9 @@ def test_a_gap_within_a_track_is_0_and_not_invented(video_of, finder):
     ("count", "people", "message"),
     [
         (60, [], "dance.mp4: nobody is seen in its 2.0 s. Film the whole body"),
-        (20, [(walk, RED)], "nobody is seen for 1 s in one shot in its 0.7 s"),
-        (1, [(walk, RED)], "nobody is seen for 1 s"),
+        (40, [(lambda time: 60 if time < 0.7 else -200, RED)], "nobody is seen for 1 s in one shot in its 1.3 s"),
+        (20, [(walk, RED)], "dance.mp4 lasts 0.67 s. Give a video of 1 s or more"),
+        (1, [(walk, RED)], "dance.mp4 lasts 0.0"),
     ],
 )
 def test_a_video_without_a_dance_is_an_error_that_says_why(video_of, finder, count, people, message):
@@ -104,12 +105,12 @@ def test_a_video_without_a_dance_is_an_error_that_says_why(video_of, finder, cou
         track_people(video_of(count, *people), finder)
 
 
-def test_landmarks_are_in_pixels_of_the_whole_video(tmp_path, write_video, picture_of, finder):
-    picture = picture_of((3000, RED, 1500), size=(3840, 2160))
-    path = write_video(tmp_path / "large.mp4", [picture] * 32, np.arange(32) / 30)
+def test_landmarks_are_in_pixels_of_the_whole_video(tmp_path, write_pictures, picture_of, finder):
+    picture = picture_of((2000, RED, 1000), size=(2560, 1440))
+    path = write_pictures(tmp_path / "large.mp4", [picture] * 12, np.arange(12) / 10)
     _, (track,) = track_people(path, finder)
-    assert track.image_size == (3840, 2160)
-    assert track.image_points[0, LANDMARK_INDEX["nose"], 0] == pytest.approx(3000, abs=10)
+    assert track.image_size == (2560, 1440)
+    assert track.image_points[0, LANDMARK_INDEX["nose"], 0] == pytest.approx(2000, abs=10)
 
 
 def test_the_same_video_gives_the_same_tracks(video_of, finder):
@@ -151,14 +152,15 @@ def test_a_person_that_is_no_number_is_an_error(landmarks_at):
         choose([], "left", "dance.mp4")
 
 
-@pytest.mark.slow
 @pytest.mark.shared_data
-def test_a_real_dancer_is_followed_from_first_to_last(repository_root, blazepose):
+def test_a_real_dancer_is_followed_from_first_to_last(tmp_path, repository_root, blazepose):
     path = repository_root.parent / "shared/data/video/mgt_dancer.avi"
     if not path.exists():
         pytest.skip("the real video is absent")
-    facts, (track,) = track_people(path, blazepose)
+    (tmp_path / "dancer.avi").write_bytes(path.read_bytes()[:300_000])  # a cut file: its first seconds
+    facts, (track,) = track_people(tmp_path / "dancer.avi", blazepose)
     assert facts.has_sound and facts.shot_starts == (0,)
-    assert track.num_frames > 1880
+    assert 4 < facts.seconds < 10 and track.first_frame == 0
+    assert track.num_frames == pytest.approx(facts.seconds * 30, abs=3)
     assert (track.confidences.max(axis=1) > 0).mean() > 0.99
     assert track.confidences.mean() > 0.9

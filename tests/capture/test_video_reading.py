@@ -22,8 +22,8 @@ def read(path) -> tuple[list[float], list[int], object]:
         return [each.seconds for each in pictures], [round(each.pixels.mean() / 4) for each in pictures], video
 
 
-def test_all_pictures_of_a_slow_video_are_read_at_their_times(tmp_path, write_video):
-    seconds, numbers, video = read(write_video(tmp_path / "a.mp4", numbered(20), np.arange(20) / 10))
+def test_all_pictures_of_a_slow_video_are_read_at_their_times(tmp_path, write_pictures):
+    seconds, numbers, video = read(write_pictures(tmp_path / "a.mp4", numbered(20), np.arange(20) / 10))
     np.testing.assert_allclose(seconds, np.arange(20) / 10, atol=1e-3)
     assert numbers == list(range(20))
     assert video.seconds == pytest.approx(2.0, abs=1e-3)
@@ -31,18 +31,19 @@ def test_all_pictures_of_a_slow_video_are_read_at_their_times(tmp_path, write_vi
 
 
 @pytest.mark.parametrize("rate", [60, 120, 240])
-def test_a_fast_video_is_read_at_30_hz(tmp_path, write_video, rate):
+def test_a_fast_video_is_read_at_30_hz(tmp_path, write_pictures, rate):
     step = rate // 30
-    seconds, numbers, video = read(write_video(tmp_path / "a.mp4", numbered(60), np.arange(60) / rate))
-    assert numbers[: 60 // step] == list(range(0, 60, step))
-    assert len(numbers) <= 60 // step + 1  # and perhaps the last one
+    seconds, numbers, video = read(write_pictures(tmp_path / "a.mp4", numbered(60), np.arange(60) / rate))
+    expected = list(range(0, 60, step))
+    assert numbers[: len(expected)] == expected
+    assert len(numbers) <= len(expected) + 1  # and perhaps the last one
     np.testing.assert_allclose(seconds, np.array(numbers) / rate, atol=1e-3)
     assert video.notes == []
 
 
-def test_of_pictures_at_any_times_the_nearest_to_30_hz_are_read(tmp_path, write_video):
+def test_of_pictures_at_any_times_the_nearest_to_30_hz_are_read(tmp_path, write_pictures):
     times = np.cumsum(np.random.default_rng(0).uniform(0.004, 0.07, 60))
-    seconds, numbers, _ = read(write_video(tmp_path / "a.mkv", numbered(60), times))
+    seconds, numbers, _ = read(write_pictures(tmp_path / "a.mkv", numbered(60), times))
     times = np.round(times - times[0], 3)
     grid = np.arange(0, times[-1], 1 / 30)
     nearest = {int(np.abs(times - time).argmin()) for time in grid}
@@ -58,8 +59,8 @@ def test_thinning_keeps_the_first_and_never_repeats():
     assert all(np.abs(np.array(indices) / 50 - time).min() <= 0.01 + 1e-9 for time in grid)
 
 
-def test_the_start_of_the_pictures_is_time_0(tmp_path, write_video):
-    seconds, _, _ = read(write_video(tmp_path / "a.mkv", numbered(10), 5 + np.arange(10) / 30))
+def test_the_start_of_the_pictures_is_time_0(tmp_path, write_pictures):
+    seconds, _, _ = read(write_pictures(tmp_path / "a.mkv", numbered(10), 5 + np.arange(10) / 30))
     np.testing.assert_allclose(seconds, np.arange(10) / 30, atol=1e-3)
 
 
@@ -83,25 +84,25 @@ def corner(picture: np.ndarray) -> str:
         (-90, "upper right", (48, 64)),
     ],
 )
-def test_a_turned_video_is_read_upright(tmp_path, write_video, rotation, where, size):
+def test_a_turned_video_is_read_upright(tmp_path, write_pictures, rotation, where, size):
     picture = np.zeros((48, 64, 3), np.uint8)
     picture[:12, :16] = WHITE
-    path = write_video(tmp_path / "a.mp4", [picture] * 5, np.arange(5) / 30, rotation=rotation)
+    path = write_pictures(tmp_path / "a.mp4", [picture] * 5, np.arange(5) / 30, rotation=rotation)
     with open_video(path) as video:
         first = next(video.pictures()).pixels
         assert video.image_size == size == (first.shape[1], first.shape[0])
         assert corner(first) == where
 
 
-def test_pixels_that_are_not_square_are_made_square(tmp_path, write_video):
-    path = write_video(tmp_path / "a.mp4", numbered(5, (48, 48)), np.arange(5) / 30, aspect=Fraction(4, 3))
+def test_pixels_that_are_not_square_are_made_square(tmp_path, write_pictures):
+    path = write_pictures(tmp_path / "a.mp4", numbered(5, (48, 48)), np.arange(5) / 30, aspect=Fraction(4, 3))
     with open_video(path) as video:
         assert video.image_size == (64, 48)
         assert next(video.pictures()).pixels.shape == (48, 64, 3)
 
 
-def test_a_large_video_is_scaled_down_but_its_size_is_told_in_full(tmp_path, write_video):
-    path = write_video(tmp_path / "a.mp4", numbered(2, (3840, 2160)), [0, 1 / 30])
+def test_a_large_video_is_scaled_down_but_its_size_is_told_in_full(tmp_path, write_pictures):
+    path = write_pictures(tmp_path / "a.mp4", numbered(2, (3840, 2160)), [0, 1 / 30])
     with open_video(path) as video:
         assert video.image_size == (3840, 2160)
         assert next(video.pictures()).pixels.shape == (1080, 1920, 3)
@@ -109,18 +110,18 @@ def test_a_large_video_is_scaled_down_but_its_size_is_told_in_full(tmp_path, wri
     assert (number, full.shape) == (1, (2160, 3840, 3))
 
 
-def test_odd_sizes_are_read(tmp_path, write_video):
-    path = write_video(
+def test_odd_sizes_are_read(tmp_path, write_pictures):
+    path = write_pictures(
         tmp_path / "a.mkv", numbered(3, (63, 47)), np.arange(3) / 30, codec="ffv1", pixel_format="yuv444p"
     )
     with open_video(path) as video:
         assert next(video.pictures()).pixels.shape == (47, 63, 3)
 
 
-def test_interlaced_rows_of_another_moment_are_left_out(tmp_path, write_video):
+def test_interlaced_rows_of_another_moment_are_left_out(tmp_path, write_pictures):
     comb = np.zeros((48, 64, 3), np.uint8)
     comb[1::2] = WHITE
-    path = write_video(tmp_path / "a.mkv", [comb] * 5, np.arange(5) / 30, codec="ffv1", pixel_format="yuv444p")
+    path = write_pictures(tmp_path / "a.mkv", [comb] * 5, np.arange(5) / 30, codec="ffv1", pixel_format="yuv444p")
     with open_video(path) as video:
         frame = video._first
         assert np.ptp(video._layout.pixels(frame)) > 200
@@ -128,8 +129,8 @@ def test_interlaced_rows_of_another_moment_are_left_out(tmp_path, write_video):
         assert np.ptp(video._layout.pixels(interlaced)) < 10
 
 
-def test_pictures_are_found_by_their_frames(tmp_path, write_video):
-    path = write_video(tmp_path / "a.mp4", numbered(20), np.arange(20) / 15)
+def test_pictures_are_found_by_their_frames(tmp_path, write_pictures):
+    path = write_pictures(tmp_path / "a.mp4", numbered(20), np.arange(20) / 15)
     found = {number: round(picture.mean() / 4) for number, picture in read_pictures(path, [0, 10, 11, 22, 500])}
     assert found == {0: 0, 10: 5, 11: 5, 22: 11, 500: 19}
 
@@ -143,18 +144,18 @@ def test_the_sound_of_a_video_says_when_its_first_picture_is_shown(tmp_path, wri
 
 
 @pytest.fixture
-def made(tmp_path, write_video):
-    return write_video(tmp_path / "made.avi", numbered(60), np.arange(60) / 30)
+def made(tmp_path, write_pictures):
+    return write_pictures(tmp_path / "made.avi", numbered(60), np.arange(60) / 30)
 
 
-def test_a_cut_file_is_read_to_its_end_and_that_is_said(tmp_path, made):
-    path = tmp_path / "cut.avi"
-    content = made.read_bytes()
+def test_a_cut_file_is_read_to_its_end_and_that_is_said(tmp_path, write_pictures):
+    content = write_pictures(tmp_path / "made.mkv", numbered(60), np.arange(60) / 30).read_bytes()
+    path = tmp_path / "cut.mkv"
     path.write_bytes(content[: len(content) // 2])
     seconds, numbers, video = read(path)
-    assert 10 < len(numbers) < 60
+    assert 5 < len(numbers) < 60
     assert numbers == list(range(len(numbers)))
-    assert "promises 2.0 s" in video.notes[0] and "What is there is used." in video.notes[0]
+    assert any("promises 2.0 s" in note and "What is there is used." in note for note in video.notes)
 
 
 def test_damage_is_told(tmp_path, made):
