@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,7 +210,7 @@ class BlazePose:
 
 
 def stack_landmarks(
-    found: list[Landmarks | None], person: int, shot: int, first_frame: int, image_size: tuple[int, int]
+    found: Sequence[Landmarks | None], person: int, shot: int, first_frame: int, image_size: tuple[int, int]
 ) -> LandmarkTrack:
     """Return the track of one person; frames with `None` are 0."""
     image_points = np.zeros((len(found), NUM_LANDMARKS, 2), np.float32)

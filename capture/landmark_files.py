@@ -78,7 +78,10 @@ def load_landmarks(path: str | os.PathLike) -> tuple[LandmarkTrack, Camera]:
         focal_length = numbers.pop("focal_length")
         track = LandmarkTrack(
             image_size=_size(arrays["image_size"]),
-            **{name: arrays[name] for name in ("image_points", "confidences", "world_points", "camera_shifts")},
+            image_points=arrays["image_points"],
+            confidences=arrays["confidences"],
+            world_points=arrays["world_points"],
+            camera_shifts=arrays["camera_shifts"],
             **numbers,
         )
         camera = Camera(

@@ -188,7 +188,7 @@ def interpolate(times: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np
     """Interpolate values `(times, ...)` by cubics with slopes of parabolas; two by a line, one by itself."""
     if len(times) == 1:
         return np.repeat(values, len(wanted), axis=0)
-    slopes = np.gradient(values.astype(np.float64), times, axis=0, edge_order=min(2, len(times) - 1))
+    slopes = np.gradient(values.astype(np.float64), times, axis=0, edge_order=2 if len(times) > 2 else 1)
     return CubicHermiteSpline(times, values, slopes)(wanted)
 
 

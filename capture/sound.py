@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def read_sound(video: str | os.PathLike, picture_seconds: float, genre: str = ""
     Raises:
         ValueError: If it has no sound, or one that is silent, too short, too long or damaged.
     """
-    waveform = load_audio(video, SAMPLING_RATE)
+    waveform = load_audio(Path(video), SAMPLING_RATE)
     return VideoSound(waveform, picture_seconds, track_beats(waveform, SAMPLING_RATE, genre=genre or None))
 
 

@@ -175,11 +175,8 @@ def _capture(job: VideoJob, tools: Any, entry: dict[str, Any]) -> dict[str, byte
 
 
 def _places(job: VideoJob, tracks: Sequence[Any]) -> list[ClipPlace]:
-    common = {"video": Path(job.path).name, "key": job.key, "video_sha256": job.sha256, "options": job.options}
-    return [
-        ClipPlace(clip_id=job.key + (f"~s{track.shot}p{track.person}" if len(tracks) > 1 else ""), **common)
-        for track in tracks
-    ]
+    names = [job.key + (f"~s{track.shot}p{track.person}" if len(tracks) > 1 else "") for track in tracks]
+    return [ClipPlace(name, job.key, Path(job.path).name, job.sha256, job.options) for name in names]
 
 
 def _draw_stills(job: VideoJob, tools: Any, clips: Sequence[Any]) -> dict[str, bytes]:

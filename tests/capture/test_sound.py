@@ -58,7 +58,8 @@ def test_the_tempo_is_that_of_the_clip():
     assert sound().bpm(0, 60) == pytest.approx(120)
 
 
-def test_the_sound_of_a_video_is_read_with_its_beats(tmp_path, write_video):
-    found = read_sound(write_video(tmp_path / "solo.mkv"), 0.0)
+def test_the_sound_of_a_video_is_read_with_its_beats(tmp_path, write_sound, click_song):
+    video = write_sound(tmp_path / "solo.mkv", "matroska", "flac", click_song(24_000, 5.0), 24_000, video=5.0)
+    found = read_sound(video, 0.0)
     assert len(found.waveform) == 5 * SAMPLING_RATE
     assert found.bpm(0, 150) == pytest.approx(120, rel=0.02)
