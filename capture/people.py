@@ -168,7 +168,7 @@ def to_track(person: Person, shot: int, image_size: tuple[int, int], scale: floa
     start, end = first_frame(times[0]), math.floor(times[-1] * FRAME_RATE + 1e-6)
     if end - start + 1 < MIN_SECONDS * FRAME_RATE:
         return None
-    seen = stack_landmarks(person.found, 0, shot, 0, image_size)
+    seen = stack_landmarks([*person.found], 0, shot, 0, image_size)
     sources = [seen.image_points * scale, seen.confidences, seen.world_points]
     targets = [np.zeros((end - start + 1, *source.shape[1:]), np.float32) for source in sources]
     frames = np.arange(start, end + 1) / FRAME_RATE
@@ -188,7 +188,7 @@ def interpolate(times: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np
     """Interpolate values `(times, ...)` by cubics with slopes of parabolas; two by a line, one by itself."""
     if len(times) == 1:
         return np.repeat(values, len(wanted), axis=0)
-    slopes = np.gradient(values.astype(np.float64), times, axis=0, edge_order=min(2, len(times) - 1))
+    slopes = np.gradient(values.astype(np.float64), times, axis=0, edge_order=2 if len(times) > 2 else 1)
     return CubicHermiteSpline(times, values, slopes)(wanted)
 
 
