@@ -168,7 +168,7 @@ def to_track(person: Person, shot: int, image_size: tuple[int, int], scale: floa
     start, end = first_frame(times[0]), math.floor(times[-1] * FRAME_RATE + 1e-6)
     if end - start + 1 < MIN_SECONDS * FRAME_RATE:
         return None
-    seen = stack_landmarks(person.found, 0, shot, 0, image_size)
+    seen = stack_landmarks([*person.found], 0, shot, 0, image_size)
     sources = [seen.image_points * scale, seen.confidences, seen.world_points]
     targets = [np.zeros((end - start + 1, *source.shape[1:]), np.float32) for source in sources]
     frames = np.arange(start, end + 1) / FRAME_RATE

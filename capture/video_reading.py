@@ -117,7 +117,8 @@ class VideoReader:
             raise ValueError(f"{name} cannot be read as a video: {_reason(error)}. {_AGAIN}") from error
         try:
             self._stream = self._find_stream()
-            duration, whole = self._stream.duration, self._container.duration
+            container: Any = self._container
+            duration, whole = self._stream.duration, container.duration
             self._promised_seconds = float(duration * self._stream.time_base) if duration else (whole or 0) / 1e6
             self._frames = self._decode()
             self._first = next(self._frames, None)

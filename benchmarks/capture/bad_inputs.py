@@ -70,7 +70,7 @@ def _camera(size: tuple[int, int] = SIZE, share: float = 0.7) -> Camera:
 @lru_cache(maxsize=1)
 def _dance() -> Motion:
     dance = synthesize_dance("waltz", 120, SECONDS, seed=3)
-    middle = dance.root_positions.mean(axis=0) * np.float32([1, 0, 1])
+    middle = dance.root_positions.mean(axis=0) * np.array([1, 0, 1], np.float32)
     return replace(dance, root_positions=dance.root_positions - middle)
 
 
@@ -196,6 +196,10 @@ def _picture_file(path: Path) -> None:
     path.write_bytes(data.tobytes())
 
 
+def _text(path: Path) -> None:
+    path.write_text("no video\n" * 99)
+
+
 def _tiny() -> Pictures:
     """Return a dancer of 30 pixels in a picture of 240."""
     return [np.pad(small, ((150, 45), (200, 200), (0, 0)), mode="edge") for small in _scaled(_pictures(), (80, 45))]
@@ -256,8 +260,8 @@ INPUTS = (
     BadInput("sound.m4a", _only_sound, "holds only sound"),
     BadInput("picture.png", _picture_file, "is a picture"),
     BadInput("picture.jpg", _picture_file, "is a picture"),
-    BadInput("empty.mp4", lambda path: path.write_bytes(b"") and None, "is empty"),
-    BadInput("text.mp4", lambda path: path.write_text("no video\n" * 99) and None, "cannot be read as a video"),
+    BadInput("empty.mp4", lambda path: path.touch(), "is empty"),
+    BadInput("text.mp4", _text, "cannot be read as a video"),
     BadInput("folder.mp4", lambda path: path.mkdir(), "is a folder"),
     BadInput("absent.mp4", lambda path: None, "does not exist"),
     BadInput("a b, ü'.webm", lambda path: write(path, _pictures(), codec="libvpx-vp9"), "", (SECONDS,)),

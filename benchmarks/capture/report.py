@@ -146,7 +146,7 @@ def cameras_section(report: CaptureReport) -> list[Table]:
         chosen = [numbers for case, numbers in new if case.camera == kind]
         rows.append([kind.name, len(chosen), *cells(chosen, FRDM, list(MEASURES))])
     columns = ["camera", "videos", *MEASURES.values()]
-    note = f"After `{FRDM}`. The fit takes every camera to stand still."
+    note = f"After `{FRDM}`. The fit takes cameras to stand in one place and to turn as the background moves."
     people: list[list[Cell]] = []
     everybody = [(_performer(recording.case), numbers) for recording, numbers in report.measured]
     for name in dict.fromkeys(name for name, _ in everybody):

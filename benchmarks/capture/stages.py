@@ -36,7 +36,7 @@ PHYSICS_FRDM, FRDM, TRUTH = f"{FLOOR}, physics, FRDM", f"{FLOOR}, FRDM", "truth"
 ROWS = (ESTIMATOR, LIFTER, FIT, FLOOR, PHYSICS, SMOOTH, PHYSICS_FRDM, FRDM, TRUTH)
 _NEUTRAL_METRES = 1.70
 _TRACK_NUMBERS = ("person", "shot", "first_frame", "image_size")
-_ARRAYS = ("image_points", "confidences", "world_points")
+_ARRAYS = ("image_points", "confidences", "world_points", "camera_shifts")
 
 
 @dataclass(frozen=True, eq=False)
