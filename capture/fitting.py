@@ -261,7 +261,7 @@ class _Fit:
             roll=lifted.roll + roll,
             focal_length=lifted.focal_length * stretch,
             is_focal_length_known=True,
-            floor_height=float(self.floor),
+            floor_height=self.floor.detach().item(),
         )
 
 

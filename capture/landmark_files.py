@@ -77,7 +77,6 @@ def load_landmarks(path: str | os.PathLike) -> tuple[LandmarkTrack, Camera]:
             raise ValueError(f"{path} holds other landmarks than the 33 of BlazePose. Capture the video again.")
         numbers: dict[str, Any] = {name: arrays[name].reshape(()).item() for name in _NUMBERS}
         focal_length = numbers.pop("focal_length")
-<<<<<<< HEAD
         track = LandmarkTrack(
             image_size=_size(arrays["image_size"]),
             image_points=arrays["image_points"],
@@ -86,12 +85,6 @@ def load_landmarks(path: str | os.PathLike) -> tuple[LandmarkTrack, Camera]:
             camera_shifts=arrays["camera_shifts"],
             **numbers,
         )
-=======
-        seen: dict[str, Any] = {
-            name: arrays[name] for name in ("image_points", "confidences", "world_points", "camera_shifts")
-        }
-        track = LandmarkTrack(image_size=_size(arrays["image_size"]), **seen, **numbers)
->>>>>>> eyes1
         camera = Camera(
             _size(arrays["camera_image_size"]), focal_length, arrays["camera_rotations"], arrays["camera_position"]
         )

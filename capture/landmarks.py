@@ -107,26 +107,14 @@ class LandmarkTrack:
     def mirror(self) -> LandmarkTrack:
         """Return the track of the picture's mirror image: left and right of the person change places."""
         landmarks = list(MIRRORED_LANDMARKS)
-<<<<<<< HEAD
         found = np.asarray((self.confidences > 0).any(axis=1))[:, None, None]
         points = self.image_points[:, landmarks] * np.array([-1, 1]) + np.array([self.image_size[0], 0])
-=======
-        found = (self.confidences.max(axis=1) > 0)[:, None, None]
-        points = self.image_points[:, landmarks] * np.array([-1, 1], np.float32) + np.array(
-            [self.image_size[0], 0], np.float32
-        )
->>>>>>> eyes1
         return replace(
             self,
             image_points=np.where(found, points, 0),
             confidences=self.confidences[:, landmarks],
-<<<<<<< HEAD
             world_points=self.world_points[:, landmarks] * np.array([-1, 1, 1]),
             camera_shifts=self.camera_shifts * np.array([-1, 1]),
-=======
-            world_points=self.world_points[:, landmarks] * np.array([-1, 1, 1], np.float32),
-            camera_shifts=self.camera_shifts * np.array([-1, 1], np.float32),
->>>>>>> eyes1
         )
 
     def cut(self, start_frame: int, end_frame: int) -> LandmarkTrack:

@@ -78,11 +78,7 @@ def read_sound(video: str | os.PathLike, picture_seconds: float, genre: str = ""
     Raises:
         ValueError: If it has no sound, or one that is silent, too short, too long or damaged.
     """
-<<<<<<< HEAD
     waveform = load_audio(Path(video), SAMPLING_RATE)
-=======
-    waveform = load_audio(os.fspath(video), SAMPLING_RATE)
->>>>>>> eyes1
     return VideoSound(waveform, picture_seconds, track_beats(waveform, SAMPLING_RATE, genre=genre or None))
 
 
