@@ -73,6 +73,14 @@ SMOKES = (
         ("report/report.json",),
     ),
     Smoke("video", ("infinitedance demo --output demo",), ("demo/demo_song_pop_0.mp4",)),
+    Smoke(
+        "capture,data",
+        (
+            "infinitedance capture --fetch-models",
+            "infinitedance capture demo/demo_song_pop_0.mp4 --output captured",
+        ),
+        ("captured/motion/demo_song_pop_0.npz", "captured/report.html"),
+    ),
     Smoke("usd", ("infinitedance convert base/demo_song_pop_0.npz dance.usd",), ("dance.usd",)),
     Smoke("plot", ("infinitedance song SONG --plot song.png",), ("song.png",)),
     Smoke(

@@ -171,15 +171,16 @@ FIGURES = (
     }
     | {
         f"capture_{stage}{name}": Figure("capture_results.stages", "Stages", row, CAPTURE_MEASURES[measure], form)
-        for stage, row in {"estimator_": ESTIMATOR, "lifter_": LIFTER, "fit_": FIT, "": FRDM}.items()
-        for name, measure, form in (
-            ("mpjpe", "mpjpe", ".0f"),
-            ("pa", "pa_mpjpe", ".0f"),
-            ("slide", "slide", ".1f"),
-            ("root", "root", ".1f"),
-            ("facing", "facing", ".2f"),
-            ("contact", "contact_f1", ".2f"),
+        for name, measure, form, stages in (
+            ("mpjpe", "mpjpe", ".0f", ("estimator_", "lifter_", "fit_", "")),
+            ("pa", "pa_mpjpe", ".0f", ("estimator_", "lifter_", "fit_", "")),
+            ("slide", "slide", ".1f", ("lifter_", "fit_", "")),
+            ("root", "root", ".1f", ("",)),
+            ("facing", "facing", ".2f", ("estimator_", "")),
+            ("contact", "contact_f1", ".2f", ("",)),
         )
+        for stage, row in {"estimator_": ESTIMATOR, "lifter_": LIFTER, "fit_": FIT, "": FRDM}.items()
+        if stage in stages
     }
 )
 

@@ -19,7 +19,7 @@ from ..utils.atomic import atomic_folder
 PACKAGE = "infinitedance"
 ZERO_GPU_TORCH = "<2.12"
 """ZeroGPU runs torch 2.8 to 2.11; the other hardware of Spaces runs these as well."""
-NOT_SERVED = ("choreollama-research", "frdm-tiny")
+NOT_SERVED = ("choreollama-research", "frdm-tiny", "genre-guess", "lifter")
 """Weights that the page does not use and that are for research only: a Space with them would not be under CC BY."""
 _ROOT = Path(__file__).resolve().parents[1]
 _GIT_ATTRIBUTES = "".join(

@@ -6,10 +6,11 @@ import re
 import pytest
 import yaml
 
-from infinitedance.assets import DEFAULT_REFERENCES, DEFAULT_RESTORER, MODELS
+from infinitedance.assets import DEFAULT_LIFTER, DEFAULT_REFERENCES, DEFAULT_RESTORER, MODELS
 from infinitedance.cli import main
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from infinitedance.modeling.frdm.configuration_frdm import FrdmConfig
+from infinitedance.modeling.lifter.configuration_lifter import LifterConfig
 from infinitedance.modeling.music_dance.configuration_music_dance import MusicDanceConfig
 from infinitedance.pipeline import MusicToDancePipeline
 from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
@@ -44,6 +45,7 @@ def shipped_configs() -> dict:
     return {
         "motion_codec": shipped_codec("research"),
         "frdm_tiny_cpu": FrdmConfig.from_pretrained(DEFAULT_RESTORER),
+        "lifter": LifterConfig.from_pretrained(DEFAULT_LIFTER),
         "retrieval_tiny_cpu": MusicDanceConfig.from_pretrained(DEFAULT_REFERENCES / "encoder"),
         **{recipe: ChoreoLlamaConfig.from_pretrained(MODELS[name]) for recipe, name in GENERATORS.items()},
     }
@@ -52,7 +54,7 @@ def shipped_configs() -> dict:
 def configured(name: str, recipe: dict):
     """Build the configuration that a training script builds from a recipe."""
     if name not in GENERATORS:
-        return type(shipped_configs()[name])(**recipe["model"])
+        return type(shipped_configs()[name])(**recipe.get("model", {}))
     fields = {key: value for key, value in recipe.items() if key in ChoreoArguments.__dataclass_fields__}
     arguments = ChoreoArguments(data_dir="", codec_dir="", **fields)
     codec = type("Codec", (), {"config": shipped_codec(GENERATORS[name])})
