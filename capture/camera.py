@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,17 +42,18 @@ def default_focal_length(image_size: tuple[int, int]) -> float:
     return math.hypot(*image_size)
 
 
-def level_camera_rotation(pitch: float, roll: float) -> np.ndarray:
-    """Return the turn from a level camera's space to the camera's, `(3, 3)`.
+def camera_rotations(yaw: torch.Tensor, pitch: torch.Tensor, roll: torch.Tensor) -> torch.Tensor:
+    """Return turns from the world to cameras, `(..., 3, 3)`: from y up to x right, y down, z ahead.
 
     Args:
-        pitch: Downwards, radians.
-        roll: Clockwise as the camera sees, radians.
-
-    Returns:
-        From x right, y up, z toward the viewer to x right, y down, z ahead.
+        yaw: To the right of -z, `(...)`, radians, like the others.
+        pitch: Down.
+        roll: Clockwise as the camera sees.
     """
-    sine, cosine = math.sin(pitch), math.cos(pitch)
-    right, down, ahead = np.array([1.0, 0, 0]), np.array([0, -cosine, sine]), np.array([0, -sine, -cosine])
-    turned = math.cos(roll) * right + math.sin(roll) * down
-    return np.stack([turned, np.cross(ahead, turned), ahead])
+    yaw, pitch, roll = torch.broadcast_tensors(yaw, pitch, roll)
+    zero = torch.zeros_like(yaw)
+    right = torch.stack([yaw.cos(), zero, yaw.sin()], dim=-1)
+    ahead = torch.stack([yaw.sin() * pitch.cos(), -pitch.sin(), -yaw.cos() * pitch.cos()], dim=-1)
+    down = torch.linalg.cross(ahead, right)
+    turned_right = roll.cos()[..., None] * right + roll.sin()[..., None] * down
+    return torch.stack([turned_right, torch.linalg.cross(ahead, turned_right), ahead], dim=-2)

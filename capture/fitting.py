@@ -10,8 +10,9 @@ import torch
 
 from ..motion.kinematics import forward_kinematics
 from ..motion.skeleton import CONTACT_JOINTS, PARENTS, neutral_skeleton
-from .landmark_body import place_landmarks
-from .landmarks import LandmarkTrack
+from .camera import camera_rotations
+from .landmark_body import NEUTRAL_HEIGHT_METRES, place_landmarks
+from .landmarks import NUM_LANDMARKS, LandmarkTrack
 
 CHUNK_FRAMES, OVERLAP_FRAMES = 600, 30
 """Long tracks are fitted in stretches that overlap and are mixed: memory does not grow with them."""
@@ -120,7 +121,7 @@ def _chunk_starts(num_frames: int) -> list[int]:
 
 
 def _join(lifted: Lifted, parts: list[Lifted], starts: list[int]) -> Lifted:
-    """Cross-fade stretches that overlap."""
+    """Cross-fade stretches that overlap; the joints are where the cross-faded rotations have them."""
     joined = parts[0]
     for part, start in zip(parts[1:], starts[1:], strict=True):
         shared = len(joined.root_positions) - start
@@ -137,7 +138,9 @@ def _join(lifted: Lifted, parts: list[Lifted], starts: list[int]) -> Lifted:
             root_positions=torch.cat([joined.root_positions[:start], root, part.root_positions[shared:]]),
             reprojection_error=torch.cat([errors[0], errors[1][shared:]]),
         )
-    return joined
+    bones = torch.from_numpy(neutral_skeleton().offsets).float()
+    joints, _ = forward_kinematics(joined.rotations, torch.zeros_like(joined.root_positions), bones, PARENTS)
+    return replace(joined, joint_offsets=joints[:, 1:])
 
 
 class _Fit:
@@ -151,7 +154,7 @@ class _Fit:
         middle = torch.tensor(track.image_size) / 2
         self.points = torch.from_numpy(track.image_points)[index] - middle
         self.confidences = torch.from_numpy(track.confidences)[index]
-        self.views = view_turns(lifted.headings[index].float())
+        self.headings = lifted.headings[index].float()
         self.base, self.root = lifted.rotations[index].float(), lifted.root_positions[index].float()
         self.targets, self.contacts = lifted.joint_offsets[index].float(), lifted.contact_probabilities[index].float()
         self.bones = torch.from_numpy(neutral_skeleton().offsets).float()
@@ -164,9 +167,9 @@ class _Fit:
 
     def _sizes(self) -> torch.Tensor:
         """Return how large the dancer is in each picture, `(stretches, frames, 1)`, pixels: by the proposed depth."""
-        turn = _camera_turn(torch.tensor([self.lifted.pitch, self.lifted.roll]))
-        depth = (self.root[..., None, :] @ self.views @ turn.T)[..., 0, 2:].clamp(min=0.2)
-        return self.lifted.focal_length / depth
+        angles = torch.tensor([self.lifted.pitch, self.lifted.roll])
+        ahead = camera_rotations(self.headings, *angles)[..., 2, :]
+        return self.lifted.focal_length / (self.root * ahead).sum(dim=-1, keepdim=True).clamp(min=0.2)
 
     def _first_floor(self) -> float:
         if not self.fits_camera:
@@ -194,7 +197,7 @@ class _Fit:
     def project(self, points: torch.Tensor) -> torch.Tensor:
         """Project points `(stretches, frames, points, 3)` to pixels from the middle of the picture."""
         angles = torch.stack([self.lifted.pitch + self.camera[0], self.lifted.roll + self.camera[1]])
-        seen = points @ self.views @ _camera_turn(angles).T
+        seen = points @ camera_rotations(self.headings, *angles).transpose(-1, -2)
         stretch = torch.ones(()) if self.lifted.is_focal_length_known else self.camera[2].exp()
         focal = self.lifted.focal_length * stretch
         return focal * seen[..., :2] / seen[..., 2:].clamp(min=0.1)
@@ -219,7 +222,9 @@ class _Fit:
         _, offsets, root, landmarks = self.pose()
         distances = (self.project(landmarks) - self.points).norm(dim=-1) / self.sizes
         weights = self.confidences.square()
-        image = (weights * _penalty(distances, _IMAGE_SCALE)).sum(dim=-1) / (weights.sum(dim=-1) + _UNSURE * 33)
+        image = (weights * _penalty(distances, _IMAGE_SCALE)).sum(dim=-1) / (
+            weights.sum(dim=-1) + _UNSURE * NUM_LANDMARKS
+        )
         space = _penalty((offsets - self.targets).norm(dim=-1), _SPACE_SCALE).mean(dim=-1)
         loss = settings.image * image.mean() + settings.space * space.mean()
         loss = loss + settings.pose * self.turn.square().sum(dim=-1).mean()
@@ -239,7 +244,7 @@ class _Fit:
     def result(self) -> Lifted:
         """Return the fitted poses of all stretches, one after the other."""
         rotations, offsets, root, landmarks = self.pose()
-        distances = (self.project(landmarks) - self.points).norm(dim=-1) / (1.7 * self.sizes)
+        distances = (self.project(landmarks) - self.points).norm(dim=-1) / (NEUTRAL_HEIGHT_METRES * self.sizes)
         weights = self.confidences
         error = (weights * distances).sum(dim=-1) / weights.sum(dim=-1)  # NaN where nobody was found
         return replace(
@@ -265,28 +270,6 @@ class _Fit:
         )
 
 
-def view_turns(headings: torch.Tensor) -> torch.Tensor:
-    """Return turns from level views of a camera that turns to the space of its first one, `(..., 3, 3)`.
-
-    Args:
-        headings: To the right, radians.
-    """
-    sine, cosine, zero = headings.sin(), headings.cos(), torch.zeros_like(headings)
-    rows = ((cosine, zero, -sine), (zero, zero + 1, zero), (sine, zero, cosine))
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
-
-
 def _penalty(distances: torch.Tensor, scale: float) -> torch.Tensor:
     """Return squared distances that turn linear beyond `scale` (pseudo-Huber)."""
     return scale**2 * ((1 + (distances / scale).square()).sqrt() - 1)
-
-
-def _camera_turn(angles: torch.Tensor) -> torch.Tensor:
-    """As `level_camera_rotation`, of a tensor `(2,)` of pitch and roll, with gradients."""
-    zero = torch.zeros(())
-    sine, cosine = angles[0].sin(), angles[0].cos()
-    right, down, ahead = (
-        torch.stack(parts) for parts in ((zero + 1, zero, zero), (zero, -cosine, sine), (zero, -sine, -cosine))
-    )
-    turned = angles[1].cos() * right + angles[1].sin() * down
-    return torch.stack([turned, torch.linalg.cross(ahead, turned), ahead])

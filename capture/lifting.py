@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +13,13 @@ import torch
 from ..assets import DEFAULT_LIFTER
 from ..modeling.lifter.landmark_view import view_landmarks
 from ..modeling.lifter.modeling_lifter import ROOT_SCALE_METRES, LifterModel
-from ..motion.kinematics import local_rotations, matrix_to_quaternion, rotation_6d_to_matrix
+from ..motion.kinematics import local_rotations, matrix_to_quaternion, rotation_6d_to_matrix, yaw_to_matrix
 from ..motion.motion import Motion
 from ..motion.skeleton import MIRROR_ORDER, PARENTS, neutral_skeleton
 from ..restoration.pipeline_frdm import ClipWindows
 from ..utils.checkpoints import load_model
-from .camera import Camera, default_focal_length, level_camera_rotation
-from .fitting import FitSettings, Lifted, fit, view_turns
+from .camera import Camera, camera_rotations, default_focal_length
+from .fitting import FitSettings, Lifted, fit
 from .landmark_body import NEUTRAL_HEIGHT_METRES
 from .landmarks import LandmarkTrack
 
@@ -102,13 +102,11 @@ def lift(
         provenance={"rotations": "fitted"},
     )
     contacts = skeleton.detect_foot_contacts(motion.joint_positions(), motion.frame_rate)
-    rotations = level_camera_rotation(fitted.pitch, fitted.roll)[None]
-    if fitted.headings.any():
-        rotations = rotations @ view_turns(fitted.headings.double()).transpose(-1, -2).numpy()
+    headings = fitted.headings if fitted.headings.any() else fitted.headings[:1]
+    angles = torch.tensor([fitted.pitch, fitted.roll]).double()
+    rotations = camera_rotations(headings.double(), *angles).numpy()
     return LiftedMotion(
-        motion=Motion(
-            motion.frame_rate, motion.root_positions, motion.joint_rotations, skeleton, contacts, motion.provenance
-        ),
+        motion=replace(motion, foot_contacts=contacts),
         camera=Camera(track.image_size, fitted.focal_length, rotations, (-floor * scale).numpy().astype(float)),
         contact_probabilities=fitted.contact_probabilities.numpy(),
         reprojection_error=fitted.reprojection_error.numpy(),
@@ -133,13 +131,13 @@ def propose(track: LandmarkTrack, lifter: LifterModel, focal_length_pixels: floa
     focal = focal_length_pixels or default_focal_length(track.image_size) * math.exp(log_focal)
     depth = focal * both.log_depth.exp()
     in_camera = torch.cat([both.root_pixels / focal * depth, depth], dim=-1)
-    turn = torch.from_numpy(level_camera_rotation(pitch, roll)).float()
     headings = _headings(track, focal)
-    views = view_turns(headings)
+    turns = camera_rotations(headings, *torch.tensor([pitch, roll]))
+    views = yaw_to_matrix(-headings)  # from the level view of a frame to that of the first
     return Lifted(
         rotations=local_rotations(views[:, None] @ rotation_6d_to_matrix(both.rotations_6d), PARENTS),
         joint_offsets=both.joint_offsets @ views.transpose(-1, -2),
-        root_positions=((in_camera @ turn)[:, None] @ views.transpose(-1, -2))[:, 0],
+        root_positions=(in_camera[:, None] @ turns)[:, 0],
         contact_probabilities=both.contact_logits.sigmoid(),
         pitch=pitch,
         roll=roll,
@@ -179,9 +177,8 @@ class _Proposal(NamedTuple):
     def mirror(self) -> _Proposal:
         """Return the proposal of the picture's mirror image."""
         flip, joints = torch.tensor([-1.0, 1.0, 1.0]), list(MIRROR_ORDER)
-        columns = torch.cat(
-            [-flip, flip]
-        )  # of the mirrored rotation: both axes are mirrored, the first one turns round
+        # Columns of the mirrored rotation: both axes are mirrored, and the first one turns round.
+        columns = torch.cat([-flip, flip])
         return _Proposal(
             self.rotations_6d[:, joints] * columns,
             self.joint_offsets[:, [joint - 1 for joint in joints[1:]]] * flip,

@@ -21,12 +21,13 @@ from ..modeling.lifter.losses_lifter import LifterLabels, pose_offsets
 from ..modeling.lifter.modeling_lifter import ROOT_SCALE_METRES
 from ..motion.files import read_arrays
 from ..motion.kinematics import (
+    forward_kinematics,
     matrix_to_rotation_6d,
     rotation_6d_to_matrix,
     yaw_to_matrix,
 )
 from ..motion.motion import Motion
-from ..motion.skeleton import JOINT_INDEX, MIRROR_ORDER, Skeleton, neutral_skeleton
+from ..motion.skeleton import JOINT_INDEX, MIRROR_ORDER, NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
 from .estimator_errors import EstimatorErrors, disturb
 from .random_cameras import RandomCamera, place_cameras
 
@@ -346,10 +347,8 @@ def level_rotations(camera_rotations: torch.Tensor) -> torch.Tensor:
 
 def global_rotations(rotations: torch.Tensor) -> torch.Tensor:
     """Chain local rotations `(..., 22, 3, 3)` of our joints to those in the world."""
-    turned: list[torch.Tensor] = []
-    for joint, parent in enumerate(neutral_skeleton().parents):
-        turned.append(rotations[..., joint, :, :] if parent < 0 else turned[parent] @ rotations[..., joint, :, :])
-    return torch.stack(turned, dim=-3)
+    root, bones = rotations.new_zeros(*rotations.shape[:-3], 3), rotations.new_zeros(NUM_JOINTS, 3)
+    return forward_kinematics(rotations, root, bones, PARENTS)[1]
 
 
 def random_bodies(count: int, generator: torch.Generator) -> torch.Tensor:

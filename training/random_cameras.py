@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..capture.camera import camera_rotations
+
 
 @dataclass(frozen=True)
 class RandomCamera:
@@ -73,19 +75,3 @@ def place_cameras(
     pitch = torch.atan2(height - _AIM_METRES + shift[:, 1], position[:, 2] - middle[:, 2])[:, None].expand(-1, frames)
     roll = draw(-ranges.max_roll, ranges.max_roll)[:, None].expand(-1, frames)
     return focal, camera_rotations(yaw, pitch, roll), position
-
-
-def camera_rotations(yaw: torch.Tensor, pitch: torch.Tensor, roll: torch.Tensor) -> torch.Tensor:
-    """Return turns from the world to cameras, `(..., 3, 3)`: x right, y down, z ahead.
-
-    Args:
-        yaw: `(...)`, radians, to the right of -z.
-        pitch: Down, radians.
-        roll: Clockwise as the camera sees, radians.
-    """
-    zero = torch.zeros_like(yaw)
-    right = torch.stack([yaw.cos(), zero, yaw.sin()], dim=-1)
-    ahead = torch.stack([yaw.sin() * pitch.cos(), -pitch.sin(), -yaw.cos() * pitch.cos()], dim=-1)
-    down = torch.linalg.cross(ahead, right)
-    turned_right = roll.cos()[..., None] * right + roll.sin()[..., None] * down
-    return torch.stack([turned_right, torch.linalg.cross(ahead, turned_right), ahead], dim=-2)

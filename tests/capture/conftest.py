@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from infinitedance.capture.blazepose import BlazePose, Detection, Landmarks, Region
-from infinitedance.capture.camera import Camera, level_camera_rotation
+from infinitedance.capture.camera import Camera, camera_rotations
 from infinitedance.capture.landmark_body import place_landmarks
 from infinitedance.capture.landmarks import LANDMARK_NAMES, LandmarkTrack
 from infinitedance.capture.models import find_models
@@ -154,7 +154,12 @@ def blazepose() -> BlazePose:
 @pytest.fixture(scope="session")
 def front_camera() -> Camera:
     """A camera four metres in front of the origin, 1.4 m high, tilted down by 0.1."""
-    return Camera((640, 480), 700.0, level_camera_rotation(0.1, 0.02)[None], np.array([0.0, 1.4, 4.0]))
+    return Camera(
+        (640, 480),
+        700.0,
+        camera_rotations(torch.zeros(1).double(), *torch.tensor([0.1, 0.02]).double()).numpy(),
+        np.array([0.0, 1.4, 4.0]),
+    )
 
 
 @pytest.fixture(scope="session")

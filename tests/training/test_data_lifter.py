@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from infinitedance.capture.camera import camera_rotations
 from infinitedance.capture.landmark_body import body_scale
 from infinitedance.capture.landmarks import LANDMARK_INDEX
 from infinitedance.modeling.lifter.losses_lifter import pose_offsets
@@ -20,7 +21,7 @@ from infinitedance.training.data_lifter import (
     random_bodies,
 )
 from infinitedance.training.estimator_errors import EstimatorErrors, disturb
-from infinitedance.training.random_cameras import RandomCamera, camera_rotations, place_cameras
+from infinitedance.training.random_cameras import RandomCamera, place_cameras
 
 FRAMES = 24
 NO_ERRORS = EstimatorErrors(
