@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from infinitedance.capture.camera import Camera, level_camera_rotation
+from infinitedance.capture.camera import Camera, camera_rotations
 from infinitedance.cli import main as run_command
 from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.motion.motion import FRAME_RATE, Motion
@@ -63,8 +65,8 @@ def _camera(size: tuple[int, int] = SIZE, share: float = 0.7) -> Camera:
     """Return a camera in front of the dancer, who takes a share of the picture's height."""
     focal_length = 1.0 * max(size)
     distance = focal_length * 1.7 / (share * size[1])
-    pitch = np.arctan2(0.4, distance)
-    return Camera(size, focal_length, level_camera_rotation(float(pitch), 0.0)[None], np.array([0.0, 1.3, distance]))
+    yaw, pitch, roll = torch.tensor([[0.0], [math.atan2(0.4, distance)], [0.0]], dtype=torch.float64)
+    return Camera(size, focal_length, camera_rotations(yaw, pitch, roll).numpy(), np.array([0.0, 1.3, distance]))
 
 
 @lru_cache(maxsize=1)

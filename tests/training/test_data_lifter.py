@@ -187,7 +187,13 @@ def test_a_mirrored_pair_is_seen_as_the_mirrored_picture(tmp_path):
     write_pair(tmp_path / "a.npz")
     pair = RenderedPair.read(tmp_path / "a.npz")
     turn = torch.linalg.matrix_exp(torch.tensor([[0.0, -0.3, 0.2], [0.3, 0.0, -0.1], [-0.2, 0.1, 0.0]]))
-    pair = replace(pair, rotations=turn @ pair.rotations, camera_position=torch.tensor([0.4, 1.0, 4.0]))
+    pair = replace(
+        pair,
+        rotations=turn @ pair.rotations,
+        contacts=torch.tensor([1.0, 0.0, 1.0, 0.0]).expand(30, 4),
+        camera_rotations=camera_rotations(*torch.tensor([[0.2], [0.1], [0.05]])).expand(30, 3, 3),
+        camera_position=torch.tensor([0.4, 1.0, 4.0]),
+    )
 
     def project(seen: RenderedPair) -> torch.Tensor:
         joints = pose_offsets(seen.rotations[None], seen.skeleton_offsets[None])[0] + seen.root_positions[:, None]
@@ -197,5 +203,6 @@ def test_a_mirrored_pair_is_seen_as_the_mirrored_picture(tmp_path):
     mirrored = pair.mirror()
     order = [joint - 1 for joint in MIRROR_ORDER[1:]]
     torch.testing.assert_close(project(mirrored), project(pair)[:, order] * torch.tensor([-1.0, 1.0]))
+    assert mirrored.contacts[0].tolist() == [0, 1, 0, 1]
     assert torch.linalg.det(mirrored.camera_rotations[0]) > 0 and torch.linalg.det(mirrored.rotations[0, 0]) > 0
     np.testing.assert_allclose(mirrored.mirror().image_points, pair.image_points, atol=1e-4)
