@@ -26,21 +26,33 @@ from ..motion.kinematics import (
     rotation_6d_to_matrix,
     yaw_to_matrix,
 )
-from ..motion.motion import Motion
+from ..motion.motion import FRAME_RATE, Motion
 from ..motion.skeleton import JOINT_INDEX, MIRROR_ORDER, NUM_JOINTS, PARENTS, Skeleton, neutral_skeleton
-from .estimator_errors import EstimatorErrors, disturb
+from .estimator_errors import (
+    SLOW_FRAMES,
+    EstimatorErrors,
+    SeenLandmarks,
+    disturb,
+    sizes_in_picture,
+    slow_noise,
+    true_world_points,
+)
 from .random_cameras import RandomCamera, place_cameras
+from .varied_dances import vary_dances
 
 SPEEDS = (0.8, 1.25)
 """Dances are slowed and sped up by factors between these."""
-MIXED_SHARE = 0.15
-"""Of the windows: they have the trunk and the arms of another dance."""
+BORROWED_SHARE = 0.7
+"""Of the projected windows: they have the errors of a rendered one that faces the camera alike, if there are any."""
+_FACING_DRAWS = 6
 LIMB_SCALES = (0.92, 1.08)
-_UPPER_BODY = [
-    JOINT_INDEX[name]
-    for name in JOINT_INDEX
-    if name.startswith(("spine", "neck", "head")) or name.endswith(("collar", "shoulder", "elbow", "wrist"))
-]
+ROLL_RADIANS = 0.12
+"""Standard deviation of how far rendered pictures are turned, each with the camera that sees it."""
+BACKWARD_SHARE = 0.25
+"""Of the rendered windows: they are played backward."""
+RENDERED_ERRORS = (0.012, 0.008)
+"""What landmarks of rendered windows are moved by: standard deviation of an offset that lasts and of one that goes, in
+sizes of the dancer or in metres."""
 _LIMBS: tuple[tuple[str, ...], ...] = (
     ("hip",),
     ("knee",),
@@ -134,6 +146,57 @@ class RenderedPair:
         """Number of frames."""
         return len(self.image_points)
 
+    def play(self, frames: np.ndarray) -> RenderedPair:
+        """Return the dance at other times, `(frames,)`, between which is interpolated; nobody is seen beside a gap."""
+        before = np.floor(frames).astype(int)
+        after = np.minimum(before + 1, self.num_frames - 1)
+        share = (frames - before).astype(np.float32)
+
+        def between(array: Any) -> Any:
+            weights = share.reshape(-1, *[1] * (array.ndim - 1))
+            weights = torch.from_numpy(weights) if isinstance(array, torch.Tensor) else weights
+            return array[before] * (1 - weights) + array[after] * weights
+
+        def orthonormal(matrices: torch.Tensor) -> torch.Tensor:
+            return rotation_6d_to_matrix(matrix_to_rotation_6d(between(matrices)))
+
+        found = (self.confidences > 0).any(axis=1)
+        seen = (found[before] & (found[after] | (share == 0)))[:, None, None]
+        return replace(
+            self,
+            image_points=between(self.image_points) * seen,
+            confidences=between(self.confidences) * seen[:, 0],
+            world_points=between(self.world_points) * seen,
+            rotations=orthonormal(self.rotations),
+            root_positions=between(self.root_positions),
+            contacts=self.contacts[frames.round().astype(int)],
+            camera_rotations=orthonormal(self.camera_rotations),
+        )
+
+    def roll(self, angle: float) -> RenderedPair:
+        """Return the picture turned about its middle, clockwise, radians: the camera is turned the other way."""
+        turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]], np.float32)
+        middle, found = np.array(self.image_size, np.float32) / 2, (self.confidences > 0).any(axis=1)[:, None, None]
+        return replace(
+            self,
+            image_points=((self.image_points - middle) @ turn[:2, :2].T + middle) * found,
+            world_points=self.world_points @ turn.T,
+            camera_rotations=torch.from_numpy(turn) @ self.camera_rotations,
+        )
+
+    def disturb(self, generator: np.random.Generator) -> RenderedPair:
+        """Return the dance with landmarks that are a little off."""
+        found = (self.confidences > 0).any(axis=1)[:, None, None]
+        size = float(np.median(np.ptp(self.image_points, axis=1)[found[:, 0, 0]].max(axis=1))) / 3
+
+        def off(points: np.ndarray, unit: float) -> np.ndarray:
+            lasting, passing = (unit * error for error in RENDERED_ERRORS)
+            noise = lasting * generator.standard_normal((1, *points.shape[1:]))
+            noise = noise + passing * slow_noise(generator, (1, *points.shape), SLOW_FRAMES)[0]
+            return (points + noise * found).astype(np.float32)
+
+        return replace(self, image_points=off(self.image_points, size), world_points=off(self.world_points, 1.0))
+
     def mirror(self) -> RenderedPair:
         """Return the picture's mirror image: left and right of the dancer change places, and those of the room."""
         flip, joints, landmarks = torch.tensor([-1.0, 1.0, 1.0]), list(MIRROR_ORDER), list(MIRRORED_LANDMARKS)
@@ -166,6 +229,37 @@ class Truth:
     camera_positions: torch.Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class RenderedErrors:
+    """What the estimator had wrong in a rendered dance.
+
+    Args:
+        image_points: `(frames, 33, 2)`, in sizes of the dancer.
+        world_points: `(frames, 33, 3)`, metres.
+        confidences: `(frames, 33)`.
+        facing: Direction of the dancer as the camera sees it, `(frames, 2)`.
+    """
+
+    image_points: np.ndarray
+    world_points: np.ndarray
+    confidences: np.ndarray
+    facing: np.ndarray
+
+    @classmethod
+    def of(cls, pair: RenderedPair) -> RenderedErrors:
+        """Compare a rendered dance with its truth."""
+        truth = _stack_truth([pair])
+        in_camera = _to_camera(truth, _true_landmarks(truth))
+        pixels = (truth.focal_lengths[:, None, None, None] * in_camera[..., :2] / in_camera[..., 2:]).numpy()
+        size, middle = sizes_in_picture(pixels)[0], np.array(pair.image_size) / 2
+        return cls(
+            ((pair.image_points - middle - pixels[0]) / size).astype(np.float32),
+            (pair.world_points - true_world_points(in_camera.numpy())[0]).astype(np.float32),
+            pair.confidences,
+            _facing(truth)[0],
+        )
+
+
 class LifterSampler:
     """Sampler of training batches: the same ones for the same number of the batch.
 
@@ -191,6 +285,7 @@ class LifterSampler:
         self.dances = dances
         self.pairs = [either for pair in pairs if pair.num_frames >= window_frames for either in (pair, pair.mirror())]
         lengths = np.array([len(dance.root_positions) for dance in dances], dtype=float)
+        self.errors = [RenderedErrors.of(pair) for pair in self.pairs]
         self.probabilities = lengths / lengths.sum()
         self.window_frames, self.batch_size = window_frames, batch_size
         self.num_rendered = round(rendered_share * batch_size) if self.pairs else 0
@@ -211,41 +306,63 @@ class LifterSampler:
     def projected(self, generator: np.random.Generator, count: int) -> tuple[torch.Tensor, LifterLabels]:
         """Return views of `count` dances whose landmarks are projected and disturbed, and their labels."""
         truth = self._draw_dances(generator, count)
-        positions = pose_offsets(truth.rotations, truth.skeleton_offsets)
-        joints = (
-            torch.cat([torch.zeros_like(positions[:, :, :1]), positions], dim=2) + truth.root_positions[:, :, None]
-        )
-        landmarks = place_landmarks(joints, truth.rotations)
-        in_camera = _to_camera(truth, landmarks)
+        in_camera = _to_camera(truth, _true_landmarks(truth))
         pixels = truth.focal_lengths[:, None, None, None] * in_camera[..., :2] / in_camera[..., 2:].clamp(min=0.1)
         seen = disturb(pixels.numpy(), in_camera.numpy(), truth.image_sizes.numpy(), EstimatorErrors(), generator)
+        if self.errors:
+            facing = _facing(truth)
+            for row in np.flatnonzero(generator.random(count) < BORROWED_SHARE):
+                self._borrow(row, facing[row], seen, pixels.numpy(), in_camera.numpy(), generator)
         middle = truth.image_sizes.numpy()[:, None, None] / 2
         return _views(
             truth, seen.image_points + middle, seen.confidences, seen.world_points, truth.image_sizes.tolist()
         )
 
     def rendered(self, generator: np.random.Generator, count: int) -> tuple[torch.Tensor, LifterLabels]:
-        """Return views of `count` rendered windows and their labels."""
-        windows = []
-        for _ in range(count):
+        """Return views of `count` rendered windows, each changed by chance, and their labels."""
+        windows: list[RenderedPair] = []
+        while len(windows) < count:
             pair = self.pairs[generator.integers(len(self.pairs))]
-            while True:
-                start = int(generator.integers(pair.num_frames - self.window_frames + 1))
-                part = slice(start, start + self.window_frames)
-                if (pair.confidences[part] > 0).any():
-                    break
-                pair = self.pairs[generator.integers(len(self.pairs))]
-            windows.append((pair, part))
+            fastest = min(SPEEDS[1], (pair.num_frames - 1) / (self.window_frames - 1))
+            speed = float(np.exp(generator.uniform(np.log(SPEEDS[0]), np.log(fastest))))
+            last = pair.num_frames - 1 - speed * (self.window_frames - 1)
+            frames = generator.uniform(0, max(last, 0.0)) + speed * np.arange(self.window_frames)
+            frames = frames[::-1] if generator.random() < BACKWARD_SHARE else frames
+            window = pair.play(np.clip(frames, 0, pair.num_frames - 1))
+            if (window.confidences > 0).any():
+                windows.append(window.roll(ROLL_RADIANS * generator.standard_normal()).disturb(generator))
         return rendered_windows(windows)
+
+    def _borrow(
+        self,
+        row: int,
+        facing: np.ndarray,
+        seen: SeenLandmarks,
+        pixels: np.ndarray,
+        in_camera: np.ndarray,
+        generator: np.random.Generator,
+    ) -> None:
+        """Give a projected window the errors of a rendered one, in place."""
+        drawn = [self.errors[index] for index in generator.integers(len(self.errors), size=_FACING_DRAWS)]
+        starts = [int(generator.integers(len(errors.facing) - self.window_frames + 1)) for errors in drawn]
+        parts = [slice(start, start + self.window_frames) for start in starts]
+        likeness = [(errors.facing[part] * facing).sum() for errors, part in zip(drawn, parts, strict=True)]
+        best = int(np.argmax(likeness))
+        errors, part = drawn[best], parts[best]
+        found = (errors.confidences[part] > 0).any(axis=1)[:, None, None]
+        size = sizes_in_picture(pixels[row : row + 1])[0]
+        seen.image_points[row] = (pixels[row] + size * errors.image_points[part]) * found
+        seen.world_points[row] = (true_world_points(in_camera[row : row + 1])[0] + errors.world_points[part]) * found
+        seen.confidences[row] = errors.confidences[part]
 
     def _draw_dances(self, generator: np.random.Generator, count: int) -> Truth:
         torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
         drawn = [self._draw_window(generator) for _ in range(count)]
         rotations, root, contacts = (torch.stack([window[part] for window in drawn]) for part in range(3))
         others = torch.stack([self._draw_window(generator)[0] for _ in range(count)])
-        is_mixed = torch.rand(count, 1, 1, 1, generator=torch_generator) < MIXED_SHARE
-        rotations[:, :, _UPPER_BODY] = torch.where(is_mixed, others, rotations)[:, :, _UPPER_BODY]
-        matrices = rotation_6d_to_matrix(rotations)
+        matrices = vary_dances(
+            rotation_6d_to_matrix(rotations), rotation_6d_to_matrix(others), FRAME_RATE, torch_generator
+        )
         yaw = yaw_to_matrix(2 * torch.pi * torch.rand(count, generator=torch_generator))
         matrices[:, :, 0] = yaw[:, None] @ matrices[:, :, 0]
         matrices = global_rotations(matrices)
@@ -265,27 +382,43 @@ class LifterSampler:
         return dance.window(generator.uniform(0, last), speed, self.window_frames)
 
 
-def rendered_windows(windows: Sequence[tuple[RenderedPair, slice]]) -> tuple[torch.Tensor, LifterLabels]:
-    """Return views and labels of parts of rendered dances of one length."""
-
-    def stacked(name: str) -> torch.Tensor:
-        return torch.stack([getattr(pair, name)[part] for pair, part in windows])
-
-    truth = Truth(
-        stacked("rotations"),
-        stacked("root_positions"),
-        torch.stack([pair.skeleton_offsets for pair, _ in windows]),
-        stacked("contacts"),
-        torch.tensor([pair.focal_length for pair, _ in windows]),
-        torch.tensor([pair.image_size for pair, _ in windows]),
-        stacked("camera_rotations"),
-        torch.stack([pair.camera_position for pair, _ in windows]),
-    )
+def rendered_windows(windows: Sequence[RenderedPair]) -> tuple[torch.Tensor, LifterLabels]:
+    """Return views and labels of rendered dances of one length."""
+    truth = _stack_truth(windows)
     seen = [
-        np.stack([getattr(pair, name)[part] for pair, part in windows])
+        np.stack([getattr(window, name) for window in windows])
         for name in ("image_points", "confidences", "world_points")
     ]
     return _views(truth, seen[0], seen[1], seen[2], truth.image_sizes.tolist())
+
+
+def _stack_truth(windows: Sequence[RenderedPair]) -> Truth:
+    def stacked(name: str) -> torch.Tensor:
+        return torch.stack([getattr(window, name) for window in windows])
+
+    return Truth(
+        stacked("rotations"),
+        stacked("root_positions"),
+        stacked("skeleton_offsets"),
+        stacked("contacts"),
+        torch.tensor([window.focal_length for window in windows]),
+        torch.tensor([window.image_size for window in windows]),
+        stacked("camera_rotations"),
+        stacked("camera_position"),
+    )
+
+
+def _true_landmarks(truth: Truth) -> torch.Tensor:
+    """Return where the 33 landmarks are in the world, `(batch, frames, 33, 3)`, metres."""
+    positions = pose_offsets(truth.rotations, truth.skeleton_offsets)
+    joints = torch.cat([torch.zeros_like(positions[:, :, :1]), positions], dim=2) + truth.root_positions[:, :, None]
+    return place_landmarks(joints, truth.rotations)
+
+
+def _facing(truth: Truth) -> np.ndarray:
+    """Return where the dancers look, seen from the cameras, `(batch, frames, 2)`."""
+    ahead = (level_rotations(truth.camera_rotations) @ truth.rotations[:, :, 0])[..., [0, 2], 2]
+    return torch.nn.functional.normalize(ahead, dim=-1).numpy()
 
 
 def _views(

@@ -9,6 +9,8 @@ from scipy.signal import lfilter
 
 from ..capture.landmarks import LANDMARK_INDEX, LANDMARK_NAMES, MIRRORED_LANDMARKS, NUM_LANDMARKS
 
+SLOW_FRAMES = 5.0
+
 
 @dataclass(frozen=True)
 class EstimatorErrors:
@@ -33,7 +35,7 @@ class EstimatorErrors:
     bias: float = 0.035
     slow: float = 0.04
     fast: float = 0.01
-    slow_frames: float = 5.0
+    slow_frames: float = SLOW_FRAMES
     hidden_factor: float = 2.5
     depth_scale: tuple[float, float] = (0.7, 1.1)
     space_bias: float = 0.015
@@ -83,28 +85,25 @@ def disturb(
     """
     batch, frames = pixels.shape[:2]
     shape = (batch, frames, NUM_LANDMARKS)
-    middle = pixels.mean(axis=2, keepdims=True)
-    sizes = np.sqrt(((pixels - middle) ** 2).sum(axis=-1).mean(axis=(1, 2)))[:, None, None, None]
+    sizes = sizes_in_picture(pixels)[:, None, None, None]
     hidden = _hidden(in_camera)
     factor = (1 + (errors.hidden_factor - 1) * hidden) * generator.lognormal(0, 0.4, (batch, 1, 1))
     points = pixels + sizes * (
         errors.bias * generator.standard_normal((batch, 1, NUM_LANDMARKS, 2))
         + factor[..., None]
         * (
-            errors.slow * _slow_noise(generator, (*shape, 2), errors.slow_frames)
+            errors.slow * slow_noise(generator, (*shape, 2), errors.slow_frames)
             + errors.fast * generator.standard_normal((*shape, 2))
         )
     )
-    world = in_camera - in_camera[:, :, _HIPS].mean(axis=2, keepdims=True)
-    world = _turn_to_center(world, in_camera[:, :, _HIPS].mean(axis=2))
-    world = _tilt(world, errors.tilt * generator.standard_normal((batch, 1, 1)))
+    world = _tilt(true_world_points(in_camera), errors.tilt * generator.standard_normal((batch, 1, 1)))
     world = world * generator.uniform(0.85, 1.1, (batch, 1, 1, 1))
     world[..., 2] *= generator.uniform(*errors.depth_scale, (batch, 1, 1))
     spreads = np.array([errors.space_slow, errors.space_slow, errors.depth_slow])
-    world = world + factor[..., None] * spreads * _slow_noise(generator, (*shape, 3), errors.slow_frames)
+    world = world + factor[..., None] * spreads * slow_noise(generator, (*shape, 3), errors.slow_frames)
     world += errors.space_bias * generator.standard_normal((batch, 1, NUM_LANDMARKS, 3))
     inside = (np.abs(pixels) < image_sizes[:, None, None] / 2).all(axis=-1)
-    confidences = np.clip(0.98 - 0.35 * hidden - 0.08 * np.abs(_slow_noise(generator, shape, 10.0)), 0.02, 1.0)
+    confidences = np.clip(0.98 - 0.35 * hidden - 0.08 * np.abs(slow_noise(generator, shape, 10.0)), 0.02, 1.0)
     confidences = np.where(inside, confidences, 0.1 * confidences)
     for row in range(batch):
         _add_faults(points[row], confidences[row], world[row], float(sizes[row, 0, 0, 0]), errors, generator)
@@ -119,7 +118,7 @@ def _hidden(in_camera: np.ndarray) -> np.ndarray:
     return np.clip(depth / 0.15, 0, 1) * np.clip(1.5 - aside / 0.2, 0, 1)
 
 
-def _slow_noise(generator: np.random.Generator, shape: tuple[int, ...], frames: float) -> np.ndarray:
+def slow_noise(generator: np.random.Generator, shape: tuple[int, ...], frames: float) -> np.ndarray:
     """Return noise along the second axis that lasts some frames, of standard deviation 1."""
     decay = np.exp(-1 / frames)
     white = generator.standard_normal(shape)
@@ -127,13 +126,23 @@ def _slow_noise(generator: np.random.Generator, shape: tuple[int, ...], frames: 
     return lfilter([np.sqrt(1 - decay**2)], [1, -decay], white, axis=1)
 
 
-def _turn_to_center(world: np.ndarray, hips: np.ndarray) -> np.ndarray:
-    """Turn points as if the camera looked straight at the hips: the estimator sees a square cut out of the picture."""
+def sizes_in_picture(pixels: np.ndarray) -> np.ndarray:
+    """Return the mean distance of landmarks `(batch, frames, 33, 2)` from their middle, `(batch,)`, pixels."""
+    middle = pixels.mean(axis=2, keepdims=True)
+    return np.sqrt(((pixels - middle) ** 2).sum(axis=-1).mean(axis=(1, 2)))
+
+
+def true_world_points(in_camera: np.ndarray) -> np.ndarray:
+    """Return what an estimator without errors guesses in space, `(batch, frames, 33, 3)`, metres.
+
+    It sees a square that is cut out of the picture, and takes the camera to look straight at the hips.
+    """
+    hips = in_camera[:, :, _HIPS].mean(axis=2)
     ahead = hips / np.linalg.norm(hips, axis=-1, keepdims=True)
     right = np.stack([ahead[..., 2], np.zeros_like(ahead[..., 0]), -ahead[..., 0]], axis=-1)
     right /= np.linalg.norm(right, axis=-1, keepdims=True)
     axes = np.stack([right, np.cross(ahead, right), ahead], axis=-2)
-    return np.einsum("bfij,bfpj->bfpi", axes, world)
+    return np.einsum("bfij,bfpj->bfpi", axes, in_camera - hips[:, :, None])
 
 
 def _tilt(world: np.ndarray, angles: np.ndarray) -> np.ndarray:

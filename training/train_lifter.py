@@ -114,7 +114,7 @@ def evaluate_batches(
 
     add("projected", [sampler(index) for index in range(EVAL_BATCHES)])
     windows = [
-        (pair, slice(start, start + window_frames))
+        pair.play(np.arange(start, start + window_frames))
         for pair in pairs
         for start in range(0, pair.num_frames - window_frames + 1, window_frames)
         if (pair.confidences[start : start + window_frames] > 0).any()

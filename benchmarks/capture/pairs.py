@@ -27,16 +27,18 @@ from infinitedance.capture.landmarks import LANDMARK_INDEX, NUM_LANDMARKS, Landm
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.manifest import BuiltClip
 from infinitedance.motion.features import features_to_motion
+from infinitedance.motion.kinematics import matrix_to_quaternion
 from infinitedance.motion.motion import FRAME_RATE, Motion
 from infinitedance.motion.retargeting.retargeting import retarget
+from infinitedance.training.varied_dances import vary_dances
 from infinitedance.utils.atomic import atomic_path
 
 from .cameras import random_camera
 from .clothes import random_skeleton
 from .scenes import Look, render_pictures
 
-PIECE_FRAMES, MIN_PIECE_FRAMES = 240, 45
-_CAPSULES_SHARE = 0.03
+PIECE_FRAMES, MIN_PIECE_FRAMES = 144, 128
+_CAPSULES_SHARE, _VARIED_SHARE = 0.03, 0.6
 _FAR_HEIGHTS, _MIN_FOLLOWED_SHARE = 0.4, 0.8
 """Hips that were found farther from the true ones, in heights of the dancer, are somebody else's."""
 _HELD_OUT_PREFIXES = ("cmu_05_", "jesse_dance")
@@ -117,13 +119,31 @@ class PieceMaker:
         rng = np.random.default_rng([self._seed, index])
         clip = self._clips[rng.choice(len(self._clips), p=self._shares)]
         start = int(rng.integers(0, max(clip.num_frames - PIECE_FRAMES, 0) + 1))
-        features = np.array(self._data.motion_features(clip)[start : start + PIECE_FRAMES])
-        motion = features_to_motion(torch.from_numpy(features), frame_rate=FRAME_RATE)
+        motion = self._dance(clip, start)
+        if rng.uniform() < _VARIED_SHARE:
+            motion = self._vary(motion, rng)
         mirrored = bool(rng.uniform() < 0.5)
         motion = motion.mirror() if mirrored else motion
         motion = retarget(replace(motion, provenance={}), random_skeleton(rng))
         look = Look.random(rng, "capsules" if rng.uniform() < _CAPSULES_SHARE else "human")
         return clip, motion, random_camera(motion, rng), look, mirrored
+
+    def _dance(self, clip: BuiltClip, start: int) -> Motion:
+        features = np.array(self._data.motion_features(clip)[start : start + PIECE_FRAMES])
+        return features_to_motion(torch.from_numpy(features), frame_rate=FRAME_RATE)
+
+    def _vary(self, motion: Motion, rng: np.random.Generator) -> Motion:
+        clip = self._clips[rng.choice(len(self._clips), p=self._shares)]
+        start = int(rng.integers(0, clip.num_frames - MIN_PIECE_FRAMES + 1))
+        other = self._dance(clip, start).joint_rotations_matrix()
+        frames = torch.arange(motion.num_frames).clamp(max=len(other) - 1)
+        varied = vary_dances(
+            motion.joint_rotations_matrix()[None],
+            other[frames][None],
+            motion.frame_rate,
+            torch.Generator().manual_seed(int(rng.integers(2**62))),
+        )
+        return replace(motion, joint_rotations=matrix_to_quaternion(varied[0].double()).numpy())
 
     def make(self, index: int) -> dict[str, Any]:
         """Return all arrays of piece `index`.

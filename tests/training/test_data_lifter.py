@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from infinitedance.capture.camera import camera_rotations
-from infinitedance.capture.landmark_body import body_scale
+from infinitedance.capture.landmark_body import body_scale, place_landmarks
 from infinitedance.capture.landmarks import LANDMARK_INDEX
 from infinitedance.modeling.lifter.losses_lifter import pose_offsets
 from infinitedance.motion.kinematics import rotation_6d_to_matrix
@@ -13,6 +13,7 @@ from infinitedance.motion.skeleton import MIRROR_ORDER, Skeleton, neutral_skelet
 from infinitedance.training.data_lifter import (
     Dance,
     LifterSampler,
+    RenderedErrors,
     RenderedPair,
     Truth,
     global_rotations,
@@ -20,7 +21,7 @@ from infinitedance.training.data_lifter import (
     make_labels,
     random_bodies,
 )
-from infinitedance.training.estimator_errors import EstimatorErrors, disturb
+from infinitedance.training.estimator_errors import EstimatorErrors, disturb, true_world_points
 from infinitedance.training.random_cameras import RandomCamera, place_cameras
 
 FRAMES = 24
@@ -178,8 +179,64 @@ def test_rendered_dances_are_part_of_the_batch(make_sampler, tmp_path):
     assert batch["view_features"].shape == (4, FRAMES, 203)
     depth = batch["labels"]["root_log_depth"][2:].exp()
     assert depth.std(dim=1).max() < 1e-3  # the rendered dancer stands still, four metres away
-    torch.testing.assert_close(batch["labels"]["camera"][2:, :2], torch.zeros(2, 2), atol=1e-6, rtol=0)
+    pitch, roll, _ = batch["labels"]["camera"][2:].unbind(-1)
+    torch.testing.assert_close(pitch, torch.zeros(2), atol=1e-6, rtol=0)
+    assert 1e-3 < roll.abs().min() and roll.abs().max() < 0.6  # the picture is turned
     assert batch["labels"]["foot_contacts"][2:].all()
+
+
+def project(seen: RenderedPair) -> torch.Tensor:
+    joints = pose_offsets(seen.rotations[None], seen.skeleton_offsets[None])[0] + seen.root_positions[:, None]
+    ahead = (joints - seen.camera_position) @ seen.camera_rotations.transpose(-1, -2)
+    return seen.focal_length * ahead[..., :2] / ahead[..., 2:]
+
+
+def test_a_turned_picture_is_that_of_a_turned_camera(tmp_path):
+    write_pair(tmp_path / "a.npz")
+    pair = RenderedPair.read(tmp_path / "a.npz")
+    pair = replace(pair, camera_position=torch.tensor([0.4, 1.2, 4.0]))
+    middle = np.array([320, 240])
+    turned = replace(pair, image_points=(project(pair).numpy() + middle)[:, [*range(21), *range(12)]]).roll(0.3)
+    again = (project(turned).numpy() + middle)[:, [*range(21), *range(12)]]
+    np.testing.assert_allclose(turned.image_points, again, atol=1e-2)
+    assert np.abs(again - (project(pair).numpy() + middle)[:, [*range(21), *range(12)]]).max() > 5
+    cosine, sine = np.cos(0.3), np.sin(0.3)
+    x, y, z = np.moveaxis(pair.world_points, -1, 0)
+    np.testing.assert_allclose(
+        turned.world_points, np.stack([cosine * x - sine * y, sine * x + cosine * y, z], -1), atol=1e-5
+    )
+
+
+def test_a_pair_is_played_slower_and_backward_with_its_gaps(tmp_path):
+    write_pair(tmp_path / "a.npz")
+    pair = RenderedPair.read(tmp_path / "a.npz")
+    path = torch.arange(30.0)[:, None] * torch.tensor([0.1, 0.0, 0.0])
+    confidences = pair.confidences.copy()
+    confidences[10] = 0
+    pair = replace(pair, root_positions=path, confidences=confidences)
+    played = pair.play(np.arange(20, 0, -0.5))
+    torch.testing.assert_close(played.root_positions[:, 0], 0.1 * torch.arange(20, 0, -0.5))
+    np.testing.assert_allclose(played.image_points[1], (pair.image_points[19] + pair.image_points[20]) / 2, rtol=1e-5)
+    lost = np.flatnonzero(~(played.confidences > 0).any(axis=1)) * -0.5 + 20
+    assert lost.tolist() == [10.5, 10, 9.5]
+    assert not played.image_points[20].any()
+
+
+def test_errors_of_a_rendered_dance_are_those_of_the_estimator(make_sampler, tmp_path):
+    """Landmarks that were found where they are lend no errors, shifted ones lend the shift."""
+    write_pair(tmp_path / "a.npz")
+    pair = RenderedPair.read(tmp_path / "a.npz")
+    joints = pose_offsets(pair.rotations[None], pair.skeleton_offsets[None])
+    joints = torch.cat([torch.zeros_like(joints[:, :, :1]), joints], dim=2) + pair.root_positions[None, :, None]
+    ahead = (place_landmarks(joints, pair.rotations[None])[0] - pair.camera_position) @ pair.camera_rotations[0].T
+    pixels = (500 * ahead[..., :2] / ahead[..., 2:]).numpy()
+    size = np.sqrt(((pixels - pixels.mean(axis=1, keepdims=True)) ** 2).sum(axis=-1).mean())
+    world = true_world_points(ahead[None].numpy())[0]
+    found = replace(pair, image_points=pixels + np.array([320 + size, 240]), world_points=world + 0.25)
+    errors = RenderedErrors.of(found)
+    np.testing.assert_allclose(errors.image_points, np.broadcast_to([1, 0], (30, 33, 2)), atol=1e-3)
+    np.testing.assert_allclose(errors.world_points, 0.25, atol=1e-5)
+    np.testing.assert_allclose(errors.facing, np.broadcast_to([0, 1], (30, 2)), atol=1e-6)
 
 
 def test_a_mirrored_pair_is_seen_as_the_mirrored_picture(tmp_path):
@@ -194,11 +251,6 @@ def test_a_mirrored_pair_is_seen_as_the_mirrored_picture(tmp_path):
         camera_rotations=camera_rotations(*torch.tensor([[0.2], [0.1], [0.05]])).expand(30, 3, 3),
         camera_position=torch.tensor([0.4, 1.0, 4.0]),
     )
-
-    def project(seen: RenderedPair) -> torch.Tensor:
-        joints = pose_offsets(seen.rotations[None], seen.skeleton_offsets[None])[0] + seen.root_positions[:, None]
-        ahead = (joints - seen.camera_position) @ seen.camera_rotations.transpose(-1, -2)
-        return seen.focal_length * ahead[..., :2] / ahead[..., 2:]
 
     mirrored = pair.mirror()
     order = [joint - 1 for joint in MIRROR_ORDER[1:]]
