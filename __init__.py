@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from .audio.loading import load_audio
     from .modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
     from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
+    from .modeling.choreollama_release.configuration_choreollama_release import (
+        ChoreoLlamaReleaseConfig,
+        ReleaseCodecConfig,
+        ReleaseRetrieverConfig,
+    )
+    from .modeling.choreollama_release.modeling_choreollama_release import ChoreoLlamaReleaseModel
+    from .modeling.choreollama_release.modeling_release_codec import ReleaseCodecModel
+    from .modeling.choreollama_release.modeling_release_retriever import ReleaseRetriever
     from .modeling.frdm.configuration_frdm import FrdmConfig
     from .modeling.frdm.modeling_frdm import FrdmModel
     from .modeling.lifter.configuration_lifter import LifterConfig
@@ -45,6 +53,8 @@ _MODULES = {
     "ChoreoLlamaForConditionalGeneration": "modeling.choreollama.modeling_choreollama",
     "ChoreoLlamaModel": "modeling.choreollama.modeling_choreollama",
     "ChoreoLlamaProcessor": "tokenization.processing_choreollama",
+    "ChoreoLlamaReleaseConfig": "modeling.choreollama_release.configuration_choreollama_release",
+    "ChoreoLlamaReleaseModel": "modeling.choreollama_release.modeling_choreollama_release",
     "Dance": "pipeline",
     "DanceRetrievalIndex": "retrieval.index",
     "FrdmConfig": "modeling.frdm.configuration_frdm",
@@ -60,6 +70,10 @@ _MODULES = {
     "MusicDanceEncoder": "modeling.music_dance.modeling_music_dance",
     "MusicFeatureExtractor": "audio.features",
     "MusicToDancePipeline": "pipeline",
+    "ReleaseCodecConfig": "modeling.choreollama_release.configuration_choreollama_release",
+    "ReleaseCodecModel": "modeling.choreollama_release.modeling_release_codec",
+    "ReleaseRetriever": "modeling.choreollama_release.modeling_release_retriever",
+    "ReleaseRetrieverConfig": "modeling.choreollama_release.configuration_choreollama_release",
     "RestoredMotion": "restoration.pipeline_frdm",
     "Skeleton": "motion.skeleton",
     "load_audio": "audio.loading",
@@ -129,6 +143,9 @@ def _register_all() -> None:
         "MusicDanceConfig": "MusicDanceEncoder",
         "FrdmConfig": "FrdmModel",
         "LifterConfig": "LifterModel",
+        "ReleaseCodecConfig": "ReleaseCodecModel",
+        "ReleaseRetrieverConfig": "ReleaseRetriever",
+        "ChoreoLlamaReleaseConfig": "ChoreoLlamaReleaseModel",
     }
     for config_name, model_name in models.items():
         config = __getattr__(config_name)
