@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .audio.beats import BeatClock
     from .audio.features import MusicFeatureExtractor
     from .audio.loading import load_audio
+    from .audio.muq_features import MuqFeatureExtractor
     from .modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
     from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
     from .modeling.choreollama_release.configuration_choreollama_release import (
@@ -66,6 +67,7 @@ _MODULES = {
     "MotionCodecConfig": "tokenization.configuration_motion_codec",
     "MotionCodecModel": "tokenization.modeling_motion_codec",
     "MotionTokenizer": "tokenization.tokenization_motion",
+    "MuqFeatureExtractor": "audio.muq_features",
     "MusicDanceConfig": "modeling.music_dance.configuration_music_dance",
     "MusicDanceEncoder": "modeling.music_dance.modeling_music_dance",
     "MusicFeatureExtractor": "audio.features",
@@ -154,6 +156,8 @@ def _register_all() -> None:
     config = __getattr__("ChoreoLlamaConfig")
     AutoModelForCausalLM.register(config, __getattr__("ChoreoLlamaForConditionalGeneration"), exist_ok=True)
     AutoFeatureExtractor.register(config, __getattr__("MusicFeatureExtractor"), exist_ok=True)
+    released = __getattr__("ChoreoLlamaReleaseConfig")
+    AutoFeatureExtractor.register(released, __getattr__("MuqFeatureExtractor"), exist_ok=True)
     AutoProcessor.register(config, __getattr__("ChoreoLlamaProcessor"), exist_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""Music features of MuQ, the pretrained music encoder of the paper, as a transformers feature extractor or from a file.
+"""Music features of MuQ, the paper's pretrained music encoder, as a transformers feature extractor or from a file.
 
 The package `muq` (extra `muq`) is under the MIT license; its weights are under CC BY-NC 4.0: what is danced to their
 features must not be used commercially.
@@ -146,13 +146,13 @@ class MuqFeatureExtractor(SequenceFeatureExtractor):
             self._network = _load_muq(self.weights)
         network, size = self._network, self.feature_size - self.clock_size
         with torch.no_grad():
-            # `muq` asks its encoder for all layers, which transformers 5 no longer returns; the last one is the output.
+            # `muq` asks for all layers, which transformers 5 no longer returns; the last one is the output.
             spectra = network.preprocessing(torch.from_numpy(waveform)[None], features=["melspec_2048"])
             states = network.conformer(network.conv(network.normalize(spectra)["melspec_2048"])).last_hidden_state[0]
         if states.shape[1] != size:
             raise ValueError(
-                f"{self.weights} has {states.shape[1]} channels, and `feature_size` of the extractor says {size}: give "
-                "the weights that the model was trained with."
+                f"{self.weights} has {states.shape[1]} channels, and `feature_size` of the extractor says {size}: "
+                "give the weights that the model was trained with."
             )
         return states.float().numpy()
 

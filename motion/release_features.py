@@ -7,7 +7,7 @@
 | 2 | turn of the heading to the next frame, as half of the angle |
 | 3, 4 | step of the root over the floor to the next frame, x and z in the heading frame of that frame, m |
 | 5 to 67 | 21 joints, relative to the root's floor point in the heading frame, m |
-| 68 to 193 | 21 joints x 6: turn of each bone from its axis in the raw pose, without twist, relative to the bone before it |
+| 68 to 193 | 21 joints x 6: turn of each bone from its raw axis, without twist, relative to the bone before it |
 | 194 to 259 | step of 22 joints to the next frame in the heading frame, m |
 | 260 to 263 | whether left ankle, left toe, right ankle and right toe are slow |
 
