@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .motion.motion import Motion
     from .motion.skeleton import Skeleton, neutral_skeleton
     from .pipeline import Dance, MusicToDancePipeline
+    from .release_pipeline import ReleaseToDancePipeline
     from .restoration.pipeline_frdm import FrdmPipeline, RestoredMotion
     from .retrieval.index import DanceRetrievalIndex
     from .tokenization.configuration_motion_codec import MotionCodecConfig
@@ -74,6 +75,7 @@ _MODULES = {
     "MusicToDancePipeline": "pipeline",
     "ReleaseCodecConfig": "modeling.choreollama_release.configuration_choreollama_release",
     "ReleaseCodecModel": "modeling.choreollama_release.modeling_release_codec",
+    "ReleaseToDancePipeline": "release_pipeline",
     "ReleaseRetriever": "modeling.choreollama_release.modeling_release_retriever",
     "ReleaseRetrieverConfig": "modeling.choreollama_release.configuration_choreollama_release",
     "RestoredMotion": "restoration.pipeline_frdm",
@@ -99,6 +101,7 @@ _PACKAGES = (
     "motion",
     "pipeline",
     "publishing",
+    "release_pipeline",
     "restoration",
     "retrieval",
     "spaces_demo",
