@@ -39,7 +39,8 @@ RELEASE_PAGE = "https://github.com/MotrixLab/InfiniteDance"
 RELEASED_WIDTH, RELEASED_BRIDGE_HEADS = 2048, 8
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".tar")
-_SHARD_BYTES = 512 * 2**20
+_NUM_SHARDS, _LEAST_SHARD_BYTES = 16, 2**24
+"""safetensors before 0.8 copies a file that it writes: it must be small beside all of them."""
 _HEAD, _TABLE = "llama.lm_head.weight", "llama.model.embed_tokens.weight"
 _RETRIEVER_PREFIX = "model."
 _KINDS = {
@@ -458,11 +459,12 @@ def _check_weights(
 
 
 def _shards(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
-    """Yield weights in groups of at most half a gigabyte."""
+    """Yield weights in groups of one size or less, of which there are 16 or so."""
+    largest = max(_LEAST_SHARD_BYTES, sum(tensor.nbytes for tensor in weights.values()) // _NUM_SHARDS)
     shard: dict[str, torch.Tensor] = {}
     size = 0
     for name, tensor in weights.items():
-        if shard and size + tensor.nbytes > _SHARD_BYTES:
+        if shard and size + tensor.nbytes > largest:
             yield shard
             shard, size = {}, 0
         shard[name] = tensor.contiguous()
