@@ -205,11 +205,11 @@ class ChoreoLlamaReleaseModel(CheckedWeightsMixin, PreTrainedModel, FeatureStati
         return self.llama.get_output_embeddings()
 
     def codes_to_ids(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return the dance ids `(batch, num_tokens * num_quantizers)` of codes `(batch, num_tokens, num_quantizers)`."""
+        """Return the ids `(batch, num_tokens * num_quantizers)` of codes `(batch, num_tokens, num_quantizers)`."""
         return (codes + self._level_starts(codes)).flatten(-2)
 
     def ids_to_codes(self, dance_ids: torch.Tensor) -> torch.Tensor:
-        """Return the codes `(batch, num_tokens, num_quantizers)` of dance ids `(batch, num_tokens * num_quantizers)`.
+        """Return the codes `(batch, num_tokens, num_quantizers)` of ids `(batch, num_tokens * num_quantizers)`.
 
         Raises:
             ValueError: If an id is not one of its level's, or the last token is not whole.

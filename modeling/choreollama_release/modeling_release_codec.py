@@ -161,7 +161,7 @@ class ReleaseQuantizer(nn.Module):
         return torch.stack(codes, dim=-1)
 
     def lookup(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return the vector of each code of `(..., num_quantizers)`: `(num_quantizers, ..., code_dim)`; of -1, zeros."""
+        """Return the vectors of codes `(..., num_quantizers)`: `(num_quantizers, ..., code_dim)`; of -1, zeros."""
         return torch.stack(
             [
                 layer.codebook[codes[..., level].clamp(min=0)] * (codes[..., level, None] >= 0)
@@ -244,7 +244,7 @@ class ReleaseCodecModel(CheckedWeightsMixin, PreTrainedModel, FeatureStatisticsM
             )
         if codes.min() < -1 or codes.max() >= self.config.num_codes:
             raise ValueError(
-                f"`codes` must lie in [-1, {self.config.num_codes}), got [{codes.min()}, {codes.max()}]. Token ids are "
+                f"`codes` must lie in [-1, {self.config.num_codes}), got [{codes.min()}, {codes.max()}]. Ids are "
                 "converted by `ids_to_codes`."
             )
         latents = self.quantizer.lookup(codes).sum(0).transpose(1, 2)
