@@ -145,8 +145,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--references",
         type=Path,
         metavar="LIBRARY",
-        help="take references from this library, of `infinitedance index` or the Hub (default: that of the model); for "
-        "the authors' released model their folder InfiniteDanceData (default: none)",
+        help="take references from this library, of `infinitedance index` or the Hub (default: that of the model); "
+        "for the authors' released model their folder InfiniteDanceData (default: none)",
     )
     parser.add_argument(
         "--num-references",
