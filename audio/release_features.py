@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 RELEASE_SAMPLING_RATE = 15_360
@@ -40,7 +42,7 @@ def release_music_features(waveform: np.ndarray) -> np.ndarray:
             f"The waveform must be mono `(samples,)`, finite and of at least 0.5 s at {RELEASE_SAMPLING_RATE} Hz, got "
             f"shape {waveform.shape}."
         )
-    rates = {"sr": RELEASE_SAMPLING_RATE, "hop_length": RELEASE_HOP_SAMPLES}
+    rates: dict[str, Any] = {"sr": RELEASE_SAMPLING_RATE, "hop_length": RELEASE_HOP_SAMPLES}
     mel = librosa.feature.melspectrogram(y=waveform, n_fft=2048, **rates)
     mfcc = librosa.feature.mfcc(S=librosa.power_to_db(mel, ref=np.max), n_mfcc=20)
     harmonic, percussive = librosa.effects.hpss(waveform)
