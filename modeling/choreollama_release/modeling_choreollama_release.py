@@ -294,15 +294,16 @@ class ChoreoLlamaReleaseModel(CheckedWeightsMixin, PreTrainedModel, FeatureStati
         embeddings = torch.cat([music_embeddings, dance_embeddings], dim=1)
         hidden_states = self.llama.model(inputs_embeds=embeddings, use_cache=False).last_hidden_state
         logits = self.llama.lm_head(hidden_states[:, music.shape[1] - 1 :])
+        style_logits = self.style_classifier(embeddings.mean(dim=1))
         output = ChoreoLlamaReleaseOutput(
             logits=logits,
-            style_logits=self.style_classifier(embeddings.mean(dim=1)),
+            style_logits=style_logits,
             music_embeddings=music_embeddings,
             dance_embeddings=dance_embeddings,
         )
         if labels is not None:
             output.code_loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels.flatten())
-            output.style_loss = F.cross_entropy(output.style_logits.float(), style_ids)
+            output.style_loss = F.cross_entropy(style_logits.float(), style_ids)
             output.loss = output.code_loss + self.config.style_loss_weight * output.style_loss
         return output
 

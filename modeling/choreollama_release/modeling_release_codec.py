@@ -150,11 +150,15 @@ class ReleaseQuantizer(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(ReleaseCodebook(config) for _ in range(config.num_quantizers))
 
+    @property
+    def codebooks(self) -> list[torch.Tensor]:
+        """The codebook of each level, `(num_codes, code_dim)`."""
+        return [layer.get_buffer("codebook") for layer in self.layers]
+
     def search_codes(self, latents: torch.Tensor) -> torch.Tensor:
         """Return the codes of latents `(..., code_dim)`: `(..., num_quantizers)`."""
         residual, codes = latents, []
-        for layer in self.layers:
-            codebook = layer.codebook
+        for codebook in self.codebooks:
             level_codes = (codebook.square().sum(-1) - 2 * residual @ codebook.T).argmin(-1)
             codes.append(level_codes)
             residual = residual - codebook[level_codes]
@@ -164,8 +168,8 @@ class ReleaseQuantizer(nn.Module):
         """Return the vectors of codes `(..., num_quantizers)`: `(num_quantizers, ..., code_dim)`; of -1, zeros."""
         return torch.stack(
             [
-                layer.codebook[codes[..., level].clamp(min=0)] * (codes[..., level, None] >= 0)
-                for level, layer in enumerate(self.layers)
+                codebook[codes[..., level].clamp(min=0)] * (codes[..., level, None] >= 0)
+                for level, codebook in enumerate(self.codebooks)
             ]
         )
 
@@ -208,7 +212,7 @@ class ReleaseCodecModel(CheckedWeightsMixin, PreTrainedModel, FeatureStatisticsM
     @property
     def codebooks(self) -> torch.Tensor:
         """The codes' vectors, `(num_quantizers, num_codes, code_dim)`."""
-        return torch.stack([layer.codebook for layer in self.quantizer.layers])
+        return torch.stack(self.quantizer.codebooks)
 
     def encode(self, features: torch.Tensor) -> torch.Tensor:
         """Encode features to codes.

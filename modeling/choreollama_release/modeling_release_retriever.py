@@ -57,7 +57,7 @@ class ReleaseEfficientAttention(nn.Module):
         normed = self.norm(hidden_states)
         key, value = self.key(normed), self.value(normed)
         if mask is not None:
-            key, value = key + (1 - mask) * _MASKED, value * mask
+            key = key + (1 - mask) * _MASKED
         query, key, value = (
             states.unflatten(-1, (self.num_heads, -1)) for states in (self.query(normed), key, value)
         )  # each (batch, length, heads, channels)

@@ -76,17 +76,19 @@ def test_a_batch_gives_what_each_window_gives_alone(release_model, make_window):
         torch.testing.assert_close(together[row : row + 1], alone)
 
 
-def test_losses_are_those_of_the_dance_and_of_the_style(release_model, make_window):
-    window = make_window(release_model)
+def test_losses_are_those_of_the_dance_and_of_the_style(make_release_model, make_window):
+    model = make_release_model()
+    torch.nn.init.ones_(model.dance_bridge.fc2.bias)  # the dance counts for the style, too
+    window = make_window(model)
     labels = window["dance_ids"].clone()
     labels[:, :3] = -100
-    output = release_model(**window, labels=labels)
+    output = model(**window, labels=labels)
     shares = output.logits[:, 3:-1].log_softmax(-1)
     expected = -shares.gather(-1, labels[:, 3:, None]).mean()
     torch.testing.assert_close(output.code_loss, expected)
     torch.testing.assert_close(output.loss, output.code_loss + 0.15 * output.style_loss)
     mean = torch.cat([output.music_embeddings, output.dance_embeddings], dim=1).mean(1)
-    torch.testing.assert_close(output.style_logits, release_model.style_classifier(mean))
+    torch.testing.assert_close(output.style_logits, model.style_classifier(mean))
 
 
 def test_training_changes_all_but_the_codec(make_release_model, make_window):
@@ -214,6 +216,7 @@ def test_a_generator_normalizes_conditions_by_statistics_of_their_own(make_relea
     model = make_release_model()
     model.set_feature_statistics(torch.full((264,), 2.0), torch.full((264,), 4.0))
     model.codec.set_feature_statistics(torch.full((264,), 100.0), torch.ones(264))
+    assert (model.condition_mean == 2.0).all() and (model.condition_std == 4.0).all()
     torch.testing.assert_close(model.normalize(torch.full((3, 264), 6.0)), torch.ones(3, 264))
     codes = torch.zeros(1, 2, 3, dtype=torch.long)
     assert model.codec.decode(codes).mean() > 90
