@@ -18,8 +18,17 @@ if TYPE_CHECKING:
     from .audio.beats import BeatClock
     from .audio.features import MusicFeatureExtractor
     from .audio.loading import load_audio
+    from .audio.muq_features import MuqFeatureExtractor
     from .modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
     from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaModel
+    from .modeling.choreollama_release.configuration_choreollama_release import (
+        ChoreoLlamaReleaseConfig,
+        ReleaseCodecConfig,
+        ReleaseRetrieverConfig,
+    )
+    from .modeling.choreollama_release.modeling_choreollama_release import ChoreoLlamaReleaseModel
+    from .modeling.choreollama_release.modeling_release_codec import ReleaseCodecModel
+    from .modeling.choreollama_release.modeling_release_retriever import ReleaseRetriever
     from .modeling.frdm.configuration_frdm import FrdmConfig
     from .modeling.frdm.modeling_frdm import FrdmModel
     from .modeling.lifter.configuration_lifter import LifterConfig
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
     from .motion.motion import Motion
     from .motion.skeleton import Skeleton, neutral_skeleton
     from .pipeline import Dance, MusicToDancePipeline
+    from .release_pipeline import ReleaseToDancePipeline
     from .restoration.pipeline_frdm import FrdmPipeline, RestoredMotion
     from .retrieval.index import DanceRetrievalIndex
     from .tokenization.configuration_motion_codec import MotionCodecConfig
@@ -45,6 +55,8 @@ _MODULES = {
     "ChoreoLlamaForConditionalGeneration": "modeling.choreollama.modeling_choreollama",
     "ChoreoLlamaModel": "modeling.choreollama.modeling_choreollama",
     "ChoreoLlamaProcessor": "tokenization.processing_choreollama",
+    "ChoreoLlamaReleaseConfig": "modeling.choreollama_release.configuration_choreollama_release",
+    "ChoreoLlamaReleaseModel": "modeling.choreollama_release.modeling_choreollama_release",
     "Dance": "pipeline",
     "DanceRetrievalIndex": "retrieval.index",
     "FrdmConfig": "modeling.frdm.configuration_frdm",
@@ -56,10 +68,16 @@ _MODULES = {
     "MotionCodecConfig": "tokenization.configuration_motion_codec",
     "MotionCodecModel": "tokenization.modeling_motion_codec",
     "MotionTokenizer": "tokenization.tokenization_motion",
+    "MuqFeatureExtractor": "audio.muq_features",
     "MusicDanceConfig": "modeling.music_dance.configuration_music_dance",
     "MusicDanceEncoder": "modeling.music_dance.modeling_music_dance",
     "MusicFeatureExtractor": "audio.features",
     "MusicToDancePipeline": "pipeline",
+    "ReleaseCodecConfig": "modeling.choreollama_release.configuration_choreollama_release",
+    "ReleaseCodecModel": "modeling.choreollama_release.modeling_release_codec",
+    "ReleaseToDancePipeline": "release_pipeline",
+    "ReleaseRetriever": "modeling.choreollama_release.modeling_release_retriever",
+    "ReleaseRetrieverConfig": "modeling.choreollama_release.configuration_choreollama_release",
     "RestoredMotion": "restoration.pipeline_frdm",
     "Skeleton": "motion.skeleton",
     "load_audio": "audio.loading",
@@ -83,6 +101,7 @@ _PACKAGES = (
     "motion",
     "pipeline",
     "publishing",
+    "release_pipeline",
     "restoration",
     "retrieval",
     "spaces_demo",
@@ -129,6 +148,9 @@ def _register_all() -> None:
         "MusicDanceConfig": "MusicDanceEncoder",
         "FrdmConfig": "FrdmModel",
         "LifterConfig": "LifterModel",
+        "ReleaseCodecConfig": "ReleaseCodecModel",
+        "ReleaseRetrieverConfig": "ReleaseRetriever",
+        "ChoreoLlamaReleaseConfig": "ChoreoLlamaReleaseModel",
     }
     for config_name, model_name in models.items():
         config = __getattr__(config_name)
@@ -137,6 +159,8 @@ def _register_all() -> None:
     config = __getattr__("ChoreoLlamaConfig")
     AutoModelForCausalLM.register(config, __getattr__("ChoreoLlamaForConditionalGeneration"), exist_ok=True)
     AutoFeatureExtractor.register(config, __getattr__("MusicFeatureExtractor"), exist_ok=True)
+    released = __getattr__("ChoreoLlamaReleaseConfig")
+    AutoFeatureExtractor.register(released, __getattr__("MuqFeatureExtractor"), exist_ok=True)
     AutoProcessor.register(config, __getattr__("ChoreoLlamaProcessor"), exist_ok=True)
 
 

@@ -221,7 +221,7 @@ class MusicToDancePipeline(PushToHubMixin):
         pipeline.name, pipeline.folder = name, path
         if not is_folder:
             model.name_or_path = name  # not the folder of the cache: adapters keep it
-        pipeline.license = _license_of(path / "README.md")
+        pipeline.license = license_of(path / "README.md")
         adapters = {} if adapter is None else adapter if isinstance(adapter, Mapping) else {adapter: 1.0}
         names = [pipeline.load_adapter(each, token=token) for each in adapters]
         if names:
@@ -494,9 +494,7 @@ class MusicToDancePipeline(PushToHubMixin):
             "genre": song.genre,
             **({} if song.genre_reason is None else {"genre_reason": song.genre_reason}),
             "asked": _plain_request(side, energy, ending, stage_radius, repeats),
-            "song": _readable(song_name),
-            "song_map": song.song_map.to_dict(),
-            **song.beats.clock.times_within(song.song_map.duration_seconds),
+            **about_song(song, song_name),
         }
         dances = []
         for (row, motion), seed in zip(performed, seeds, strict=True):
@@ -525,14 +523,11 @@ class MusicToDancePipeline(PushToHubMixin):
             reason = f"It is what the adapter {', '.join(self.adapters.active)} dances."
             return replace(self.listen(audio, next(iter(styles)), **hints), genre_reason=reason)
         sampling_rate = self.processor.feature_extractor.sampling_rate
-        waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
-        waveform = check_waveform(waveform, sampling_rate)
-        beats = track_beats(waveform, sampling_rate, genre=genre, **hints)
-        song_map = analyze_song(waveform, sampling_rate, beats)
+        song = hear(audio, sampling_rate, genre, **hints)
         if genre is not None or not self.genres:
-            return HeardSong(waveform, beats, song_map, genre)
-        genre, reason = suiting_genre(self.genres, song_map, liveliness(waveform, sampling_rate))
-        return replace(self.listen(waveform, genre, **hints), genre_reason=reason)
+            return song
+        genre, reason = suiting_genre(self.genres, song.song_map, liveliness(song.waveform, sampling_rate))
+        return replace(self.listen(song.waveform, genre, **hints), genre_reason=reason)
 
     def model_inputs(
         self, song: HeardSong, *, side: str | None = None, energy: Energy | None = None
@@ -610,10 +605,7 @@ class MusicToDancePipeline(PushToHubMixin):
             self.processor.side_to_id(side)
         if energy is not None:
             self.processor.energy_to_curve(energy, 1)
-        if ending not in END_STYLES:
-            raise ValueError(f"`ending` must be one of {', '.join(END_STYLES)}, got {ending!r}.")
-        if stage_radius is not None and not (np.isfinite(stage_radius) and stage_radius > 0):
-            raise ValueError(f"`stage_radius` must be a positive number of metres, got {stage_radius}.")
+        check_ending(ending, stage_radius)
 
     def _is_new_to_library(self, genre: str | None) -> bool:
         """Return whether an adapter added a genre of which the library has no dances."""
@@ -647,21 +639,8 @@ class MusicToDancePipeline(PushToHubMixin):
     def _finishing(
         self, song: HeardSong, num_frames: int, ending: str, stage_radius: float | None
     ) -> dict[str, Any] | None:
-        """Return the arguments of `finish` for the dances to a song; `None` where nothing is to be finished."""
-        cues = dance_cues(song.song_map, num_frames / self.model.config.frame_rate, ends=ending != "none")
         gaze = (getattr(self.model.generation_config, "genre_gaze_degrees", None) or {}).get(song.genre)
-        if not (cues.silences_seconds or cues.end_seconds or cues.fade_out_seconds or stage_radius) and gaze is None:
-            return None
-        return {
-            "silences_seconds": cues.silences_seconds,
-            "end_seconds": cues.end_seconds,
-            "end_style": ending,
-            "bar_seconds": cues.bar_seconds,
-            "fade_out_seconds": cues.fade_out_seconds,
-            "radius_metres": stage_radius,
-            "phrase_starts_seconds": cues.phrase_starts_seconds,
-            "gaze_elevation_degrees": gaze,
-        }
+        return finishing_of(song, num_frames / self.model.config.frame_rate, ending, stage_radius, gaze)
 
     def _check_references(self, num_references: int, pinned_references: Sequence[str]) -> None:
         if not 0 <= num_references <= self.model.config.max_references or len(pinned_references) > num_references:
@@ -691,17 +670,91 @@ class MusicToDancePipeline(PushToHubMixin):
             plants_feet: Hold feet where they stand, by the restorer if there is one.
             finishing: Arguments of `motion.finishing.finish`, which comes before that; as it is, if not given.
         """
-        motion = put_on_floor(smooth_motion(self.tokenizer.decode(motion_codes, num_frames), _JITTER_SECONDS))
-        if finishing is not None:
-            motion = finish(motion, **finishing)
-        if plants_feet:
-            motion = plant_feet(motion) if self.restorer is None else self.restorer(motion).motion
+        motion = finish_dance(
+            self.tokenizer.decode(motion_codes, num_frames), finishing, plants_feet=plants_feet, restorer=self.restorer
+        )
         about_model: dict[str, Any] = {"model": self.name, "rotations": "generated"}
         if self.adapters.active:
             about_model["adapters"] = {name: self.adapters.weights[name] for name in self.adapters.active}
         if (license := self._license_with_adapters()) is not None:
             about_model["license"] = license
         return replace(motion, provenance=about_model)
+
+
+def hear(
+    audio: str | os.PathLike | np.ndarray, sampling_rate: int, genre: str | None = None, **hints: Any
+) -> HeardSong:
+    """Hear what a song is made of.
+
+    Args:
+        audio: An audio file, or a mono waveform `(samples,)`.
+        sampling_rate: Of the waveform, Hz.
+        genre: As which it is counted.
+        **hints: `bpm`, `meter` and `first_downbeat_seconds`, where they are known.
+    """
+    waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
+    waveform = check_waveform(waveform, sampling_rate)
+    beats = track_beats(waveform, sampling_rate, genre=genre, **hints)
+    return HeardSong(waveform, beats, analyze_song(waveform, sampling_rate, beats), genre)
+
+
+def finishing_of(
+    song: HeardSong, seconds: float, ending: str, stage_radius: float | None, gaze_degrees: float | None = None
+) -> dict[str, Any] | None:
+    """Return the arguments of `finish` for a dance to a song; `None` where nothing is to be finished.
+
+    Args:
+        song: From `hear`.
+        seconds: Length of the dance.
+        ending: See `MusicToDancePipeline.__call__`.
+        stage_radius: See `MusicToDancePipeline.__call__`.
+        gaze_degrees: Elevation of the gaze, where the genre has one.
+    """
+    cues = dance_cues(song.song_map, seconds, ends=ending != "none")
+    is_cued = cues.silences_seconds or cues.end_seconds or cues.fade_out_seconds or stage_radius
+    if not is_cued and gaze_degrees is None:
+        return None
+    return {
+        "silences_seconds": cues.silences_seconds,
+        "end_seconds": cues.end_seconds,
+        "end_style": ending,
+        "bar_seconds": cues.bar_seconds,
+        "fade_out_seconds": cues.fade_out_seconds,
+        "radius_metres": stage_radius,
+        "phrase_starts_seconds": cues.phrase_starts_seconds,
+        "gaze_elevation_degrees": gaze_degrees,
+    }
+
+
+def finish_dance(
+    motion: Motion,
+    finishing: dict[str, Any] | None = None,
+    *,
+    plants_feet: bool = True,
+    restorer: FrdmPipeline | None = None,
+) -> Motion:
+    """Bring what a codec decoded onto the floor, without its jitter, with feet that stand.
+
+    Args:
+        motion: As decoded.
+        finishing: From `finishing_of`.
+        plants_feet: Hold feet where they stand.
+        restorer: Does that in the place of `plant_feet`.
+    """
+    motion = put_on_floor(smooth_motion(motion, _JITTER_SECONDS))
+    if finishing is not None:
+        motion = finish(motion, **finishing)
+    if plants_feet:
+        motion = plant_feet(motion) if restorer is None else restorer(motion).motion
+    return motion
+
+
+def check_ending(ending: str, stage_radius: float | None) -> None:
+    """Raise `ValueError` for an ending or a stage that no dance can have."""
+    if ending not in END_STYLES:
+        raise ValueError(f"`ending` must be one of {', '.join(END_STYLES)}, got {ending!r}.")
+    if stage_radius is not None and not (np.isfinite(stage_radius) and stage_radius > 0):
+        raise ValueError(f"`stage_radius` must be a positive number of metres, got {stage_radius}.")
 
 
 def _check_sampling(defaults: Any) -> None:
@@ -735,6 +788,15 @@ def _references_beside(model: Path) -> ReferenceRetriever | None:
         return None
 
 
+def about_song(song: HeardSong, name: str | None) -> dict[str, Any]:
+    """Return what the provenance of a dance says of its song."""
+    return {
+        "song": _readable(name),
+        "song_map": song.song_map.to_dict(),
+        **song.beats.clock.times_within(song.song_map.duration_seconds),
+    }
+
+
 def _readable(name: str | None) -> str | None:
     """Return a name of a file as text that any program reads: bytes that are no UTF-8 are replaced."""
     return None if name is None else os.fsencode(name).decode("utf-8", errors="replace")
@@ -753,7 +815,7 @@ def _plain_request(
     }
 
 
-def _license_of(card: Path) -> str | None:
+def license_of(card: Path) -> str | None:
     """Return the license that a model's card states; `None` if there is no card or it states none."""
     with reading(card):
         metadata = (metadata_load(card) if card.is_file() else None) or {}

@@ -88,6 +88,7 @@ SMOKES = (
         ("infinitedance restore base/demo_song_pop_0.bvh --physics --output imitated",),
         ("imitated/demo_song_pop_0.bvh",),
     ),
+    Smoke("muq", ("python -c \"from importlib.metadata import version; version('muq')\"",), ()),  # weights do not ship
     Smoke(
         "data,scale",
         ("infinitedance build --source clip_folder=clips --output built-ray --engine ray --workers 2",),

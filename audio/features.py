@@ -143,7 +143,7 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
             "beat_clock": beat_clock,
             "loudness_lufs": loudness_lufs,
         }
-        overrides = {name: _for_each_song(name, value, len(songs)) for name, value in given.items()}
+        overrides = {name: for_each_song(name, value, len(songs)) for name, value in given.items()}
         features = []
         for index, song in enumerate(songs):
             waveform = check_waveform(song, sampling_rate)
@@ -266,7 +266,7 @@ def _constant_q_to_chroma() -> np.ndarray:
     return librosa.filters.cq_to_chroma(12 * CQT_OCTAVES, fmin=librosa.note_to_hz(CQT_LOWEST_NOTE)).T
 
 
-def _for_each_song(name: str, value: Any, num_songs: int) -> list[Any]:
+def for_each_song(name: str, value: Any, num_songs: int) -> list[Any]:
     """Repeat one override for all songs, or check the length of a list of them."""
     if isinstance(value, list | tuple):
         if len(value) != num_songs:

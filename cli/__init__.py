@@ -24,6 +24,7 @@ from . import (
     dance,
     evaluate,
     finetune,
+    import_release,
     index,
     procedural,
     publish,
@@ -36,7 +37,7 @@ from . import (
 
 COMMANDS = (
     *(dance, song, sheet, convert, view, space, restore, evaluate),
-    *(capture, build, index, finetune, publish, procedural),
+    *(capture, build, index, finetune, publish, procedural, import_release),
 )
 """In the order of `--help`."""
 WRONG_INPUT, STOPPED, UNHEARD = 2, 130, 128 + 13

@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING
 from ..assets import DEFAULT_RESTORER, DEMO_GENRE, DEMO_SONG, MODELS
 from .adapter_option import adapter_weights, add_adapter_option
 from .energy_file import energy_option
+from .release_options import (
+    add_release_options,
+    check_release_options,
+    dance_released,
+    is_release,
+    load_release_pipeline,
+)
 from .song_batch import (
     PlannedSong,
     Report,
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..motion.motion import Motion
     from ..pipeline import Dance, MusicToDancePipeline
+    from ..release_pipeline import ReleaseToDancePipeline
 
 MAX_SEED = 2**63 - 1
 """What torch takes, and JSON readers hold as a whole number."""
@@ -50,6 +58,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "folders inside it",
     )
     _add_options(dance)
+    add_release_options(dance)
     existing = dance.add_mutually_exclusive_group()
     existing.add_argument(
         "--overwrite",
@@ -65,6 +74,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     demo = commands.add_parser("demo", help="make a dance to the song that ships with the package, anew each time")
     _add_options(demo)
     demo.set_defaults(run=run, songs=[DEMO_SONG], genre=DEMO_GENRE, overwrite=True, skip_existing=False)
+    demo.set_defaults(decoder=None, release_settings=None, music_features=None)
 
 
 def _named_path(text: str) -> Path:
@@ -135,7 +145,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--references",
         type=Path,
         metavar="LIBRARY",
-        help="take references from this library, of `infinitedance index` or the Hub (default: that of the model)",
+        help="take references from this library, of `infinitedance index` or the Hub (default: that of the model); "
+        "for the authors' released model their folder InfiniteDanceData (default: none)",
     )
     parser.add_argument(
         "--num-references",
@@ -178,6 +189,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     report = Report(arguments)
     _check_numbers(arguments)
+    check_release_options(arguments, is_release(arguments.model))
     video_size = _video_size(arguments, report)
     suffixes = (".bvh", ".npz") if video_size is None else (".bvh", ".npz", ".mp4")
     songs = find_songs(arguments.songs)
@@ -223,7 +235,7 @@ class _Dancer:
 
     def __init__(self, arguments: argparse.Namespace, video_size: tuple[int, int] | None, report: Report):
         self.arguments, self.video_size, self.report = arguments, video_size, report
-        self.pipeline: MusicToDancePipeline | None = None
+        self.pipeline: MusicToDancePipeline | ReleaseToDancePipeline | None = None
         self.is_hopeless = False
         """No song can be danced to: what is wrong is not a song."""
 
@@ -235,7 +247,8 @@ class _Dancer:
         waveform = load_audio(planned.song, SAMPLING_RATE)
         if self.pipeline is None:
             self.is_hopeless = True
-            self.pipeline = _load_pipeline(self.arguments, self.report)
+            load = load_release_pipeline if is_release(self.arguments.model) else _load_pipeline
+            self.pipeline = load(self.arguments, self.report)
             self.is_hopeless = False
         dance = self._dance(self.pipeline, waveform, planned.song)
         self._write(dance.motion, planned)
@@ -248,33 +261,40 @@ class _Dancer:
         }
         return SongResult(planned.song, "made", planned.paths, details)
 
-    def _dance(self, pipeline: MusicToDancePipeline, waveform: np.ndarray, song: Path) -> Dance:
+    def _dance(
+        self, pipeline: MusicToDancePipeline | ReleaseToDancePipeline, waveform: np.ndarray, song: Path
+    ) -> Dance:
+        try:
+            if is_release(self.arguments.model):
+                return dance_released(pipeline, waveform, song, self.arguments, self.report)
+            return self._dance_ours(pipeline, waveform, song)
+        except ValueError as error:
+            raise ValueError(f"{song}: {error}") from error
+
+    def _dance_ours(self, pipeline: MusicToDancePipeline, waveform: np.ndarray, song: Path) -> Dance:
         arguments = self.arguments
         num_references = arguments.num_references
         if num_references is None and arguments.references is not None:
             num_references = pipeline.default_num_references or 1
         sampling = {} if arguments.guidance_scale is None else {"guidance_scale": arguments.guidance_scale}
-        try:
-            return pipeline(
-                waveform,
-                song_name=song.name,
-                genre=arguments.genre,
-                seed=arguments.seed,
-                side=arguments.side,
-                energy=arguments.energy,
-                ending=arguments.ending,
-                stage_radius=arguments.stage,
-                repeats=not arguments.no_repeats,
-                bpm=arguments.bpm,
-                meter=arguments.meter,
-                first_downbeat_seconds=arguments.first_downbeat,
-                num_references=num_references,
-                pinned_references=arguments.pin,
-                show_progress=self.report.shows_progress,
-                **sampling,
-            )
-        except ValueError as error:
-            raise ValueError(f"{song}: {error}") from error
+        return pipeline(
+            waveform,
+            song_name=song.name,
+            genre=arguments.genre,
+            seed=arguments.seed,
+            side=arguments.side,
+            energy=arguments.energy,
+            ending=arguments.ending,
+            stage_radius=arguments.stage,
+            repeats=not arguments.no_repeats,
+            bpm=arguments.bpm,
+            meter=arguments.meter,
+            first_downbeat_seconds=arguments.first_downbeat,
+            num_references=num_references,
+            pinned_references=arguments.pin,
+            show_progress=self.report.shows_progress,
+            **sampling,
+        )
 
     def _write(self, motion: Motion, planned: PlannedSong) -> None:
         """Write all files under temporary names, then give them theirs one right after the other."""

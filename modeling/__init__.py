@@ -1,1 +1,1 @@
-"""The models, a folder each: ChoreoLLaMA, the Foot Restoration Diffusion Model, the two towers of retrieval."""
+"""The models, a folder each: ChoreoLLaMA, the authors' released one, FRDM, the lifter, the two towers of retrieval."""

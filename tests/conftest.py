@@ -45,6 +45,7 @@ from infinitedance.motion.features import motion_to_features
 from infinitedance.motion.kinematics import matrix_to_quaternion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.normalization import fit_feature_statistics
+from infinitedance.motion.release_features import joints_to_features264
 from infinitedance.motion.skeleton import JOINT_INDEX
 from infinitedance.restoration.pipeline_frdm import RestoredMotion
 
@@ -460,6 +461,127 @@ def controlled_pipeline_dir(tmp_path_factory) -> Path:
     controls = {"controls_side": True, "controls_energy": True, "code_pattern": "depth", "depth_hidden_size": 24}
     folder = tmp_path_factory.mktemp("controlled") / "model"
     return _save_tiny_pipeline(folder, genres=["contemporary", "rumba", "waltz"], **controls)
+
+
+@pytest.fixture(scope="session")
+def parity_dir() -> Path:
+    """The golden vectors beside the checkout; the tests that ask for them are skipped where they are absent."""
+    path = REPOSITORY_ROOT.parent / "shared" / "parity"
+    if not (path / "release" / "README.md").is_file():
+        pytest.skip(f"golden vectors: {path} has no release/README.md")
+    return path
+
+
+RELEASE_LLAMA = {
+    "model_type": "llama",
+    "vocab_size": 700,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "intermediate_size": 24,
+    "rope_theta": 500000.0,
+    "tie_word_embeddings": True,
+}
+RELEASE_CODEC_SETTINGS = {
+    "nb_code": 512,
+    "code_dim": 8,
+    "output_emb_width": 8,
+    "width": 4,
+    "down_t": 2,
+    "stride_t": 2,
+    "depth": 3,
+    "num_quantizers": 3,
+    "dilation_growth_rate": 4,
+    "vq_act": "gelu",
+    "vq_norm": None,
+}
+RELEASE_MUSIC_SIZE = 6
+
+
+@pytest.fixture(scope="session")
+def write_published() -> Callable[[Path], Path]:
+    """Write small random weights as the authors publish theirs, and the features of four dances."""
+
+    def write(folder: Path) -> Path:
+        from infinitedance import (
+            ChoreoLlamaReleaseConfig,
+            ChoreoLlamaReleaseModel,
+            ReleaseRetriever,
+            ReleaseRetrieverConfig,
+        )
+
+        torch.manual_seed(0)
+        config = ChoreoLlamaReleaseConfig(
+            text_config={**RELEASE_LLAMA, "initializer_range": 0.3},
+            codec_config={"width": 4, "code_dim": 8, "dilation_growth_rate": 4, "activation": "gelu"},
+            music_dim=RELEASE_MUSIC_SIZE,
+            style_dim=3,
+            dance_bridge_dim=10,
+            num_bridge_heads=2,
+            initializer_range=0.3,
+        )
+        weights = ChoreoLlamaReleaseModel(config).state_dict()
+        of_codec = [name for name in weights if name.startswith("codec.")]
+        codec = {name.removeprefix("codec."): weights.pop(name) for name in of_codec if ".feature_" not in name}
+        del weights["codec.feature_mean"], weights["codec.feature_std"]
+        generator = {name: tensor.bfloat16() for name, tensor in weights.items() if not name.startswith("condition_")}
+        generator["llama.lm_head.weight"] = generator["llama.model.embed_tokens.weight"].clone()
+        retriever = ReleaseRetriever(ReleaseRetrieverConfig(hidden=8, layers=1, feed_forward=12))
+        lightning = {f"model.{name}": tensor for name, tensor in retriever.state_dict().items()}
+        data = folder / "InfiniteDanceData" / "dance"
+        dances = make_motion(1600, strength=0.2).joint_positions()
+        features = joints_to_features264(dances)
+        for name, shift in (("alldata_new_joint_vecs264", 0.0), ("alldata_new_joint_vecs264_ft_balanced", 0.5)):
+            (data / name / "meta").mkdir(parents=True)
+            np.save(data / name / "meta" / "Mean.npy", features.mean(axis=0) + shift)
+            np.save(data / name / "meta" / "Std.npy", features.std(axis=0) + 0.05)
+        torch.save(generator, folder / "dance.pt")
+        (folder / "vq").mkdir()
+        torch.save({"net": codec}, folder / "vq" / "net_last.pth")
+        (folder / "vq" / "args.json").write_text(json.dumps(RELEASE_CODEC_SETTINGS))
+        torch.save({"epoch": 1, "state_dict": lightning, "optimizer_states": [{}]}, folder / "clip.ckpt")
+        (folder / "llama.json").write_text(json.dumps(RELEASE_LLAMA))
+        tokens = data / "Infinite_MotionTokens_512x1024_3layer_cleandata"
+        tokens.mkdir()
+        ids = np.random.default_rng(0).integers(0, 512, (100, 3)) + np.array([4096, 4608, 5120])
+        for index, clip in enumerate(("Popular-Jazz1", "Popular2", "Folk3", "clip")):
+            np.save(data / "alldata_new_joint_vecs264_ft_balanced" / f"{clip}.npy", features[index * 399 :][:400])
+            np.save(tokens / f"{clip}.npy", ids.ravel() if index else ids.ravel()[:60])
+        names = [
+            "Popular-Jazz1@0_384",
+            "Popular2@16_400",
+            "Popular2@17_401",
+            "Folk3@0_384",
+            "clip@0_384",
+            "lost@0_384",
+        ]
+        embeddings = np.random.default_rng(1).normal(size=(len(names), 8)).astype(np.float32)
+        np.savez(data / "retrievalnet_motion_embeddings.npz", names=np.array(names), embeddings=embeddings)
+        (folder / "InfiniteDanceData" / "styles").mkdir()
+        styles = json.dumps({"clip": 1, "lost": "Popular"})
+        (folder / "InfiniteDanceData" / "styles" / "all_style_map.json").write_text(styles)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def published_release(tmp_path_factory, write_published) -> Path:
+    """A folder as the authors publish their model; tests that change it copy it first."""
+    return write_published(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="session")
+def imported_release(tmp_path_factory, published_release) -> Path:
+    """The same model as `infinitedance import-release` writes it."""
+    from infinitedance.modeling.choreollama_release.conversion_release import find_published_files, import_release
+
+    output = tmp_path_factory.mktemp("imported") / "released"
+    files = find_published_files(published_release)
+    import_release(files, output, llama_config=published_release / "llama.json", bridge_heads=2)
+    return output
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def test_every_public_name_is_there_and_told_to_type_checkers():
 def test_the_folders_are_attributes(repository_root):
     folders = {path.parent.name for path in repository_root.glob("*/__init__.py")} - {"benchmarks"}
     names = {name for name in dir(infinitedance) if not name.startswith("__")}
-    assert names == {*infinitedance.__all__, *folders, "pipeline"}
+    assert names == {*infinitedance.__all__, *folders, "pipeline", "release_pipeline"}
     assert run("import infinitedance; print(infinitedance.motion.__name__)") == "infinitedance.motion"
 
 

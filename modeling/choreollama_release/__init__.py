@@ -1,0 +1,1 @@
+"""The authors' released models, as their published weights need them: generator, codec and retriever."""
