@@ -131,7 +131,7 @@ class CadenceExpert(nn.Module):
         Returns:
             `(batch, num_tokens, expert_hidden_size)`.
         """
-        hidden_states = self.input_projection(inputs.to(self.input_projection.weight.dtype))
+        hidden_states = self.input_projection(inputs.to(self.distance_bias.dtype))
         hidden_states = hidden_states + self._attend(self.attention_norm(hidden_states), token_mask)
         hidden_states = hidden_states + self.mamba(self.mamba_norm(hidden_states), token_mask)
         return self.output_norm(hidden_states)

@@ -81,6 +81,8 @@ class ChoreoLlamaPreTrainedModel(CheckedWeightsMixin, PreTrainedModel):
     _supports_attention_backend = True
     # Files that are older than the table lack it; it is zero then.
     _keys_to_ignore_on_load_missing = [r"\.added_genre_embedding\.weight$"]
+    # Small ones that decide, those that need all their digits, and the codec.
+    _modules_not_quantized = ("lm_head", "gate", "dt_proj", "codec")
 
     def get_adapter_state_dict(
         self, adapter_name: str | None = None, state_dict: dict[str, torch.Tensor] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from transformers.models.llama.modeling_llama import (
     LlamaModel,
     LlamaRMSNorm,
 )
+
+from ...utils.quantization import Int8Linear, int8_products
 
 MAX_COPIED_WEIGHTS = 2**20
 """Matrices with more weights than this are not copied."""
@@ -241,8 +244,9 @@ class _StepLayer:
 class Projection:
     """What several linear modules make of one input, joined along the last dimension.
 
-    Small plain matrices, and those that adapters of PEFT change, are one product. Modules that are more than a matrix
-    (quantized weights, weights on another device) are called, and so are large ones.
+    Small plain matrices, and those that adapters of PEFT change, are one product; layers of `utils.quantization` round
+    their input once. Other modules that are more than a matrix (biases, weights that others have quantized, weights on
+    another device) are called. Of large matrices there are no copies.
 
     Args:
         *modules: Linear modules of the same input size.
@@ -251,7 +255,9 @@ class Projection:
     def __init__(self, *modules: Any):
         self.modules = modules
         self.product: Callable[[torch.Tensor], torch.Tensor] | None = None
-        if all(is_plain_matrix(plain_base(module)) for module in modules):
+        if all(type(module) is Int8Linear for module in modules):
+            self.product = partial(int8_products, modules)
+        elif all(is_plain_matrix(plain_base(module)) for module in modules):
             if sum(plain_base(module).weight.numel() for module in modules) <= MAX_COPIED_WEIGHTS:
                 self.product = product_with(torch.cat([matrix_of(module).detach() for module in modules]))
 
@@ -303,7 +309,8 @@ def matrix_of(module: Any) -> torch.Tensor:
     if type(module) is nn.Linear:
         return module.weight
     base = plain_base(module)
-    return module(torch.eye(base.in_features, dtype=base.weight.dtype, device=base.weight.device)).t()
+    weight = base.weight if isinstance(getattr(base, "weight", None), torch.Tensor) else torch.zeros(0)
+    return module(torch.eye(base.in_features, dtype=weight.dtype, device=weight.device)).t()
 
 
 def _is_elsewhere(module: nn.Module) -> bool:
