@@ -23,6 +23,7 @@ from . import (
     convert,
     dance,
     evaluate,
+    export_onnx,
     finetune,
     index,
     procedural,
@@ -36,7 +37,7 @@ from . import (
 
 COMMANDS = (
     *(dance, song, sheet, convert, view, space, restore, evaluate),
-    *(capture, build, index, finetune, publish, procedural),
+    *(capture, build, index, finetune, publish, export_onnx, procedural),
 )
 """In the order of `--help`."""
 WRONG_INPUT, STOPPED, UNHEARD = 2, 130, 128 + 13

@@ -127,8 +127,8 @@ class CheckedWeightsMixin:
         """
         if is_quantized(self):
             raise ValueError(
-                "A quantized model cannot be saved. Load it without `quantization` and save that; it is quantized again "
-                "whenever it is loaded so."
+                "A quantized model cannot be saved. Load it without `quantization` and save that; it can be quantized "
+                "whenever it is loaded."
             )
         with writing(save_directory):
             super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]

@@ -162,7 +162,7 @@ def read_quantized(
         check: Called with each name and weight before it is used.
     """
     linears = dict(linears_to_quantize(model, kept))
-    for file, name in [(file, name) for file in files for name in stored_shapes(file)]:
+    for name, file in {name: path for path in files for name in stored_shapes(path)}.items():
         with safe_open(file, "pt") as stored:
             weight = stored.get_tensor(name)
         check(name, weight)
