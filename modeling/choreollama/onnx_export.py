@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from ...utils.atomic import atomic_path
 from ...utils.extras import require_extra
@@ -155,6 +156,27 @@ class DecoderGraph(nn.Module):
         return self.codec.decode_latents(self.codec.quantizer.lookup(codes))
 
 
+class _PlainAttention(TorchFunctionMode):
+    """Mode in which attention is made of products: the exporter trips over the axes that a kernel leaves behind."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is F.scaled_dot_product_attention:
+            return _attention(*args, **kwargs)
+        return function(*args, **(kwargs or {}))
+
+
+def _attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor, scale: float | None = None
+) -> torch.Tensor:
+    """Return `F.scaled_dot_product_attention` with a mask, boolean (True = seen) or added."""
+    scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, float("-inf"))
+    else:
+        scores = scores + attn_mask
+    return scores.softmax(dim=-1) @ value
+
+
 def _turned(states: torch.Tensor) -> torch.Tensor:
     """Return the halves of each head, `(..., head_dim)`, changed over, the first one negative."""
     first, second = states.chunk(2, dim=-1)
@@ -224,7 +246,7 @@ def export_graphs(model: Any) -> dict[str, torch.export.ExportedProgram]:
     }
     rows = torch.export.Dim("batch", min=1)
     batch_axis = {"bands": 1, "caches": 2, "position": None}
-    with torch.no_grad():
+    with torch.no_grad(), _PlainAttention():
         programs = {}
         for name, (graph, given) in inputs.items():
             shapes: dict[str, Any] = {
@@ -271,26 +293,26 @@ def export_onnx(model: Any, folder: Path) -> dict[str, Path]:
 
 
 def _readme(config: ChoreoLlamaConfig, files: Mapping[str, Path]) -> str:
-    tokens, fpt = config.max_window_tokens, config.frames_per_token
+    tokens, fpt, size = config.max_window_tokens, config.frames_per_token, config.codebook_size
     return f"""# A dance generator as ONNX
 
-{", ".join(f"`{file.name}`" for file in files.values())}, opset of the exporter, float32, for any number of rows
-(`batch`). `config.json` is that of the model. The inputs and outputs have the names of the arguments in
+{", ".join(f"`{file.name}`" for file in files.values())}: float32, for any number of rows (`batch`).
+`config.json` is that of the model. Inputs and outputs have the names of the arguments in
 `infinitedance.modeling.choreollama.onnx_export`, whose docstrings give shapes and units.
 
-A token is {fpt} frames at {config.frame_rate:g} Hz; it has {config.num_quantizers} codes of {config.codebook_size}. Code c
-of level q has the id q * {config.codebook_size} + c, the start id is {config.bos_token_id}.
+A token is {fpt} frames at {config.frame_rate:g} Hz; it has {config.num_quantizers} codes of {size}. Code c of level q
+has the id q * {size} + c, the start id is {config.bos_token_id}.
 
-1. `condition`: a song in stretches of {stretch_frames(config)} frames: {config.context_tokens} tokens of context, the
-   {tokens} tokens whose condition is kept, {config.lookahead_tokens} tokens of look-ahead; frames outside the song are
-   zero, and False in `frame_mask`. `energy` is NaN and `side_ids` 2 where nothing is asked. The references are averaged,
-   normalized and split into {config.num_bands} bands before it; without any, `references_present` is False. For guidance a
-   second row has `music_mask` False, `genre_ids` {config.num_genres} (any) and no references.
-2. `step`: once for each token, with the codes of the token before (the start id first), the condition of the token to
-   write, its position in the window and the caches, zero at first, which it returns filled in. When the window of
-   {tokens} tokens is full, the last {tokens // 2} are read again from position 0 on as the start of the next one.
-3. `levels`: once for each level of the token, with the codes of the levels below filled in; the row of that level of
-   `(batch, levels, codes)` are its logits.
-   With guidance they are `without + scale * (with - without)`.
-4. `decoder`: codes `(batch, levels, tokens)` to motion features, {fpt} frames a token, as `docs/data_format.md` has them.
+1. `condition`: a song in stretches of {stretch_frames(config)} frames: {config.context_tokens} tokens of context,
+   the {tokens} tokens whose condition is kept, {config.lookahead_tokens} tokens of look-ahead. Frames outside the
+   song are zero, and False in `frame_mask`. `energy` is NaN and `side_ids` 2 where nothing is asked. The references
+   are averaged, normalized and split into {config.num_bands} bands before it; without any, `references_present` is
+   False. For guidance a second row has `music_mask` False, `genre_ids` {config.num_genres} (any) and no references.
+2. `step`: once for each token, with the codes of the token before (the start id first), the condition of the token
+   to write, its position in the window and the caches, zero at first, which it returns filled in. When the window
+   of {tokens} tokens is full, its last {tokens // 2} tokens are read again as the start of the next one.
+3. `levels`: once for each level of the token, with the codes of the levels below filled in; of the logits
+   `(batch, levels, codes)` those of that level count. With guidance they are
+   `without + scale * (with - without)`.
+4. `decoder`: codes `(batch, levels, tokens)` to motion features, {fpt} frames a token.
 """
