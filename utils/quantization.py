@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 QUANTIZATIONS = ("int8",)
 """Kinds of quantization that `from_pretrained` takes."""
 
-_LARGEST = 127
+_LARGEST, _BLOCK = 127, 64
 
 
 class Int8Linear(nn.Module):
@@ -104,8 +105,16 @@ def _packed_product(integers: torch.Tensor, scales: torch.Tensor) -> Callable[[t
 
 def _plain_product(integers: torch.Tensor, scales: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return a product with the integers in bfloat16, which torch has for every CPU."""
-    scales = scales.to(torch.bfloat16)
-    return lambda rows: torch.ops.aten._weight_int8pack_mm(rows.to(torch.bfloat16), integers, scales).float()
+    size, scales = len(scales), scales.to(torch.bfloat16)
+    # The kernel reads whole blocks.
+    missing_rows, missing_columns = (-length % _BLOCK for length in integers.shape)
+    integers, scales = F.pad(integers, (0, missing_columns, 0, missing_rows)), F.pad(scales, (0, missing_rows))
+
+    def multiply(rows: torch.Tensor) -> torch.Tensor:
+        rows = F.pad(rows.to(torch.bfloat16), (0, missing_columns))
+        return torch.ops.aten._weight_int8pack_mm(rows, integers, scales)[:, :size].float()
+
+    return multiply
 
 
 def quantize_linears(model: nn.Module, kept: Iterable[str] = ()) -> None:

@@ -190,7 +190,7 @@ def stretch_frames(config: ChoreoLlamaConfig) -> int:
 
 
 def export_graphs(model: Any) -> dict[str, torch.export.ExportedProgram]:
-    """Export the parts of a generator with `torch.export`, for any number of rows, and of tokens in the decoder.
+    """Export the parts of a generator with `torch.export`, for one row, and any number of tokens in the decoder.
 
     Args:
         model: A `ChoreoLlamaForConditionalGeneration` in float32, with `condition_placement="aligned"`,
@@ -202,7 +202,7 @@ def export_graphs(model: Any) -> dict[str, torch.export.ExportedProgram]:
     Raises:
         ValueError: If the model is another one.
     """
-    config, batch_size = model.config, 2
+    config, batch_size = model.config, 1
     is_fast = isinstance(make_decoder(model.model.backbone, max_positions(config)), StepDecoder)
     if (config.condition_placement, config.code_pattern) != ("aligned", "depth") or not is_fast or model.codec is None:
         raise ValueError(
@@ -244,14 +244,10 @@ def export_graphs(model: Any) -> dict[str, torch.export.ExportedProgram]:
         "levels": (LevelsGraph(model), {"hidden_states": hidden_states, "code_ids": codes}),
         "decoder": (DecoderGraph(model), {"codes": torch.zeros(batch_size, levels, 7, dtype=torch.long)}),
     }
-    rows = torch.export.Dim("batch", min=1)
-    batch_axis = {"bands": 1, "caches": 2, "position": None}
     with torch.no_grad(), _PlainAttention():
         programs = {}
         for name, (graph, given) in inputs.items():
-            shapes: dict[str, Any] = {
-                each: {} if (axis := batch_axis.get(each, 0)) is None else {axis: rows} for each in given
-            }
+            shapes: dict[str, Any] = {each: {} for each in given}
             if name == "decoder":
                 shapes["codes"][2] = torch.export.Dim("num_tokens", min=1)
             programs[name] = torch.export.export(graph.eval(), (), given, dynamic_shapes=shapes, strict=False)
@@ -296,7 +292,7 @@ def _readme(config: ChoreoLlamaConfig, files: Mapping[str, Path]) -> str:
     tokens, fpt, size = config.max_window_tokens, config.frames_per_token, config.codebook_size
     return f"""# A dance generator as ONNX
 
-{", ".join(f"`{file.name}`" for file in files.values())}: float32, for any number of rows (`batch`).
+{", ".join(f"`{file.name}`" for file in files.values())}: float32, for one song (`batch` is 1).
 `config.json` is that of the model. Inputs and outputs have the names of the arguments in
 `infinitedance.modeling.choreollama.onnx_export`, whose docstrings give shapes and units.
 
@@ -307,10 +303,12 @@ has the id q * {size} + c, the start id is {config.bos_token_id}.
    the {tokens} tokens whose condition is kept, {config.lookahead_tokens} tokens of look-ahead. Frames outside the
    song are zero, and False in `frame_mask`. `energy` is NaN and `side_ids` 2 where nothing is asked. The references
    are averaged, normalized and split into {config.num_bands} bands before it; without any, `references_present` is
-   False. For guidance a second row has `music_mask` False, `genre_ids` {config.num_genres} (any) and no references.
+   False. For guidance it is called again with `music_mask` False, `genre_ids` {config.num_genres} (any) and no
+   references.
 2. `step`: once for each token, with the codes of the token before (the start id first), the condition of the token
    to write, its position in the window and the caches, zero at first, which it returns filled in. When the window
    of {tokens} tokens is full, its last {tokens // 2} tokens are read again as the start of the next one.
+   The second condition of guidance has caches of its own.
 3. `levels`: once for each level of the token, with the codes of the levels below filled in; of the logits
    `(batch, levels, codes)` those of that level count. With guidance they are
    `without + scale * (with - without)`.

@@ -48,19 +48,22 @@ class Runner:
             bands = split_bands(
                 ((references[:, place] - mean) / std) * is_real[:, None], is_real[None], config.cutoff_hz, 30.0
             )
-            both = {"with": torch.tensor([True, False])}
-            encoded = self.run(
-                "condition",
-                input_features=(music[:, place] * is_real[:, None]).repeat(2, 1, 1),
-                frame_mask=is_real.repeat(2, 1),
-                music_mask=both["with"],
-                genre_ids=torch.tensor([genre, config.num_genres]),
-                bands=bands.repeat(1, 2, 1, 1),
-                references_present=both["with"],
-                spectra_mask=torch.ones(2, dtype=torch.bool),
-                side_ids=torch.full((2,), 2),
-                energy=torch.full((2, len(frames)), torch.nan),
-            )[0]
+            both = [
+                self.run(
+                    "condition",
+                    input_features=music[:, place] * is_real[:, None],
+                    frame_mask=is_real[None],
+                    music_mask=torch.tensor([is_known]),
+                    genre_ids=torch.tensor([genre if is_known else config.num_genres]),
+                    bands=bands,
+                    references_present=torch.tensor([is_known]),
+                    spectra_mask=torch.tensor([True]),
+                    side_ids=torch.tensor([2]),
+                    energy=torch.full((1, len(frames)), torch.nan),
+                )[0]
+                for is_known in (True, False)
+            ]
+            encoded = torch.cat(both)
             parts.append(encoded[:, config.context_tokens : config.context_tokens + config.max_window_tokens])
         return torch.cat(parts, dim=1)
 
@@ -81,23 +84,27 @@ class Runner:
             new = end - done
             noise = sampler.draw_noise(new, levels, config.codebook_size, config.codebook_size)
             guard = RunGuard(SAMPLING["max_code_repeats"], (written[:, start:, 0]).tolist())
-            caches = torch.zeros(self.cache_shape)
+            caches = [torch.zeros(self.sessions["step"].get_inputs()[-1].shape)] * 2
+            hidden_states = [torch.empty(0)] * 2
             previous = torch.full((1, levels), config.bos_token_id)
             for position in range(end - start):
-                hidden_states, caches = self.run(
-                    "step",
-                    code_ids=previous.repeat(2, 1),
-                    condition=condition[:, start + position],
-                    position=torch.tensor([position]),
-                    caches=caches,
-                )
+                for row in range(2):
+                    hidden_states[row], caches[row] = self.run(
+                        "step",
+                        code_ids=previous,
+                        condition=condition[row : row + 1, start + position],
+                        position=torch.tensor([position]),
+                        caches=caches[row],
+                    )
                 if start + position < done:
                     previous = written[:, start + position]
                     continue
                 ids = torch.zeros(1, levels, dtype=torch.long)
                 for level in range(levels):
-                    scores = self.run("levels", hidden_states=hidden_states, code_ids=ids.repeat(2, 1))[0][:, level]
-                    scores = sampler.guided(scores)
+                    both = [
+                        self.run("levels", hidden_states=each, code_ids=ids)[0][:, level] for each in hidden_states
+                    ]
+                    scores = sampler.guided(torch.cat(both))
                     if level == 0:
                         guard.ban(scores)
                     code = sampler.choose(scores, noise[:, start + position - done, level])
@@ -107,11 +114,6 @@ class Runner:
                 previous = ids
                 written = torch.cat([written, ids[:, None]], dim=1)
         return written.transpose(1, 2) % config.codebook_size
-
-    @property
-    def cache_shape(self):
-        shape = self.sessions["step"].get_inputs()[-1].shape
-        return [2 if isinstance(size, str) else size for size in shape]
 
 
 @pytest.fixture(scope="module")
