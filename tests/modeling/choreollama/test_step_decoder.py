@@ -12,7 +12,7 @@ from infinitedance.modeling.choreollama.step_decoder import (
     product_with,
     root_mean_square_norm,
 )
-from infinitedance.utils.quantization import quantize_linears
+from infinitedance.utils.quantization import linears_to_quantize, quantize_linears
 
 HIDDEN_SIZE, LENGTH = 24, 9
 
@@ -217,6 +217,8 @@ def test_a_llama_that_turns_a_part_of_each_head_gets_its_own_layers():
 @torch.no_grad()
 def test_steps_over_weights_of_8_bits_give_the_numbers_of_their_modules(backbone):
     embeddings, positions = torch.randn(2, LENGTH, HIDDEN_SIZE), torch.arange(LENGTH)[None]
+    for _, linear in linears_to_quantize(backbone):
+        linear.weight.mul_(10)
     before = backbone(inputs_embeds=embeddings).last_hidden_state
     quantize_linears(backbone)
     decoder = make_decoder(backbone, LENGTH)
