@@ -166,6 +166,7 @@ class MusicToDancePipeline(PushToHubMixin):
         restorer: str | os.PathLike | None = None,
         adapter: str | os.PathLike | Mapping[str, float] | Mapping[Path, float] | None = None,
         *,
+        quantization: str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
     ) -> MusicToDancePipeline:
@@ -179,6 +180,8 @@ class MusicToDancePipeline(PushToHubMixin):
             restorer: Folder or Hub name of a [`FrdmModel`]; none by default.
             adapter: Folder or Hub name of a style that `infinitedance finetune` made, or several with their weights,
                 1 as they were learned; see `load_adapter`.
+            quantization: `"int8"` for a large model on a CPU: weights of 8 bits, see docs/model.md. It takes no
+                adapters.
             revision: Branch, tag or commit of the model on the Hub.
             token: Of the Hub; by default `HF_TOKEN` or that of `hf auth login`.
 
@@ -202,7 +205,7 @@ class MusicToDancePipeline(PushToHubMixin):
         path = local_folder(path, revision=revision, token=token, allow_patterns=wanted)
         if not (path / "config.json").is_file():
             raise ValueError(f"{name} holds no model: there is no config.json. Give another name on the Hub.")
-        model = load_model(path, ChoreoLlamaForConditionalGeneration)
+        model = load_model(path, ChoreoLlamaForConditionalGeneration, quantization=quantization)
         if not (path / "processor_config.json").is_file():
             raise FileNotFoundError(
                 f"{name} has no processor_config.json, which `MusicToDancePipeline.save_pretrained` and the training "

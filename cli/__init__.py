@@ -23,6 +23,7 @@ from . import (
     convert,
     dance,
     evaluate,
+    export_onnx,
     finetune,
     import_release,
     index,
@@ -37,7 +38,7 @@ from . import (
 
 COMMANDS = (
     *(dance, song, sheet, convert, view, space, restore, evaluate),
-    *(capture, build, index, finetune, publish, procedural, import_release),
+    *(capture, build, index, finetune, publish, import_release, export_onnx, procedural),
 )
 """In the order of `--help`."""
 WRONG_INPUT, STOPPED, UNHEARD = 2, 130, 128 + 13

@@ -105,6 +105,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_adapter_option(parser)
     parser.add_argument(
+        "--quantization",
+        choices=("int8",),
+        help="weights of 8 bits, for a model of hundreds of millions of parameters on a CPU: a quarter of the memory "
+        "and of the time (default: none)",
+    )
+    parser.add_argument(
         "--side",
         choices=("left", "right"),
         help="right: the side on which the dance is usually danced; left: its mirror image; for models that control "
@@ -370,7 +376,11 @@ def _load_pipeline(arguments: argparse.Namespace, report: Report) -> MusicToDanc
     restorer = DEFAULT_RESTORER if arguments.restore == "auto" else None
     with bars_on_terminals_only(report):
         pipeline = MusicToDancePipeline.from_pretrained(
-            arguments.model, arguments.references, restorer, adapter_weights(arguments.adapter)
+            arguments.model,
+            arguments.references,
+            restorer,
+            adapter_weights(arguments.adapter),
+            quantization=arguments.quantization,
         )
     if pipeline.retriever is None and (arguments.pin or arguments.num_references):
         raise ValueError(

@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from .atomic import atomic_path
 from .errors import reading, writing
 from .hub_folders import MODEL_FILES, check_hub_name, local_folder
+from .quantization import QUANTIZATIONS, build_empty, is_quantized, read_quantized, stored_shapes
 
 AnyModel = TypeVar("AnyModel", bound=PreTrainedModel)
 
@@ -27,6 +28,7 @@ CHECKSUMS_FILE = "SHA256SUMS"
 _WEIGHTS = "*.safetensors"
 _CONFIGURATIONS = ("config.json", "generation_config.json")  # transformers passes over a damaged one of the latter
 _MAX_NAMED = 3
+_PLAIN_LOADING = (("dtype", torch.float32), ("dtype", "float32"), ("use_safetensors", True))
 
 
 class NamedFilesMixin:
@@ -63,6 +65,7 @@ class CheckedWeightsMixin:
         pretrained_model_name_or_path: str | os.PathLike | None,
         *args: Any,
         output_loading_info: bool = False,
+        quantization: str | None = None,
         **kwargs: Any,
     ) -> Any:
         """Load a model as `PreTrainedModel.from_pretrained` does.
@@ -71,6 +74,9 @@ class CheckedWeightsMixin:
             pretrained_model_name_or_path: Folder, or name on the Hub; `None` with `config` and `state_dict`.
             *args: As transformers takes them, like all that follows.
             output_loading_info: Return what was loaded, too.
+            quantization: `"int8"` for linear layers of 8 bits on a CPU, in evaluation mode (`utils.quantization`); the
+                model is read one weight at a time and never there in full. Of the other arguments there is then none
+                but `dtype`, which must be float32.
             **kwargs: With `ignore_mismatched_sizes=True` nothing but damage is refused.
 
         Raises:
@@ -87,6 +93,8 @@ class CheckedWeightsMixin:
             for file in _CONFIGURATIONS:
                 with reading(Path(path) / file):
                     _check_layers(read_json_object(Path(path) / file))
+        if quantization is not None:
+            return _load_quantized(cls, path, quantization, kwargs)
         is_lenient = kwargs.pop("ignore_mismatched_sizes", False)
         kwargs.setdefault("use_safetensors", True)
         with reading(name), _without_load_report():
@@ -94,19 +102,14 @@ class CheckedWeightsMixin:
                 path, *args, ignore_mismatched_sizes=True, output_loading_info=True, **kwargs
             )
         if not is_lenient:
-            problems = {
-                "lacks": loading["missing_keys"],
-                "has what the model does not know:": loading["unexpected_keys"],
-                "has of another shape": {key[0] for key in loading["mismatched_keys"]},
-                "has of another kind of number": _weights_of_other_kind(path, model.state_dict()),
-            }
-            for problem, keys in problems.items():
-                if keys:
-                    raise ValueError(
-                        f"{name} is not a checkpoint of {cls.__name__} with this configuration: it {problem} "
-                        f"{_some(keys)}. Copy or download the whole folder again, or give the configuration that it "
-                        "was trained with."
-                    )
+            _refuse_odd_weights(
+                name,
+                cls.__name__,
+                missing=loading["missing_keys"],
+                unexpected=loading["unexpected_keys"],
+                mismatched={key[0] for key in loading["mismatched_keys"]},
+                of_other_kind=_weights_of_other_kind(path, model.state_dict()),
+            )
         check_finite(model.state_dict(), name)
         return (model, loading) if output_loading_info else model
 
@@ -120,11 +123,83 @@ class CheckedWeightsMixin:
 
         Raises:
             OSError: If the folder cannot be written to, or the disk is full.
+            ValueError: If the model is quantized.
         """
+        if is_quantized(self):
+            raise ValueError(
+                "A quantized model cannot be saved. Load it without `quantization` and save that; it can be quantized "
+                "whenever it is loaded."
+            )
         with writing(save_directory):
             super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]
         if kwargs.get("is_main_process", True):
             write_checksums(save_directory)
+
+
+def _refuse_odd_weights(
+    name: str,
+    class_name: str,
+    *,
+    missing: Iterable[str],
+    unexpected: Iterable[str],
+    mismatched: Iterable[str],
+    of_other_kind: Iterable[str],
+) -> None:
+    """Raise `ValueError` if a checkpoint has not exactly the weights of a model."""
+    problems = {
+        "lacks": missing,
+        "has what the model does not know:": unexpected,
+        "has of another shape": mismatched,
+        "has of another kind of number": of_other_kind,
+    }
+    for problem, keys in problems.items():
+        if keys:
+            raise ValueError(
+                f"{name} is not a checkpoint of {class_name} with this configuration: it {problem} {_some(keys)}. "
+                "Copy or download the whole folder again, or give the configuration that it was trained with."
+            )
+
+
+def _load_quantized(model_class: Any, path: str | os.PathLike | None, quantization: str, kwargs: dict) -> Any:
+    """Load a model with linear layers of 8 bits; see `CheckedWeightsMixin.from_pretrained`."""
+    if quantization not in QUANTIZATIONS:
+        raise ValueError(f"`quantization` must be one of {', '.join(QUANTIZATIONS)}, got {quantization!r}.")
+    others = {key: value for key, value in kwargs.items() if (key, value) not in _PLAIN_LOADING}
+    if path is None or others:
+        raise ValueError(
+            f"A quantized model is read from a folder, with `dtype=torch.float32`; got {path!r} and {others}."
+        )
+    name, folder = os.fspath(path), local_folder(path, allow_patterns=MODEL_FILES)
+    with reading(name):
+        config = model_class.config_class.from_pretrained(folder)
+        model = build_empty(lambda: model_class(config))
+        if model.can_generate() and (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
+        files = sorted(folder.glob("model*.safetensors"))
+        shapes = {key: shape for file in files for key, shape in stored_shapes(file).items()}
+        weights = model.state_dict()
+    absent = weights.keys() - shapes.keys()
+    optional = "|".join(model_class._keys_to_ignore_on_load_missing or [r"\Z."])
+    _refuse_odd_weights(
+        name,
+        model_class.__name__,
+        missing={key for key in absent if not re.search(optional, key)},
+        unexpected=shapes.keys() - weights.keys(),
+        mismatched={key for key, shape in shapes.items() if key in weights and shape != tuple(weights[key].shape)},
+        of_other_kind=_weights_of_other_kind(folder, weights),
+    )
+    for key in absent:
+        module = model.get_submodule(key.rpartition(".")[0]).to_empty(device="cpu", recurse=False)
+        model._init_weights(module)
+    with reading(name):
+        read_quantized(
+            model,
+            files,
+            getattr(model_class, "_modules_not_quantized", ()),
+            lambda key, weight: check_finite({key: weight}, name),
+        )
+    model.name_or_path = name
+    return model.eval()
 
 
 def _weights_of_other_kind(path: str | os.PathLike | None, weights: dict[str, torch.Tensor]) -> list[str]:
@@ -299,6 +374,7 @@ def load_model(
     path: str | os.PathLike,
     model_class: type[AnyModel],
     *,
+    quantization: str | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
 ) -> AnyModel:
@@ -309,6 +385,7 @@ def load_model(
     Args:
         path: Folder, or name on the Hub.
         model_class: What must lie there.
+        quantization: `"int8"` for linear layers of 8 bits; see `CheckedWeightsMixin.from_pretrained`.
         revision: See `local_folder`.
         token: See `local_folder`.
 
@@ -330,4 +407,4 @@ def load_model(
             f"{name} holds no weights: there is no model.safetensors. Weights in pickles, as pytorch_model.bin, are "
             "never read: save the model again with transformers 5."
         )
-    return model_class.from_pretrained(folder, dtype=torch.float32).eval()
+    return model_class.from_pretrained(folder, dtype=torch.float32, quantization=quantization).eval()

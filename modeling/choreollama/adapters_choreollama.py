@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from ...utils.checkpoints import CHECKSUMS_FILE, check_checksums, check_finite, read_json_object
 from ...utils.errors import one_line, reading
 from ...utils.extras import require_extra
+from ...utils.quantization import is_quantized
 
 ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 ADAPTER_RECORD_FILE = "finetune.json"
@@ -79,6 +80,11 @@ class AdapterStack:
             ValueError: If the adapter is damaged, was trained on another kind of model, or changes weights of the
                 base that could not be restored.
         """
+        if is_quantized(self.model):
+            raise ValueError(
+                "A quantized model takes no adapters: merge the adapter into the model (`merge_adapters`), save that, "
+                "and load it with `quantization`."
+            )
         require_extra("peft", "train", "An adapter")
         from peft import PeftConfig, PeftModel, get_peft_model_state_dict
         from safetensors.torch import load_file

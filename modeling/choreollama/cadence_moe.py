@@ -131,7 +131,7 @@ class CadenceExpert(nn.Module):
         Returns:
             `(batch, num_tokens, expert_hidden_size)`.
         """
-        hidden_states = self.input_projection(inputs.to(self.input_projection.weight.dtype))
+        hidden_states = self.input_projection(inputs.to(self.distance_bias.dtype))
         hidden_states = hidden_states + self._attend(self.attention_norm(hidden_states), token_mask)
         hidden_states = hidden_states + self.mamba(self.mamba_norm(hidden_states), token_mask)
         return self.output_norm(hidden_states)
@@ -224,20 +224,9 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
             equally and `num_bands - 1` for one that uses a single band.
         """
         token_mask = frames_to_tokens(frame_mask, self.config.frames_per_token).any(dim=-1)
-        music = torch.where(frame_mask.unsqueeze(-1), input_features, 0.0)
-        music = frames_to_tokens(music, self.config.frames_per_token)
-        is_known = music_mask[:, None] & (spectra_mask[:, None] | self._is_clock(music.device))
-        music = torch.where(is_known[:, None], music, self.null_music.to(music.dtype))
-        genre = self._embed_genres(genre_ids)
-        if self.side_embedding is not None:
-            genre = genre + self.side_embedding(side_ids)
-        inputs = [music, genre.unsqueeze(1).expand(-1, music.shape[1], -1).to(music.dtype)]
-        if self.config.controls_energy:
-            is_asked = energy.isfinite() & frame_mask
-            curve = torch.stack([torch.where(is_asked, energy, 0.0), is_asked.to(energy.dtype)], dim=-1)
-            inputs.append(frames_to_tokens(curve, self.config.frames_per_token).to(music.dtype))
-        universal = self.universal_expert(torch.cat(inputs, dim=-1), token_mask)
-
+        universal = self.encode_music(
+            input_features, frame_mask, music_mask, genre_ids, spectra_mask, side_ids, energy
+        )
         fused = self.null_references.to(universal.dtype).expand(*universal.shape[:2], -1)
         expert_weights, load_balance_loss = None, universal.new_zeros(())
         if references is not None and references_present is not None and references_present.any():
@@ -251,6 +240,36 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
                 expert_weights = all_weights.index_copy(0, rows, expert_weights)
         condition = self.mixing(torch.cat([universal, fused], dim=-1))
         return condition, expert_weights, load_balance_loss
+
+    def encode_music(
+        self,
+        input_features: torch.Tensor,
+        frame_mask: torch.Tensor,
+        music_mask: torch.Tensor,
+        genre_ids: torch.Tensor,
+        spectra_mask: torch.Tensor,
+        side_ids: torch.Tensor,
+        energy: torch.Tensor,
+    ) -> torch.Tensor:
+        """Run the universal expert; arguments as in `forward`.
+
+        Returns:
+            `(batch, num_tokens, expert_hidden_size)`.
+        """
+        token_mask = frames_to_tokens(frame_mask, self.config.frames_per_token).any(dim=-1)
+        music = torch.where(frame_mask.unsqueeze(-1), input_features, 0.0)
+        music = frames_to_tokens(music, self.config.frames_per_token)
+        is_known = music_mask[:, None] & (spectra_mask[:, None] | self._is_clock(music.device))
+        music = torch.where(is_known[:, None], music, self.null_music.to(music.dtype))
+        genre = self._embed_genres(genre_ids)
+        if self.side_embedding is not None:
+            genre = genre + self.side_embedding(side_ids)
+        inputs = [music, genre.unsqueeze(1).expand(-1, music.shape[1], -1).to(music.dtype)]
+        if self.config.controls_energy:
+            is_asked = energy.isfinite() & frame_mask
+            curve = torch.stack([torch.where(is_asked, energy, 0.0), is_asked.to(energy.dtype)], dim=-1)
+            inputs.append(frames_to_tokens(curve, self.config.frames_per_token).to(music.dtype))
+        return self.universal_expert(torch.cat(inputs, dim=-1), token_mask)
 
     def _embed_genres(self, genre_ids: torch.Tensor) -> torch.Tensor:
         any_genre = self.config.num_genres
@@ -272,14 +291,31 @@ class CadenceMoE(nn.Module, FeatureStatisticsMixin):
         universal: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
         bands = split_bands(self.normalize(references), frame_mask, self.config.cutoff_hz, self.config.frame_rate)
+        fused, weights = self.fuse_bands(bands, token_mask, universal)
+        if weights is None:
+            return fused, None, universal.new_zeros(())
+        usage = weights[token_mask].mean(dim=0)
+        return fused, weights, self.config.num_bands * usage.square().sum() - 1.0
+
+    def fuse_bands(
+        self, bands: torch.Tensor, token_mask: torch.Tensor, universal: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Run the band experts and weight what they say.
+
+        Args:
+            bands: From `split_bands`, `(num_bands, batch, frames, motion_feature_size)`.
+            token_mask: `(batch, num_tokens)`, True = real.
+            universal: From `encode_music`.
+
+        Returns:
+            The fused bands, `(batch, num_tokens, hidden size)`, and the gate's weights, none without a gate.
+        """
         encoded = [
             expert(frames_to_tokens(band, self.config.frames_per_token), token_mask)
             for expert, band in zip(self.band_experts, bands, strict=True)
         ]
         if self.gate is None:
-            return torch.cat(encoded, dim=-1), None, universal.new_zeros(())
+            return torch.cat(encoded, dim=-1), None
         weights = self.gate(universal).float().softmax(dim=-1)
-        usage = weights[token_mask].mean(dim=0)
-        load_balance_loss = len(encoded) * usage.square().sum() - 1.0
         fused = torch.einsum("btn,nbth->bth", weights.to(encoded[0].dtype), torch.stack(encoded))
-        return fused, weights, load_balance_loss
+        return fused, weights

@@ -227,17 +227,23 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             condition after the others, or `(3 * batch, ...)` with the same clips without references between these
             two; and the token mask `(batch, num_tokens)`.
         """
-        has_references = conditions.reference_features is not None
-        guidance = Guidance.of(guidance_scale, reference_guidance_scale, has_references=has_references)
-        encoded = self.model.encode_condition(conditions)
-        if guidance.num_copies == 1:
-            return encoded.condition, encoded.token_mask
-        copies = [encoded.condition]
+        guidance = Guidance.of(
+            guidance_scale, reference_guidance_scale, has_references=conditions.reference_features is not None
+        )
+        condition, token_mask = zip(*self._encode_guided_parts(conditions, guidance), strict=True)
+        return torch.cat(condition, dim=1), torch.cat(token_mask, dim=1)
+
+    def _encode_guided_parts(
+        self, conditions: Conditions, guidance: Guidance
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Encode songs as `encode_guided_condition` does, part by part in the order of time."""
+        copies = [conditions]
         if guidance.reference_scale is not None:
-            without_references = replace(conditions, reference_features=None, reference_mask=None)
-            copies.append(self.model.encode_condition(without_references).condition)
-        copies.append(self.model.encode_condition(conditions.without_all()).condition)
-        return torch.cat(copies), encoded.token_mask
+            copies.append(replace(conditions, reference_features=None, reference_mask=None))
+        if guidance.num_copies > 1:
+            copies.append(conditions.without_all())
+        for parts in zip(*map(self.model.encode_parts, copies), strict=True):
+            yield torch.cat([part.condition for part in parts]), parts[0].token_mask
 
     @torch.no_grad()
     def generate(
@@ -419,10 +425,14 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
             side_ids,
             energy,
         )
-        condition, token_mask = self.encode_guided_condition(conditions, guidance.scale, guidance.reference_scale)
-        num_tokens = condition.shape[1] if num_tokens is None else num_tokens
-        if not 0 < num_tokens <= condition.shape[1]:
-            raise ValueError(f"`num_tokens` must lie in [1, {condition.shape[1]}] for this music, got {num_tokens}.")
+        conditions.check(config)
+        num_music_tokens = -(-input_features.shape[1] // config.frames_per_token)
+        num_tokens = num_music_tokens if num_tokens is None else num_tokens
+        if not 0 < num_tokens <= num_music_tokens:
+            raise ValueError(f"`num_tokens` must lie in [1, {num_music_tokens}] for this music, got {num_tokens}.")
+        # Encoded as far as it is needed, so that the first codes come as soon for a long song as for a short one.
+        parts = self._encode_guided_parts(conditions, guidance)
+        condition, token_mask = next(parts)
         levels, window = config.num_quantizers, config.max_window_tokens
         ids = torch.empty(input_features.shape[0], 0, levels, dtype=torch.long, device=input_features.device)
         if prompt_codes is not None:
@@ -440,6 +450,11 @@ class ChoreoLlamaGenerationMixin(GenerationMixin):
                 end = min(start + window, num_tokens)
                 if forced is not None:
                     forced.begin_window(start)
+                while condition.shape[1] < end:
+                    more = next(parts)
+                    condition, token_mask = (
+                        torch.cat(pair, dim=1) for pair in zip((condition, token_mask), more, strict=True)
+                    )
                 written = write(ids[:, start:], end - start, condition[:, start:end], token_mask[:, start:end])
                 ids = torch.cat([ids[:, :start], written], dim=1)
         if streamer is not None:

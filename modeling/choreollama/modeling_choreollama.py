@@ -1,6 +1,7 @@
 """ChoreoLLaMA: a LLaMA that writes the motion codes of a dance for a song (paper section 3.3)."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ from .generation_choreollama import ChoreoLlamaGenerationMixin
 from .input_ids import delay_condition, delay_levels, mask_history, prefix_inputs, prepend_start
 from .mamba import MambaLayer
 from .step_decoder import matrix_of
+
+_MAX_STRETCHES, _MAX_STATES = 32, 2**19
+"""Of a song encoded at once: stretches, and states of an expert."""
 
 
 @dataclass
@@ -81,6 +85,8 @@ class ChoreoLlamaPreTrainedModel(CheckedWeightsMixin, PreTrainedModel):
     _supports_attention_backend = True
     # Files that are older than the table lack it; it is zero then.
     _keys_to_ignore_on_load_missing = [r"\.added_genre_embedding\.weight$"]
+    # Small ones that decide, those that need all their digits, and the codec.
+    _modules_not_quantized = ("lm_head", "gate", "dt_proj", "codec")
 
     def get_adapter_state_dict(
         self, adapter_name: str | None = None, state_dict: dict[str, torch.Tensor] | None = None
@@ -244,6 +250,32 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
         Raises:
             ValueError: If shapes or ids do not fit.
         """
+        parts = list(self.encode_parts(conditions, split=split))
+        if len(parts) == 1:
+            return parts[0]
+        expert_weights = None
+        if any(part.expert_weights is not None for part in parts):
+            weights = [
+                part.condition.new_zeros(*part.condition.shape[:2], self.config.num_bands)
+                if part.expert_weights is None  # no clip has references there
+                else part.expert_weights
+                for part in parts
+            ]
+            expert_weights = torch.cat(weights, dim=1)
+        condition, token_mask = (
+            torch.cat([part[name] for part in parts], dim=1) for name in ("condition", "token_mask")
+        )
+        return ChoreoLlamaConditionOutput(condition, token_mask, expert_weights, None)
+
+    def encode_parts(self, conditions: Conditions, *, split: bool = True) -> Iterator[ChoreoLlamaConditionOutput]:
+        """Encode the conditions of whole songs part by part, in the order of time; see `encode_condition`.
+
+        A part is as many stretches as are well encoded at once: memory does not grow with the song.
+
+        Args:
+            conditions: Of the batch.
+            split: See `encode_condition`.
+        """
         config = self.config
         conditions.check(config)
         given = conditions.with_defaults(config)
@@ -256,65 +288,64 @@ class ChoreoLlamaModel(ChoreoLlamaPreTrainedModel):
             present = given.reference_mask.any(dim=1)
 
         token_mask = frames_to_tokens(given.frame_mask, config.frames_per_token).any(dim=-1)
-        window_frames = config.max_window_tokens * config.frames_per_token
-        if not split or num_frames <= window_frames:
-            condition, expert_weights, load_balance_loss = self.cadence_moe(
-                given.input_features,
-                given.frame_mask,
-                given.music_mask,
-                given.genre_ids,
-                references,
-                present,
-                given.spectra_mask,
-                given.side_ids,
-                given.energy,
+        inputs = (
+            given.input_features,
+            given.frame_mask,
+            given.music_mask,
+            given.genre_ids,
+            references,
+            present,
+            given.spectra_mask,
+            given.side_ids,
+            given.energy,
+        )
+        window = config.max_window_tokens
+        if not split or num_frames <= window * config.frames_per_token:
+            encoded = self.cadence_moe(*inputs)
+            yield ChoreoLlamaConditionOutput(encoded[0], token_mask, *encoded[1:])
+            return
+        num_stretches = -(-token_mask.shape[1] // window)
+        stretch_tokens = config.context_tokens + window + config.lookahead_tokens
+        at_once = min(_MAX_STRETCHES, _MAX_STATES // (stretch_tokens * config.expert_hidden_size))
+        at_once = max(1, at_once // batch_size)
+        for first in range(0, num_stretches, at_once):
+            count = min(at_once, num_stretches - first)
+            encoded = self.cadence_moe(
+                *(
+                    None
+                    if each is None
+                    else self._to_stretches(each, first, count)
+                    if each.ndim > 1
+                    else each.repeat_interleave(count)
+                    for each in inputs
+                )
             )
-        else:
-            num_stretches = -(-num_frames // window_frames)
-            stretches = (
-                self._to_stretches(given.input_features),
-                self._to_stretches(given.frame_mask),
-                given.music_mask.repeat_interleave(num_stretches),
-                given.genre_ids.repeat_interleave(num_stretches),
-                None if references is None else self._to_stretches(references),
-                None if present is None else present.repeat_interleave(num_stretches),
-                given.spectra_mask.repeat_interleave(num_stretches),
-                given.side_ids.repeat_interleave(num_stretches),
-                self._to_stretches(given.energy),
+            tokens = slice(first * window, (first + count) * window)
+            num_tokens = token_mask[:, tokens].shape[1]
+            condition, expert_weights = (
+                None if each is None else self._from_stretches(each, batch_size, num_tokens) for each in encoded[:2]
             )
-            # A few stretches at a time, so that memory hardly grows with the song.
-            encoded = [
-                self.cadence_moe(*(None if tensor is None else tensor[first : first + 32] for tensor in stretches))
-                for first in range(0, batch_size * num_stretches, 32)
-            ]
-            condition = self._from_stretches([part[0] for part in encoded], batch_size, token_mask.shape[1])
-            expert_weights, load_balance_loss = None, None
-            if any(part[1] is not None for part in encoded):
-                weights = [
-                    part[0].new_zeros(*part[0].shape[:2], config.num_bands) if part[1] is None else part[1]
-                    for part in encoded  # in some of which no clip may have references
-                ]
-                expert_weights = self._from_stretches(weights, batch_size, token_mask.shape[1])
-        return ChoreoLlamaConditionOutput(condition, token_mask, expert_weights, load_balance_loss)
+            yield ChoreoLlamaConditionOutput(condition, token_mask[:, tokens], expert_weights, None)
 
-    def _to_stretches(self, features: torch.Tensor) -> torch.Tensor:
-        """Cut `(batch, frames, ...)` into overlapping stretches, `(batch * num_stretches, stretch frames, ...)`."""
+    def _to_stretches(self, features: torch.Tensor, first: int, count: int) -> torch.Tensor:
+        """Cut stretches that overlap out of `(batch, frames, ...)`: `(batch * count, stretch frames, ...)`."""
         config = self.config
         before, stride, after = (
             num_tokens * config.frames_per_token
             for num_tokens in (config.context_tokens, config.max_window_tokens, config.lookahead_tokens)
         )
         batch_size, num_frames = features.shape[:2]
-        left = features.new_zeros(batch_size, before, *features.shape[2:])
-        right = features.new_zeros(batch_size, -num_frames % stride + after, *features.shape[2:])
-        features = torch.cat([left, features, right], dim=1)
+        start, end = first * stride - before, (first + count) * stride + after
+        left = features.new_zeros(batch_size, max(0, -start), *features.shape[2:])
+        right = features.new_zeros(batch_size, max(0, end - num_frames), *features.shape[2:])
+        features = torch.cat([left, features[:, max(0, start) : end], right], dim=1)
         return features.unfold(1, before + stride + after, stride).movedim(-1, 2).flatten(0, 1)
 
-    def _from_stretches(self, parts: list[torch.Tensor], batch_size: int, num_tokens: int) -> torch.Tensor:
+    def _from_stretches(self, encoded: torch.Tensor, batch_size: int, num_tokens: int) -> torch.Tensor:
         """Put the middles of the stretches side by side, `(batch, num_tokens, ...)`."""
         start, length = self.config.context_tokens, self.config.max_window_tokens
-        encoded = torch.cat([part[:, start : start + length] for part in parts])
-        return encoded.reshape(batch_size, -1, encoded.shape[-1])[:, :num_tokens]
+        middles = encoded[:, start : start + length]
+        return middles.reshape(batch_size, -1, encoded.shape[-1])[:, :num_tokens]
 
     def forward(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,9 +18,12 @@ from transformers.models.llama.modeling_llama import (
     LlamaRMSNorm,
 )
 
+from ...utils.quantization import Int8Linear, int8_products
+
 MAX_COPIED_WEIGHTS = 2**20
 """Matrices with more weights than this are not copied."""
 
+_MAX_FEW_ROWS = 4
 _PLAIN_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _FIXED_ROPE_TYPES = ("default", "linear", "llama3", "yarn")  # those whose angles do not change with the length so far
 
@@ -42,6 +46,11 @@ def make_decoder(backbone: Any, max_length: int) -> StepDecoder | CachedDecoder:
             (layer.post_attention_layernorm, LlamaRMSNorm),
         )
         is_llama = is_llama and all(type(module) is kind for module, kind in kinds)
+    if is_llama:
+        angles = backbone.rotary_emb(
+            backbone.norm.weight, torch.zeros(1, 1, device=backbone.norm.weight.device).long()
+        )
+        is_llama = angles[0].shape[-1] == backbone.layers[0].self_attn.head_dim  # else parts of a head are not turned
     return StepDecoder(backbone, max_length) if is_llama else CachedDecoder(backbone)
 
 
@@ -241,27 +250,33 @@ class _StepLayer:
 class Projection:
     """What several linear modules make of one input, joined along the last dimension.
 
-    Small plain matrices, and those that adapters of PEFT change, are one product. Modules that are more than a matrix
-    (quantized weights, weights on another device) are called, and so are large ones.
+    Small plain matrices, and those that adapters of PEFT change, are one product; layers of `utils.quantization` round
+    their input once. Other modules that are more than a matrix (biases, weights that others have quantized, weights on
+    another device) are called. Of large matrices there are no copies.
 
     Args:
         *modules: Linear modules of the same input size.
     """
 
     def __init__(self, *modules: Any):
-        self.modules = modules
         self.product: Callable[[torch.Tensor], torch.Tensor] | None = None
-        if all(is_plain_matrix(plain_base(module)) for module in modules):
+        if all(type(module) is Int8Linear for module in modules):
+            self.product = partial(int8_products, modules)
+        elif all(is_plain_matrix(plain_base(module)) for module in modules):
             if sum(plain_base(module).weight.numel() for module in modules) <= MAX_COPIED_WEIGHTS:
                 self.product = product_with(torch.cat([matrix_of(module).detach() for module in modules]))
+        self.products = []
+        if self.product is None:
+            self.products = [
+                partial(large_product, module.weight) if is_plain_matrix(module) else module for module in modules
+            ]
 
     def __call__(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Project `(..., input size)`."""
         if self.product is not None:
             return self.product(hidden_states)
-        if len(self.modules) == 1:
-            return self.modules[0](hidden_states)
-        return torch.cat([module(hidden_states) for module in self.modules], dim=-1)
+        outputs = [product(hidden_states) for product in self.products]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
 
 
 def product_with(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -272,7 +287,7 @@ def product_with(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]
     is a transposed copy, which on one or two rows takes less than half of the time.
     """
     if weight.numel() > MAX_COPIED_WEIGHTS:
-        return lambda hidden_states: F.linear(hidden_states, weight)
+        return partial(large_product, weight)
     if weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.equal(weight.half().float(), weight):
         try:
             packed = torch.ops.quantized.linear_prepack_fp16(weight.contiguous(), None)
@@ -283,6 +298,17 @@ def product_with(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]
             return lambda hidden_states: multiply(hidden_states, packed)
     matrix = weight.t().contiguous()
     return lambda hidden_states: torch.matmul(hidden_states, matrix)
+
+
+def large_product(weight: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:
+    """Return `F.linear` with a weight that is not copied, of which two to four rows take hardly longer than one.
+
+    `F.linear` on a CPU reads a float32 weight once for each row; the transposed product reads it once for all.
+    """
+    is_few = hidden_states.ndim == 2 and 1 < hidden_states.shape[0] <= _MAX_FEW_ROWS
+    if is_few and weight.dtype == torch.float32 and weight.device.type == "cpu":
+        return torch.mm(weight, hidden_states.t()).t().contiguous()
+    return F.linear(hidden_states, weight)
 
 
 def is_plain_matrix(module: Any) -> bool:
@@ -303,7 +329,8 @@ def matrix_of(module: Any) -> torch.Tensor:
     if type(module) is nn.Linear:
         return module.weight
     base = plain_base(module)
-    return module(torch.eye(base.in_features, dtype=base.weight.dtype, device=base.weight.device)).t()
+    weight = base.weight if isinstance(getattr(base, "weight", None), torch.Tensor) else torch.zeros(0)
+    return module(torch.eye(base.in_features, dtype=weight.dtype, device=weight.device)).t()
 
 
 def _is_elsewhere(module: nn.Module) -> bool:

@@ -17,6 +17,7 @@ from infinitedance.modeling.choreollama import generation_choreollama
 from infinitedance.modeling.choreollama.conditions import Conditions
 from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from infinitedance.modeling.choreollama.step_decoder import CachedDecoder, StepDecoder, make_decoder
+from infinitedance.utils.quantization import quantize_linears
 
 QWEN3 = {
     "model_type": "qwen3",
@@ -337,3 +338,47 @@ def test_layers_that_only_look_like_a_llama_are_called_themselves(make_model):
     attention = backbone.layers[1].self_attn
     attention.__class__ = type("OtherAttention", (type(attention),), {})
     assert isinstance(make_decoder(backbone, 8), CachedDecoder)
+
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "intermediate_size": 48,
+}
+LIKE_LLAMA = {
+    "sliding windows": {"model_type": "mistral", "sliding_window": 4},
+    "biased queries": {"model_type": "qwen2"},
+    "capped scores": {"model_type": "gemma2", "sliding_window": 4, "query_pre_attn_scalar": 16},
+    "biases and another activation": {"attention_bias": True, "mlp_bias": True, "hidden_act": "gelu"},
+    "partly turned": {
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+    },
+}
+
+
+@pytest.mark.parametrize("fields", LIKE_LLAMA.values(), ids=LIKE_LLAMA)
+def test_backbones_like_llama_write_the_codes_of_transformers(make_model, make_inputs, fields):
+    model = make_model(backbone_config=SIZES | fields)
+    torch.manual_seed(1)
+    for name, parameter in model.model.backbone.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter)
+    song = make_inputs(batch_size=2, codes=False)
+    ids = model.generate(**song, seeds=[0, 1])
+    assert model.generate_codes(**song, seeds=[0, 1]).tolist() == model.ids_to_codes(ids[:, 1:]).tolist()
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_weights_of_8_bits_take_the_fast_path(patterned, make_inputs, is_packed, monkeypatch):
+    if not is_packed:
+        monkeypatch.setattr("infinitedance.utils.quantization._packed_product", lambda *_: None)
+    song = make_inputs(batch_size=2, num_tokens=12, codes=False)
+    before = patterned.generate_codes(**song, seeds=[0, 1]).tolist()
+    quantize_linears(patterned, patterned._modules_not_quantized)
+    assert isinstance(make_decoder(patterned.model.backbone, 8), StepDecoder)
+    codes = patterned.generate_codes(**song, seeds=[0, 1]).tolist()
+    assert codes != before
+    assert patterned.generate_codes(**song, seeds=[0, 1]).tolist() == codes

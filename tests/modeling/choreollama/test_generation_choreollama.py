@@ -243,3 +243,19 @@ def test_windows_that_do_not_fit_are_refused(make_model, make_inputs):
         model.generate(**song, attention_mask=torch.ones(2, 1))
     with pytest.raises(ValueError, match="Give the music"):
         model.generate()
+
+
+def test_a_long_song_is_encoded_no_further_than_its_codes_go(make_model, make_inputs, monkeypatch):
+    monkeypatch.setattr("infinitedance.modeling.choreollama.modeling_choreollama._MAX_STRETCHES", 1)
+    model = make_model(code_pattern="depth", depth_hidden_size=8)
+    song = make_inputs(batch_size=1, num_tokens=40, codes=False)
+    encoded = []
+    hook = model.model.cadence_moe.register_forward_hook(lambda *call: encoded.append(call[-1][0].shape[1]))
+    some = model.generate_codes(**song, seeds=[0], num_tokens=10)
+    few, encoded[:] = len(encoded), []
+    every = model.generate_codes(**song, seeds=[0])
+    hook.remove()
+    assert (few, len(encoded)) == (4, 10)  # two of five stretches of 8 tokens, with and without conditions
+    assert some.tolist() == every[..., :10].tolist()
+    monkeypatch.setattr("infinitedance.modeling.choreollama.modeling_choreollama._MAX_STRETCHES", 32)
+    assert model.generate_codes(**song, seeds=[0]).tolist() == every.tolist()

@@ -7,10 +7,12 @@ from infinitedance.modeling.choreollama.step_decoder import (
     Projection,
     StepDecoder,
     is_plain_matrix,
+    large_product,
     make_decoder,
     product_with,
     root_mean_square_norm,
 )
+from infinitedance.utils.quantization import linears_to_quantize, quantize_linears
 
 HIDDEN_SIZE, LENGTH = 24, 9
 
@@ -194,3 +196,35 @@ def test_only_small_plain_matrices_are_copied(monkeypatch):
     assert Projection(plain).product is not None and Projection(biased, plain).product is None
     monkeypatch.setattr("infinitedance.modeling.choreollama.step_decoder.MAX_COPIED_WEIGHTS", 15)
     assert Projection(plain).product is None
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 5])
+def test_large_matrices_multiply_any_number_of_rows(num_rows):
+    weight, rows = torch.randn(40, 24), torch.randn(num_rows, 24)
+    product = large_product(weight, rows)
+    assert product.is_contiguous()
+    torch.testing.assert_close(product, rows @ weight.T, atol=1e-5, rtol=1e-5)
+
+
+def test_a_llama_that_turns_a_part_of_each_head_gets_its_own_layers():
+    sizes = {"hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+    partial = LlamaModel(LlamaConfig(vocab_size=7, **sizes, rope_parameters=rope))
+    cosine, _ = partial.rotary_emb(partial.norm.weight, torch.zeros(1, 1).long())
+    assert isinstance(make_decoder(partial, LENGTH), StepDecoder if cosine.shape[-1] == 8 else CachedDecoder)
+
+
+@torch.no_grad()
+def test_steps_over_weights_of_8_bits_give_the_numbers_of_their_modules(backbone):
+    embeddings, positions = torch.randn(2, LENGTH, HIDDEN_SIZE), torch.arange(LENGTH)[None]
+    for _, linear in linears_to_quantize(backbone):
+        linear.weight.mul_(10)
+    before = backbone(inputs_embeds=embeddings).last_hidden_state
+    quantize_linears(backbone)
+    decoder = make_decoder(backbone, LENGTH)
+    assert isinstance(decoder, StepDecoder)
+    decoder(embeddings[:, :1], positions[:, :1])
+    steps = torch.stack([decoder.step(embeddings[:, place]) for place in range(1, LENGTH)], dim=1)
+    expected = backbone(inputs_embeds=embeddings).last_hidden_state[:, 1:]
+    assert (steps - expected).norm() < 0.01 * expected.norm()
+    assert 0.001 * expected.norm() < (expected - before[:, 1:]).norm() < 0.05 * expected.norm()
