@@ -379,7 +379,23 @@ def _prepare(accelerator: Any, model: Any, optimizer: torch.optim.Optimizer) -> 
             f"FSDP with parts that not all processes use needs torch 2.13 or newer, got {torch.__version__}."
         )
     model.set_reduce_scatter_unused_params(True)
+    _make_optimizer_state(optimizer.optimizer)
     return model, optimizer
+
+
+def _make_optimizer_state(optimizer: torch.optim.Optimizer) -> None:
+    """Let AdamW make its state of all weights, at rest: a sharded checkpoint without that of frozen ones is no use."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+        for parameter in group["params"]:
+            optimizer.state[parameter]["step"].zero_()
 
 
 def _evaluate_and_save(

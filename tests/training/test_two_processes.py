@@ -16,6 +16,7 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from transformers import LlamaConfig, LlamaModel
 
 from infinitedance.audio.features import MusicFeatureLayout
+from infinitedance.dataset_builder.stages import load_codec
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from infinitedance.motion.features import CONTACTS
@@ -274,6 +275,7 @@ def be_a_process(folder: Path) -> None:
     """Do all that needs two processes, and write what came of it; the second one ends by being killed."""
     Accelerator.end_training = lambda self: None  # it would part the processes after the first run
     evaluation_choreollama.EVALUATION_BATCH_SIZE = 2
+    train_choreollama.load_codec = load_codec.__wrapped__  # not again the one that a run has sharded
     arguments = LoopArguments(str(folder))
     accelerator = build_accelerator(arguments, find_unused_parameters=True)
     layout = (accelerator.prepare, accelerator.process_index, accelerator.num_processes)
@@ -314,7 +316,7 @@ def two_processes(tmp_path_factory, build_procedural) -> Path:
     codec.save_pretrained(folder / "codec")
     LlamaModel(LlamaConfig(**BACKBONE)).save_pretrained(folder / "backbone")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    completed = subprocess.run([*launch, __file__, str(folder)], capture_output=True, text=True)
+    completed = subprocess.run([*launch, __file__, str(folder)], capture_output=True, text=True, timeout=1200)
     assert "SIGKILL" in completed.stderr and (folder / "killed" / "checkpoint-2").is_dir(), completed.stderr
     return folder
 
@@ -457,7 +459,7 @@ def test_the_launch_configuration_starts_two_processes(resumed):
 
 def launch(*options: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "accelerate.commands.launch", *options]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=1200)
 
 
 def codec_script(built_folder: Path, output_dir: Path) -> list[str]:
