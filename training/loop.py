@@ -35,7 +35,8 @@ _PROGRESS_FILE = "progress.json"
 _METRICS_FILE = "metrics.jsonl"
 WINDOWS_PER_SECOND, TOKENS_PER_SECOND = "windows_per_second", "tokens_per_second"
 """Entries of the log that differ from run to run."""
-Item, Key = TypeVar("Item"), TypeVar("Key")
+Item = TypeVar("Item")
+Key = TypeVar("Key")
 
 
 @dataclass

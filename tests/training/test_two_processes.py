@@ -202,8 +202,9 @@ def evaluate_both(processes: Processes) -> dict:
     codec = MotionCodecModel(MotionCodecConfig(hidden_size=16, codebook_dim=8, codebook_size=8)).eval()
     codec.codebooks.normal_(generator=torch.Generator().manual_seed(0))
     clips = [("ab"[number % 2], torch.randn(80, 269)) for number in range(5)]
+    scores = evaluate_choreollama(generator, ChoreoWindows(takes, generator.config), processes=processes)
     return {
-        "generator": evaluate_choreollama(generator, ChoreoWindows(takes, generator.config), processes=processes),
+        "generator": {name: values.tolist() for name, values in scores.items()},
         "codec": evaluate_codec(codec, processes.share(clips), processes=processes),
     }
 
