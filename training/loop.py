@@ -363,7 +363,7 @@ def _agree(accelerator: Any, decision: bool) -> bool:
     return broadcast_object_list([decision])[0]
 
 
-def _prepare(accelerator: Any, model: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
+def _prepare(accelerator: Any, model: Any, optimizer: Any) -> tuple[Any, Any]:
     """Spread model and optimizer over the processes.
 
     Raises:
