@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ import torch
 
 from infinitedance.audio.beats import BeatClock
 from infinitedance.audio.features import MusicFeatureLayout
+from infinitedance.evaluation.report.tables import Table, table_markdown
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from infinitedance.motion.motion import FRAME_RATE
@@ -36,11 +38,14 @@ from infinitedance.training.loop import build_accelerator, build_optimizer, trai
 from infinitedance.training.takes import DanceTake, _map_takes, _write_takes
 from infinitedance.training.train_choreollama import decays
 
+from .scaling import write_section
+
 GENRES = ["waltz", "rumba", "cha-cha", "hip-hop"]
 NUM_QUANTIZERS, CODEBOOK_SIZE, FRAMES_PER_TOKEN = 6, 512, 4
 TAKE_SECONDS = 60
 CHANGES = MusicChanges(foreign_spectra_share=0.5, equalizer_spread=0.25, moved_bar_share=0.15)
 """As in the recipe `choreollama.yaml`: another song's clock is read whole to lay its beats on a window's."""
+TITLE = "Memory while data are streamed"
 SAMPLE_SECONDS = 1.0
 FREE_SHARE = 0.5
 """Of the free disk, the most that the takes may fill."""
@@ -222,27 +227,32 @@ def measure(hours: float, folder: Path, arguments: argparse.Namespace) -> dict[s
     return result | {"hours": hours, "gigabytes": size / 1e9, "writing_seconds": written}
 
 
-def to_markdown(results: Sequence[dict[str, float]]) -> str:
-    """Return the table of the notes; memory in MB, early to late in the run."""
-    lines = [
-        "| hours | takes on disk, GB | own memory, all processes: early, late, most | mapped pages: early, late "
-        "| RSS of the trainer: early, late | RSS of a worker: early, late | seconds a step |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for result in results:
-        pairs = {
-            name: f"{result[f'{name}_early']:.0f}, {result[f'{name}_late']:.0f}"
-            for name in ("own", "mapped", "rss", "worker_rss")
-        }
-        pairs["own"] += f", {result['own_max']:.0f}"
-        cells = [f"{result['hours']:g}", f"{result['gigabytes']:.2f}", *pairs.values()]
-        cells.append(f"{result['seconds_per_step']:.3f}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+def to_table(results: Sequence[dict[str, float]], arguments: argparse.Namespace) -> Table:
+    """Return the table; memory in MB, early to late in the run."""
+    columns = {
+        "hours": "hours",
+        "gigabytes": "takes on disk, GB",
+        "own_early": "own memory early",
+        "own_late": "late",
+        "own_max": "most",
+        "mapped_early": "mapped pages early",
+        "mapped_late": "late ",
+        "rss_early": "RSS of the trainer early",
+        "rss_late": "late  ",
+        "worker_rss_early": "RSS of a worker early",
+        "worker_rss_late": "late   ",
+        "seconds_per_step": "seconds a step",
+    }
+    note = (
+        f"{arguments.steps} steps of {arguments.batch_size} windows, {arguments.workers} workers, two cores that other"
+        " work shared. Memory in MB: own memory is that of all processes, pages that they share counted once; early "
+        "is the second tenth of the run, late the last. Mapped pages, which RSS counts, are the system's to take back."
+    )
+    return Table(TITLE, list(columns.values()), [[result[name] for name in columns] for result in results], note)
 
 
 def main() -> None:
-    """Print a table, a row for each number of hours."""
+    """Print a table, a row for each number of hours, and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0, 100.0], help="default: 1 100")
     parser.add_argument("--steps", type=int, default=400, help="optimizer steps (default: 400)")
@@ -250,11 +260,17 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=16, help="windows of a batch (default: 16)")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where takes are written")
     parser.add_argument("--takes", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, help="JSON file in whose section `data` the table is kept")
     arguments = parser.parse_args()
     if arguments.takes is not None:
         print(json.dumps(train_on(arguments.takes, arguments.steps, arguments.workers, arguments.batch_size)))
         return
-    print(to_markdown([measure(hours, arguments.folder, arguments) for hours in arguments.hours]))
+    table = to_table([measure(hours, arguments.folder, arguments) for hours in arguments.hours], arguments)
+    print(table_markdown(asdict(table)))
+    if arguments.output is not None:
+        command = "OMP_NUM_THREADS=1 python -m benchmarks.training_scale "
+        command += f"--hours {' '.join(f'{hours:g}' for hours in arguments.hours)} --steps {arguments.steps} "
+        write_section(arguments.output, "data", "Streamed data", command + f"--output {arguments.output}", [table])
 
 
 if __name__ == "__main__":

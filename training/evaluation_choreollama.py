@@ -9,20 +9,22 @@ import torch
 
 from ..modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration, ChoreoLlamaOutput
 from .data_choreollama import ChoreoWindows
-from .loop import output_numbers
+from .loop import Processes, output_numbers
 from .references_choreollama import References
 from .takes import DanceTake
 
 EVALUATION_BATCH_SIZE = 16
 EXPERT_WEIGHTS = "expert_weights"
 _REFERENCES_PREFIX = "references_"
+ALONE = Processes()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate_choreollama(
     model: ChoreoLlamaForConditionalGeneration,
     windows: ChoreoWindows,
     references: Mapping[str, References | None] | None = None,
+    processes: Processes = ALONE,
 ) -> dict[str, np.ndarray]:
     """Score whole clips window by window.
 
@@ -32,6 +34,7 @@ def evaluate_choreollama(
             its own among all.
         references: By name, references to be given with the right music in the place of those of `windows`; `None`
             for none.
+        processes: Among which the windows are shared out; each must call this, and each gets the results.
 
     Returns:
         For `right`, `none` and `wrong` music, and `references_NAME` for other references: mean cross entropy in nats
@@ -40,24 +43,26 @@ def evaluate_choreollama(
         band first.
     """
     wrong = [windows.takes[index] for index in wrong_songs(windows)]
-    losses, expert_weights = score_takes(model, windows)
-    results = {"right": losses, "none": score_takes(model, windows, without_music=True)[0]}
+    losses, expert_weights = score_takes(model, windows, processes=processes)
+    results = {"right": losses, "none": score_takes(model, windows, without_music=True, processes=processes)[0]}
     if len(windows.takes) > 1:
-        results["wrong"] = score_takes(model, windows, heard=wrong)[0]
+        results["wrong"] = score_takes(model, windows, heard=wrong, processes=processes)[0]
     for name, others in (references or {}).items():
         is_given = others is windows.references
         changed = ChoreoWindows(windows.takes, windows.config, others, windows.speeds)
-        results[_REFERENCES_PREFIX + name] = results["right"] if is_given else score_takes(model, changed)[0]
+        losses = results["right"] if is_given else score_takes(model, changed, processes=processes)[0]
+        results[_REFERENCES_PREFIX + name] = losses
     return results if expert_weights is None else results | {EXPERT_WEIGHTS: expert_weights}
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def score_takes(
     model: ChoreoLlamaForConditionalGeneration,
     windows: ChoreoWindows,
     *,
     heard: Sequence[DanceTake] | None = None,
     without_music: bool = False,
+    processes: Processes = ALONE,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the mean loss of each take and level, `(takes, num_quantizers)`, and the mean gate, `(takes, num_bands)`.
 
@@ -66,6 +71,7 @@ def score_takes(
         windows: Of whole takes.
         heard: For each take, the one whose music is heard; itself by default.
         without_music: As if there were no music.
+        processes: Among which the windows are shared out.
     """
     config = model.config
     rows = [
@@ -76,13 +82,18 @@ def score_takes(
     sums = np.zeros((len(windows.takes), config.num_quantizers))
     gate_sums = np.zeros((len(windows.takes), config.num_bands))
     counts = np.zeros(len(windows.takes))
-    for first in range(0, len(rows), EVALUATION_BATCH_SIZE):
+    num_batches = -(-len(rows) // EVALUATION_BATCH_SIZE)
+    # All processes run the model equally often, as sharded weights need: the last round may repeat a batch.
+    for number in range(processes.index, -(-num_batches // processes.count) * processes.count, processes.count):
+        first = number % num_batches * EVALUATION_BATCH_SIZE
         part = rows[first : first + EVALUATION_BATCH_SIZE]
         music_takes = None if heard is None else [heard[row[0]] for row in part]
         batch = {name: tensor.to(model.device) for name, tensor in windows.cut(part, music_takes).items()}
         if without_music:
             batch["music_mask"] = torch.zeros(len(part), dtype=torch.bool, device=model.device)
         output = model(**batch, num_context_tokens=config.context_tokens)
+        if number >= num_batches:
+            continue
         losses = torch.nn.functional.cross_entropy(
             output.logits.permute(0, 3, 1, 2).float(), batch["labels"], ignore_index=-100, reduction="none"
         )
@@ -94,6 +105,8 @@ def score_takes(
             weights = (output.expert_weights * is_scored.unsqueeze(-1)).sum(1).cpu().numpy()
             for row, weight in zip(part, weights, strict=True):
                 gate_sums[row[0]] += weight
+    total = processes.add_up({"losses": sums, "gate": gate_sums, "counts": counts})
+    sums, gate_sums, counts = total["losses"], total["gate"], total["counts"]
     return sums / counts[:, None], gate_sums / counts[:, None] if gate_sums.any() else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 
 from ..motion.features import integrate_root
@@ -12,13 +13,18 @@ from ..motion.kinematics import yaw_to_matrix
 from ..tokenization.losses_motion_codec import hip_aligned_joint_positions
 from ..tokenization.modeling_motion_codec import MotionCodecModel
 from ..tokenization.refinement_motion_codec import refine_codes
+from .loop import Processes
 
 DRIFT_SECONDS = 2.0
+ALONE = Processes()
 
 
 @torch.inference_mode()
 def evaluate_codec(
-    model: MotionCodecModel, clips: Iterable[tuple[str, torch.Tensor]], refinement_steps: int = 0
+    model: MotionCodecModel,
+    clips: Iterable[tuple[str, torch.Tensor]],
+    refinement_steps: int = 0,
+    processes: Processes = ALONE,
 ) -> dict[str, dict[str, float | list[float]]]:
     """Encode and decode whole clips and measure what is lost, pooled over the frames of each source.
 
@@ -26,6 +32,7 @@ def evaluate_codec(
         model: In evaluation mode.
         clips: Pairs of source and features `(frames, 269)`.
         refinement_steps: Steps of `refine_codes` after the encoder.
+        processes: Whose clips are taken together; each must call this with its share, and each gets the results.
 
     Returns:
         For each source, and for all clips under `"all"`: `mpjpe_mm`, the mean distance of joints posed by the decoded
@@ -34,8 +41,7 @@ def evaluate_codec(
         relative to the hips, decoded over real; for each level `code_use`, the share of codes that occur, and
         `perplexity`, the effective number of codes.
     """
-    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    counts: dict[str, torch.Tensor] = {}
+    sums: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(()))
     for source, features in clips:
         features = features.to(model.device)
         codes = model.encode(features[None])
@@ -45,10 +51,13 @@ def evaluate_codec(
         measured = _clip_sums(decoded, features, model.config.frame_rate)
         usage = torch.nn.functional.one_hot(codes[0], model.config.codebook_size).sum(1).double()
         for group in (source, "all"):
-            for name, value in measured.items():
-                sums[group][name] += value
-            counts[group] = counts.get(group, 0) + usage
-    return {group: _summary(sums[group], counts[group]) for group in sums}
+            for name, value in {**measured, "usage": usage.cpu().numpy()}.items():
+                sums[group, name] = sums[group, name] + value
+    summed = processes.add_up(dict(sums))
+    groups: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
+    for (group, name), value in summed.items():
+        groups[group][name] = value
+    return {group: _summary(values) for group, values in groups.items()}
 
 
 def _clip_sums(decoded: torch.Tensor, features: torch.Tensor, frame_rate: float) -> dict[str, float]:
@@ -81,7 +90,9 @@ def root_drift(decoded: torch.Tensor, features: torch.Tensor, frame_rate: float)
     return (displacements(decoded) - displacements(features)).norm(dim=-1)
 
 
-def _summary(sums: dict[str, float], counts: torch.Tensor) -> dict[str, float | list[float]]:
+def _summary(values: dict[str, np.ndarray]) -> dict[str, float | list[float]]:
+    counts = torch.from_numpy(values["usage"])
+    sums = {name: float(value) for name, value in values.items() if name != "usage"}
     shares = counts / counts.sum(1, keepdim=True)
     summary: dict[str, float | list[float]] = {
         "mpjpe_mm": 1000 * sums["distance"] / sums["num_distances"],

@@ -10,14 +10,15 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from tqdm import tqdm
 from transformers.utils import ModelOutput
@@ -27,11 +28,15 @@ from ..utils.errors import reading, writing
 from .arguments import LoopArguments
 
 PROCESS_TIMEOUT = timedelta(hours=12)
-"""How long processes wait for the first one, which alone encodes the takes and evaluates."""
+"""How long processes wait for the first one, which alone encodes the takes."""
 _CHECKPOINT_PREFIX = "checkpoint-"
 _PARTIAL_PREFIX = "partial-"
 _PROGRESS_FILE = "progress.json"
 _METRICS_FILE = "metrics.jsonl"
+WINDOWS_PER_SECOND, TOKENS_PER_SECOND = "windows_per_second", "tokens_per_second"
+"""Entries of the log that differ from run to run."""
+Item = TypeVar("Item")
+Key = TypeVar("Key")
 
 
 @dataclass
@@ -66,7 +71,8 @@ def build_accelerator(arguments: LoopArguments, *, find_unused_parameters: bool 
             must look for them, at some cost, or they would wait for those gradients.
 
     Raises:
-        RuntimeError: If several processes were asked for, and this one is alone.
+        RuntimeError: If several processes were asked for, and this one is alone; or if the weights were to be shared
+            out among the processes (FSDP), and each has all of them.
     """
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, set_seed
@@ -90,6 +96,12 @@ def build_accelerator(arguments: LoopArguments, *, find_unused_parameters: bool 
             "--num_processes 2` starts one only: use `accelerate launch --config_file "
             "training/configs/launch_two_cpu_processes.yaml`, any configuration with `distributed_type: MULTI_GPU` "
             "(and `use_cpu: true` on CPUs), or `torchrun --nproc_per_node 2`. For one process, `unset MASTER_ADDR`."
+        )
+    if os.environ.get("ACCELERATE_USE_FSDP", "false") == "true" and not accelerator.is_fsdp2:
+        raise RuntimeError(
+            "The configuration asks for FSDP, but accelerate does not shard the weights here: on CPUs it would copy "
+            "them to each process in silence, and version 1 is not supported. Use GPUs and `fsdp_version: 2` as in "
+            "training/configs/launch_eight_gpus_fsdp.yaml, or training/configs/launch_two_cpu_processes.yaml."
         )
     set_seed(arguments.seed)
     return accelerator
@@ -155,6 +167,38 @@ def mean_over_processes(accelerator: Any, numbers: dict[str, float]) -> dict[str
     return {name: fmean(own[name] for own in everyone if name in own) for name in names}
 
 
+@dataclass(frozen=True)
+class Processes:
+    """Which of several processes this one is, for work that they share out.
+
+    Args:
+        index: Of this process.
+        count: Of processes.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def of(cls, accelerator: Any) -> Processes:
+        """Return those of a run."""
+        return cls(accelerator.process_index, accelerator.num_processes)
+
+    def share(self, items: Sequence[Item]) -> list[Item]:
+        """Return every `count`-th item, beginning with that of this process."""
+        return list(items[self.index :: self.count])
+
+    def add_up(self, values: dict[Key, np.ndarray]) -> dict[Key, np.ndarray]:
+        """Return the sums of the processes' values of each name, for which some may have none; each must call this."""
+        if self.count == 1:
+            return values
+        from accelerate.utils import gather_object
+
+        everyone = gather_object([values])
+        names = dict.fromkeys(name for own in everyone for name in own)
+        return {name: np.sum([own[name] for own in everyone if name in own], axis=0) for name in names}
+
+
 def train(
     accelerator: Any,
     model: torch.nn.Module,
@@ -165,11 +209,14 @@ def train(
     before_step: Callable[[float], None],
     evaluate: Callable[[Any], dict[str, float]],
     describe: Callable[[Any], dict[str, float]] = output_numbers,
+    splits_evaluation: bool = False,
+    tokens_per_window: int = 0,
 ) -> TrainingProgress:
     """Train until `max_steps` or `max_minutes`; continue from the last checkpoint if `resume` is set.
 
     The model as of the last evaluation lies in `output_dir`; `metrics.jsonl` there has a line for each log entry, with
-    the numbers of the last micro-batch, averaged over the processes.
+    the numbers of the last micro-batch, averaged over the processes, and the windows that all of them trained on in a
+    second since the last entry.
 
     Several processes are equal in expectation to one with their batches joined: gradients are averaged, codebooks
     learn from all of them. Only averages whose weights differ from process to process (masked losses, the balance of
@@ -185,6 +232,9 @@ def train(
         before_step: Called with the share of the run that is done, before each optimizer step.
         evaluate: Returns the numbers of a model in evaluation mode.
         describe: Returns the numbers of a training step from the model's output.
+        splits_evaluation: Whether `evaluate` shares its work out among the processes, with `Processes`, and must be
+            called by each; otherwise the first one evaluates alone.
+        tokens_per_window: Motion tokens of a window, for the logged `tokens_per_second`; 0 for no such entry.
 
     Returns:
         Steps and time of the whole run.
@@ -202,7 +252,7 @@ def train(
     if accelerator.is_main_process:
         for folder in output_dir.glob(f"{_PARTIAL_PREFIX}*"):
             shutil.rmtree(folder)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    model, optimizer = _prepare(accelerator, model, optimizer)
     if accelerator.process_index > 0:
         from accelerate.utils import set_seed
 
@@ -216,6 +266,8 @@ def train(
         total=arguments.max_steps, initial=progress.step, disable=not accelerator.is_main_process, mininterval=5
     )
     last_time = last_checkpoint = time.monotonic()
+    windows_per_step = arguments.batch_size * arguments.gradient_accumulation_steps * accelerator.num_processes
+    logged = TrainingProgress(**asdict(progress))
     done = progress.fraction(arguments) >= 1
     while not done:
         before_step(progress.fraction(arguments))
@@ -230,10 +282,16 @@ def train(
         if progress.step % arguments.log_steps == 0 or done:
             numbers = mean_over_processes(accelerator, describe(output))
             numbers |= {"learning_rate": optimizer.param_groups[0]["lr"]}
+            seconds = max(progress.elapsed_seconds - logged.elapsed_seconds, 1e-9)
+            windows_per_second = windows_per_step * (progress.step - logged.step) / seconds
+            numbers |= {WINDOWS_PER_SECOND: windows_per_second}
+            if tokens_per_window:
+                numbers |= {TOKENS_PER_SECOND: windows_per_second * tokens_per_window}
             _log(accelerator, output_dir, progress, numbers)
             bar.set_postfix(loss=f"{numbers['loss']:.4f}")
+            logged = TrainingProgress(**asdict(progress))
         if progress.step % arguments.eval_steps == 0 or done:
-            _evaluate_and_save(accelerator, model, output_dir, progress, evaluate)
+            _evaluate_and_save(accelerator, model, output_dir, progress, evaluate, splits_evaluation)
         if done or _agree(accelerator, now - last_checkpoint > arguments.checkpoint_minutes * 60):
             save_checkpoint(accelerator, output_dir, progress)
             last_checkpoint = now
@@ -305,19 +363,60 @@ def _agree(accelerator: Any, decision: bool) -> bool:
     return broadcast_object_list([decision])[0]
 
 
+def _prepare(accelerator: Any, model: Any, optimizer: Any) -> tuple[Any, Any]:
+    """Spread model and optimizer over the processes.
+
+    Raises:
+        RuntimeError: If torch cannot reduce sharded gradients that a process lacks.
+    """
+    if not accelerator.is_fsdp2:
+        return accelerator.prepare(model, optimizer)
+    # The heads are read level by level, not called: as a unit of their own they would never be put together.
+    model.get_output_embeddings = lambda: None
+    model, optimizer = accelerator.prepare(model, optimizer)
+    del model.get_output_embeddings
+    if not hasattr(model, "set_reduce_scatter_unused_params"):
+        raise RuntimeError(
+            f"FSDP with parts that not all processes use needs torch 2.13 or newer, got {torch.__version__}."
+        )
+    model.set_reduce_scatter_unused_params(True)
+    _make_optimizer_state(optimizer.optimizer)
+    return model, optimizer
+
+
+def _make_optimizer_state(optimizer: torch.optim.Optimizer) -> None:
+    """Let AdamW make its state of all weights, at rest: a sharded checkpoint without that of frozen ones is no use."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+        for parameter in group["params"]:
+            optimizer.state[parameter]["step"].zero_()
+
+
 def _evaluate_and_save(
     accelerator: Any,
     model: torch.nn.Module,
     output_dir: Path,
     progress: TrainingProgress,
     evaluate: Callable[[Any], dict[str, float]],
+    splits_evaluation: bool,
 ) -> None:
-    if accelerator.is_main_process:
-        unwrapped: Any = accelerator.unwrap_model(model)
-        unwrapped.eval()
-        with torch.inference_mode():
+    is_main, is_sharded = accelerator.is_main_process, accelerator.is_fsdp2
+    unwrapped: Any = accelerator.unwrap_model(model)
+    unwrapped.eval()
+    numbers: dict[str, float] = {}
+    if is_main or splits_evaluation or is_sharded:  # sharded weights are put together by all processes
+        with torch.no_grad():  # what FSDP puts together in inference mode could not be trained afterwards
             numbers = evaluate(unwrapped)
-        unwrapped.save_pretrained(output_dir)
+    weights = accelerator.get_state_dict(model) if is_sharded else None
+    if is_main:
+        unwrapped.save_pretrained(output_dir, **({} if weights is None else {"state_dict": weights}))
         _log(accelerator, output_dir, progress, {f"eval/{name}": value for name, value in numbers.items()})
         tqdm.write(f"step {progress.step}: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
     accelerator.wait_for_everyone()

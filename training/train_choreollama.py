@@ -28,7 +28,7 @@ from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .data_choreollama import ChoreoSampler, ChoreoWindows, MusicChanges
 from .data_retrieval import paired_clips
 from .evaluation_choreollama import describe_step, evaluate_choreollama, summarize_evaluation
-from .loop import build_accelerator, build_optimizer, train, write_run_record
+from .loop import Processes, build_accelerator, build_optimizer, train, write_run_record
 from .references_choreollama import REFERENCE_CHOICES, ReferenceFinder, References, StyleReferences
 from .takes import DanceTake, load_takes
 
@@ -78,6 +78,10 @@ class ChoreoArguments(RecipeArguments):
     )
     retrieval_dir: str | None = field(
         default=None, metadata={"help": "Trained encoder, from `train_retrieval`, for references that it finds."}
+    )
+    gradient_checkpointing: bool = field(
+        default=False,
+        metadata={"help": "Compute layers and experts anew in the backward pass: less memory, a third more time."},
     )
     num_references: int = field(default=2, metadata={"help": "Dances that are given as references."})
     reference_choice: str = field(
@@ -156,6 +160,10 @@ def build_model(
     else:
         model = ChoreoLlamaForConditionalGeneration(config)
     model.set_codec(codec)
+    if arguments.gradient_checkpointing:
+        # Older versions of transformers have the second name only.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable()
     return model
 
 
@@ -251,7 +259,7 @@ def main(command_line: list[str] | None = None) -> None:
     )
     optimizer = build_optimizer(model, arguments, decays)
     compared = compared_references(choreo_arguments, data, eval_windows)
-    backbone = model.model.backbone
+    backbone, processes = model.model.backbone, Processes.of(accelerator)
 
     def before_step(fraction: float) -> None:
         backbone.requires_grad_(fraction >= choreo_arguments.frozen_backbone_share)
@@ -264,9 +272,11 @@ def main(command_line: list[str] | None = None) -> None:
         make_batch=lambda index: sampler(index) | {"num_context_tokens": model.config.context_tokens},
         before_step=before_step,
         evaluate=lambda trained: summarize_evaluation(
-            evaluate_choreollama(trained, eval_windows, compared), eval_windows.takes
+            evaluate_choreollama(trained, eval_windows, compared, processes), eval_windows.takes
         ),
         describe=describe_step,
+        splits_evaluation=True,
+        tokens_per_window=model.config.max_window_tokens,
     )
 
 

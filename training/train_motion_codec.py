@@ -20,8 +20,8 @@ from ..tokenization.configuration_motion_codec import MotionCodecConfig
 from ..tokenization.modeling_motion_codec import MotionCodecModel
 from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .data_motion_codec import WindowSampler
-from .evaluation_motion_codec import evaluate_codec
-from .loop import build_accelerator, build_optimizer, train, write_run_record
+from .evaluation_motion_codec import ALONE, evaluate_codec
+from .loop import Processes, build_accelerator, build_optimizer, train, write_run_record
 
 INITIALIZATION_BATCHES = 40
 """Training batches from whose windows the model is initialized."""
@@ -96,11 +96,14 @@ class CodecArguments(RecipeArguments):
         return MotionCodecModel.from_pretrained(self.init_from, config=config, dtype=torch.float32)
 
 
-def evaluate_split(model: MotionCodecModel, data: BuiltDataset, clips: list[BuiltClip]) -> dict[str, float]:
+def evaluate_split(
+    model: MotionCodecModel, data: BuiltDataset, clips: list[BuiltClip], processes: Processes = ALONE
+) -> dict[str, float]:
     """Return the numbers of `evaluate_codec` as `genre/name`; those of a level as `all/name_level`."""
-    pairs = ((clip.genre, torch.from_numpy(np.array(data.motion_features(clip)))) for clip in clips)
+    own = processes.share(clips)
+    pairs = ((clip.genre, torch.from_numpy(np.array(data.motion_features(clip)))) for clip in own)
     numbers = {}
-    for genre, values in evaluate_codec(model, pairs).items():
+    for genre, values in evaluate_codec(model, pairs, processes=processes).items():
         for name, value in values.items():
             if not isinstance(value, list):
                 numbers[f"{genre}/{name}"] = value
@@ -160,7 +163,9 @@ def main(command_line: list[str] | None = None) -> None:
         arguments,
         make_batch=sampler,
         before_step=before_step,
-        evaluate=lambda trained: evaluate_split(trained, data, eval_clips),
+        evaluate=lambda trained: evaluate_split(trained, data, eval_clips, Processes.of(accelerator)),
+        splits_evaluation=True,
+        tokens_per_window=codec_arguments.window_frames // model.config.frames_per_token,
     )
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...utils.feature_statistics import FeatureStatisticsMixin
 from .configuration_choreollama import MAX_ADDED_GENRES, ChoreoLlamaConfig
@@ -96,7 +97,7 @@ def split_bands(
     return bands
 
 
-class CadenceExpert(nn.Module):
+class CadenceExpert(GradientCheckpointingLayer):
     """Linear, multi-head attention, Mamba (paper section 3.3), as pre-normalized residual blocks.
 
     Attention reaches `expert_attention_tokens` back and `lookahead_tokens` ahead, with a learned bias for each

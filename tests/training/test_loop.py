@@ -8,6 +8,7 @@ import torch
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecOutput
 from infinitedance.training.arguments import LoopArguments
 from infinitedance.training.loop import (
+    WINDOWS_PER_SECOND,
     TrainingProgress,
     build_accelerator,
     build_optimizer,
@@ -18,6 +19,8 @@ from infinitedance.training.loop import (
     train,
     truncate_metrics,
 )
+
+TIMES = {"elapsed_seconds", WINDOWS_PER_SECOND}
 
 
 class NoisyModel(torch.nn.Module):
@@ -132,6 +135,14 @@ def test_a_launcher_that_starts_one_process_of_several_is_refused(tmp_path, monk
         build_accelerator(LoopArguments(str(tmp_path)))
 
 
+def test_weights_that_accelerate_would_copy_instead_of_sharding_are_refused(tmp_path, monkeypatch):
+    build_accelerator(LoopArguments("unused"))
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    with pytest.raises(RuntimeError, match="asks for FSDP, but accelerate does not shard"):
+        build_accelerator(LoopArguments(str(tmp_path)))
+
+
 @pytest.mark.parametrize("data_workers", [0, 2])
 def test_a_resumed_run_equals_a_straight_one_bit_for_bit(tmp_path, data_workers):
     settings = {
@@ -175,7 +186,7 @@ def test_a_run_does_not_begin_in_the_folder_of_another(tmp_path):
 
 def read_metrics(folder) -> list[dict]:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "elapsed_seconds"} for line in lines]
+    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
 
 
 def test_metrics_after_the_checkpoint_and_a_torn_line_are_dropped(tmp_path):

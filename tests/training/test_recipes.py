@@ -77,6 +77,31 @@ def test_the_recipe_of_a_shipped_model_has_its_configuration(recipes, name):
     assert chosen(configured(name, yaml.safe_load(recipes[name].read_text()))) == chosen(shipped_configs()[name])
 
 
+LAUNCHES = {
+    "launch_one_gpu": ("NO", 1),
+    "launch_four_gpus": ("MULTI_GPU", 4),
+    "launch_eight_gpus": ("MULTI_GPU", 8),
+    "launch_four_gpus_fsdp": ("FSDP", 4),
+    "launch_eight_gpus_fsdp": ("FSDP", 8),
+    "launch_two_cpu_processes": ("MULTI_GPU", 2),
+}
+
+
+def test_accelerate_takes_every_launch_configuration(recipes):
+    from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+
+    assert {name for name in recipes if name.startswith("launch_")} == set(LAUNCHES)
+    for name, (kind, num_processes) in LAUNCHES.items():
+        config = load_config_from_file(str(recipes[name]))
+        assert (config.distributed_type, config.num_processes) == (kind, num_processes), name
+        line = ["--config_file", str(recipes[name]), "-m", "script"]
+        launched, _, _ = _validate_launch_command(launch_command_parser().parse_args(line))
+        assert launched.num_processes == num_processes and launched.use_fsdp == (kind == "FSDP"), name
+        if kind == "FSDP":
+            assert launched.fsdp_version == 2 and launched.fsdp_state_dict_type == "SHARDED_STATE_DICT"
+
+
 def test_the_last_part_of_the_research_recipe_goes_on_from_the_first(recipes):
     first, last = (yaml.safe_load(recipes[name].read_text()) for name in ("choreollama", "choreollama_finish"))
     differing = {key for key in first["model"] | last["model"] if first["model"].get(key) != last["model"].get(key)}

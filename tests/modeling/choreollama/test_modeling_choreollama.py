@@ -402,18 +402,47 @@ def test_a_bf16_model_and_bf16_autocast_run(model, make_inputs):
     torch.testing.assert_close(loss.float(), expected, atol=0.1, rtol=0.05)
 
 
+def enable_checkpointing(model):
+    # Older versions of transformers have the second name only.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()
+
+
 def test_gradient_checkpointing_gives_the_same_gradients(make_model, make_inputs):
     inputs = make_inputs()
     gradients = []
     for checkpointing in (False, True):
         model = make_model(condition_dropout=0.0, genre_dropout=0.0, reference_dropout=0.0).train()
         if checkpointing:
-            # Older versions of transformers have the second name only.
-            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-            enable()
+            enable_checkpointing(model)
         model(**inputs, labels=inputs["motion_codes"]).loss.backward()
-        gradients.append(model.model.code_projection.weight.grad)
-    torch.testing.assert_close(*gradients)
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    assert any("band_experts" in name for name, gradient in gradients[0].items() if gradient is not None)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+def test_gradient_checkpointing_keeps_little_of_the_experts(make_model, make_inputs):
+    """What the condition encoder holds for the backward pass, in bytes, which is measured as it is kept."""
+    inputs = make_inputs()
+    conditions = {name: inputs[name] for name in ("input_features", "reference_features")}
+    sizes = []
+    for checkpointing in (False, True):
+        model = make_model(condition_dropout=0.0, genre_dropout=0.0, reference_dropout=0.0).train()
+        if checkpointing:
+            enable_checkpointing(model)
+        kept = {}
+
+        def keep(tensor, kept=kept):
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model.encode_condition(**conditions)
+        weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        sizes.append(sum(storage.nbytes() for place, storage in kept.items() if place not in weights))
+    assert sizes[1] < 0.35 * sizes[0]
 
 
 INVALID = [
