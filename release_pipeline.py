@@ -159,7 +159,7 @@ class ReleaseToDancePipeline:
         check_ending(ending, stage_radius)
         if song_name is None and not isinstance(audio, np.ndarray):
             song_name = Path(audio).name
-        hints = {"bpm": bpm, "meter": meter, "first_downbeat_seconds": first_downbeat_seconds}
+        hints: dict[str, Any] = {"bpm": bpm, "meter": meter, "first_downbeat_seconds": first_downbeat_seconds}
         song = replace(hear(audio, SAMPLING_RATE, **hints), genre=genre)
         music = self._music(song, music_features)
         references = self._references(song, genre)
@@ -223,6 +223,7 @@ class ReleaseToDancePipeline:
         config, style = self.model.config, self.genres.index(song.genre or "")
         sampling: dict[str, Any] = {"settings": settings, "seed": seed, "on_progress": on_progress}
         num_frames = None
+        at: Callable[[int], torch.Tensor] | None
         if decoder == "compat":
             at = None if references is None else references.condition_of
             prefix = None if references is None else references.prefix()

@@ -270,10 +270,12 @@ class _Dancer:
     def _dance(
         self, pipeline: MusicToDancePipeline | ReleaseToDancePipeline, waveform: np.ndarray, song: Path
     ) -> Dance:
+        from ..pipeline import MusicToDancePipeline
+
         try:
-            if is_release(self.arguments.model):
-                return dance_released(pipeline, waveform, song, self.arguments, self.report)
-            return self._dance_ours(pipeline, waveform, song)
+            if isinstance(pipeline, MusicToDancePipeline):
+                return self._dance_ours(pipeline, waveform, song)
+            return dance_released(pipeline, waveform, song, self.arguments, self.report)
         except ValueError as error:
             raise ValueError(f"{song}: {error}") from error
 

@@ -246,11 +246,18 @@ class SongReferences:
         hits = []
         for (name, score), weight in zip(scores.items(), rank_weights(len(scores)), strict=True):
             clip, start, _ = _parts(name)
-            place = {"start_frame": start, "start_seconds": start / _FRAME_RATE}
-            about = {"genre": self.style, "source": "infinitedance", "license": RELEASE_DATA_LICENSE}
             hits.append(
                 RetrievalHit(
-                    clip_id=clip, song_id=clip, **about, **place, score=score, weight=float(weight), pinned=False
+                    clip_id=clip,
+                    song_id=clip,
+                    genre=self.style,
+                    source="infinitedance",
+                    license=RELEASE_DATA_LICENSE,
+                    start_frame=start,
+                    start_seconds=start / _FRAME_RATE,
+                    score=score,
+                    weight=float(weight),
+                    pinned=False,
                 )
             )
         end = start_frame + self.retriever.config.max_frames

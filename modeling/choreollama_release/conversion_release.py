@@ -480,7 +480,7 @@ def _write(
     config.architectures = [model_class.__name__]
     config.save_pretrained(folder)
     shards = list(_shards(weights))
-    places = {}
+    places: dict[str, str] = {}
     for index, shard in enumerate(shards, 1):
         file = "model.safetensors" if len(shards) == 1 else f"model-{index:05d}-of-{len(shards):05d}.safetensors"
         save_file(shard, folder / file, metadata={"format": "pt"})
