@@ -149,7 +149,7 @@ def test_genres_and_terms_that_are_left_out_are_not_learned_and_other_terms_are_
         seen["learned"] = {clip.clip_id for clip in clips}
         make_sampler(self, data, clips, **options)
 
-    def remember_evaluation(model, data, clips):
+    def remember_evaluation(model, data, clips, processes):
         seen["evaluated"] = {clip.clip_id for clip in clips}
         return evaluate(model, data, clips)
 
