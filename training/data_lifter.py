@@ -146,6 +146,11 @@ class RenderedPair:
         """Number of frames."""
         return len(self.image_points)
 
+    @property
+    def is_found(self) -> np.ndarray:
+        """Whether somebody was found, `(frames,)` bool."""
+        return np.asarray((self.confidences > 0).any(axis=1))
+
     def play(self, frames: np.ndarray) -> RenderedPair:
         """Return the dance at other times, `(frames,)`, between which is interpolated; nobody is seen beside a gap."""
         before = np.floor(frames).astype(int)
@@ -160,7 +165,7 @@ class RenderedPair:
         def orthonormal(matrices: torch.Tensor) -> torch.Tensor:
             return rotation_6d_to_matrix(matrix_to_rotation_6d(between(matrices)))
 
-        found = (self.confidences > 0).any(axis=1)
+        found = self.is_found
         seen = (found[before] & (found[after] | (share == 0)))[:, None, None]
         return replace(
             self,
@@ -176,7 +181,7 @@ class RenderedPair:
     def roll(self, angle: float) -> RenderedPair:
         """Return the picture turned about its middle, clockwise, radians: the camera is turned the other way."""
         turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]], np.float32)
-        middle, found = np.array(self.image_size, np.float32) / 2, (self.confidences > 0).any(axis=1)[:, None, None]
+        middle, found = np.array(self.image_size, np.float32) / 2, self.is_found[:, None, None]
         return replace(
             self,
             image_points=((self.image_points - middle) @ turn[:2, :2].T + middle) * found,
@@ -186,14 +191,14 @@ class RenderedPair:
 
     def disturb(self, generator: np.random.Generator) -> RenderedPair:
         """Return the dance with landmarks that are a little off."""
-        found = (self.confidences > 0).any(axis=1)[:, None, None]
-        size = float(np.median(np.ptp(self.image_points, axis=1)[found[:, 0, 0]].max(axis=1))) / 3
+        found = self.is_found
+        size = float(np.median(np.ptp(self.image_points[found], axis=1).max(axis=1))) / 3
 
         def off(points: np.ndarray, unit: float) -> np.ndarray:
             lasting, passing = (unit * error for error in RENDERED_ERRORS)
             noise = lasting * generator.standard_normal((1, *points.shape[1:]))
             noise = noise + passing * slow_noise(generator, (1, *points.shape), SLOW_FRAMES)[0]
-            return (points + noise * found).astype(np.float32)
+            return (points + noise * found[:, None, None]).astype(np.float32)
 
         return replace(self, image_points=off(self.image_points, size), world_points=off(self.world_points, 1.0))
 
@@ -311,7 +316,7 @@ class LifterSampler:
         seen = disturb(pixels.numpy(), in_camera.numpy(), truth.image_sizes.numpy(), EstimatorErrors(), generator)
         if self.errors:
             facing = _facing(truth)
-            for row in np.flatnonzero(generator.random(count) < BORROWED_SHARE):
+            for row in np.flatnonzero(generator.random(count) < BORROWED_SHARE).tolist():
                 self._borrow(row, facing[row], seen, pixels.numpy(), in_camera.numpy(), generator)
         middle = truth.image_sizes.numpy()[:, None, None] / 2
         return _views(
@@ -329,7 +334,7 @@ class LifterSampler:
             frames = generator.uniform(0, max(last, 0.0)) + speed * np.arange(self.window_frames)
             frames = frames[::-1] if generator.random() < BACKWARD_SHARE else frames
             window = pair.play(np.clip(frames, 0, pair.num_frames - 1))
-            if (window.confidences > 0).any():
+            if window.is_found.any():
                 windows.append(window.roll(ROLL_RADIANS * generator.standard_normal()).disturb(generator))
         return rendered_windows(windows)
 
@@ -349,7 +354,7 @@ class LifterSampler:
         likeness = [(errors.facing[part] * facing).sum() for errors, part in zip(drawn, parts, strict=True)]
         best = int(np.argmax(likeness))
         errors, part = drawn[best], parts[best]
-        found = (errors.confidences[part] > 0).any(axis=1)[:, None, None]
+        found = np.asarray((errors.confidences[part] > 0).any(axis=1))[:, None, None]
         size = sizes_in_picture(pixels[row : row + 1])[0]
         seen.image_points[row] = (pixels[row] + size * errors.image_points[part]) * found
         seen.world_points[row] = (true_world_points(in_camera[row : row + 1])[0] + errors.world_points[part]) * found
