@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import metadata_load
 from tqdm import tqdm
 from transformers.generation import BaseStreamer
 
@@ -37,6 +36,7 @@ from .motion.finishing.finishing import finish
 from .motion.motion import Motion
 from .motion.retargeting.retargeting import put_on_floor
 from .motion.smoothing import smooth_motion
+from .publishing.cards import license_of
 from .publishing.push_to_hub import PushToHubMixin
 from .restoration.pipeline_frdm import FrdmPipeline
 from .retrieval.copying import CopyReport, copy_report
@@ -816,10 +816,3 @@ def _plain_request(
         "stage_radius": stage_radius,
         "repeats": repeats,
     }
-
-
-def license_of(card: Path) -> str | None:
-    """Return the license that a model's card states; `None` if there is no card or it states none."""
-    with reading(card):
-        metadata = (metadata_load(card) if card.is_file() else None) or {}
-    return metadata.get("license_name") or metadata.get("license")

@@ -23,7 +23,8 @@ from .modeling.choreollama_release.modeling_choreollama_release import ChoreoLla
 from .modeling.choreollama_release.modeling_release_retriever import ReleaseRetriever
 from .motion.motion import FRAME_RATE
 from .motion.release_features import features264_to_motion
-from .pipeline import Dance, HeardSong, about_song, check_ending, finish_dance, finishing_of, hear, license_of
+from .pipeline import Dance, HeardSong, about_song, check_ending, finish_dance, finishing_of, hear
+from .publishing.cards import license_of
 from .restoration.pipeline_frdm import FrdmPipeline
 from .retrieval.release_library import ReleaseLibrary, SongReferences
 from .utils.checkpoints import check_model_name, load_model

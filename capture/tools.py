@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..assets import DEFAULT_LIFTER, DEFAULT_RESTORER
+from ..publishing.cards import license_of
+from ..publishing.kinds import CARD_FILE
 from ..restoration.results import input_digest, weights_digest
 from .hand_landmarks import HandTrack
 from .landmarks import LandmarkTrack
@@ -43,6 +46,11 @@ class CaptureTools:
             "lifter_sha256": weights_digest(_Weights(_lifter(self.lifter))),
             "restorer_sha256": weights_digest(_restorer(self.restorer)),
         }
+
+    def licenses(self) -> dict[str, str | None]:
+        """Return the terms of the weights as their cards state them; `None` where none are stated."""
+        folders = {"lifter": self.lifter or DEFAULT_LIFTER, "foot_restoration": self.restorer or DEFAULT_RESTORER}
+        return {part: license_of(Path(folder) / CARD_FILE) for part, folder in folders.items()}
 
     def track(self, video: Path, person: str) -> tuple[Any, list[LandmarkTrack]]:
         """Return facts on a video and the people in it; see `track_people`."""

@@ -132,7 +132,7 @@ def make_clip(
         },
         "seen_share": round(float((track.confidences.max(axis=1) > 0).mean()), 4),
     }
-    _add_motion(clip, genre, source)
+    _add_motion(clip, genre, source, tools.licenses())
     content = _file_bytes(".npz", lambda path: save_landmarks(track, cleaned.camera, path))
     clip.add_file("landmarks", ".npz", content)
     bpm = None if sound is None else _add_sound(clip, sound)
@@ -148,7 +148,7 @@ def _genre(given: str, motion: Motion) -> tuple[str, str, float | None]:
     return guess.genre, GUESSED, round(guess.confidence, 3)
 
 
-def _add_motion(clip: CapturedClip, genre: str, genre_source: str) -> None:
+def _add_motion(clip: CapturedClip, genre: str, genre_source: str, model_licenses: dict[str, str | None]) -> None:
     place, track = clip.place, clip.track
     provenance = {
         "source": SOURCE,
@@ -167,6 +167,7 @@ def _add_motion(clip: CapturedClip, genre: str, genre_source: str) -> None:
         "genre": genre,
         "genre_source": genre_source,
         "license": place.options.license,
+        "model_licenses": model_licenses,
         "performer": place.options.performer,
     }
     motion = replace(clip.cleaned.motion, provenance=provenance)

@@ -138,6 +138,15 @@ def write_card(
     return join_card(kind, values, body, files)
 
 
+def license_of(card: Path) -> str | None:
+    """Return the license that a model's card states; `None` if there is no card or it states none."""
+    from huggingface_hub import metadata_load
+
+    with reading(card):
+        metadata = (metadata_load(card) if card.is_file() else None) or {}
+    return metadata.get("license_name") or metadata.get("license")
+
+
 def split_card(kind: Kind, text: str, name: str) -> tuple[dict[str, Any], str]:
     """Return front matter and text of a card.
 

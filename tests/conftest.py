@@ -293,6 +293,9 @@ def seeing_tools(see_dance) -> Any:
         def digests(self) -> dict[str, str]:
             return {"lifter_sha256": self.version}
 
+        def licenses(self) -> dict[str, str]:
+            return {"lifter": "cc-by-4.0"}
+
         def track(self, video: Path, person: str) -> tuple[SeenFacts, list[LandmarkTrack]]:
             self.tracked.append(video.name)
             if "nobody" in video.name:

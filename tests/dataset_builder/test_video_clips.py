@@ -46,6 +46,7 @@ def test_a_video_becomes_a_clip_folder(video, tmp_path, seeing_tools):
     assert (motion.num_frames, motion.frame_rate) == (60, 30)
     assert motion.provenance["video"] == "solo.mkv"
     assert motion.provenance["focal_length"] == "guessed"
+    assert motion.provenance["model_licenses"] == {"lifter": "cc-by-4.0"}
 
 
 def test_the_first_sample_is_heard_with_the_first_frame(video, tmp_path, seeing_tools, click_times):
