@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -129,10 +128,7 @@ class MambaLayer(nn.Module):
             [self.time_step_rank, self.state_size, self.state_size], dim=-1
         )
         time_steps = F.softplus(self.dt_proj(time_steps))
-        # Products of decays lose too much in 16 bits. Where there is no autocast to switch off, there is no region of it
-        # either: `torch.export` mixes up the weights of several that are alike.
-        is_autocast = torch.is_autocast_enabled(inner.device.type)
-        with torch.autocast(inner.device.type, enabled=False) if is_autocast else nullcontext():
+        with torch.autocast(inner.device.type, enabled=False):  # products of decays lose too much in 16 bits
             outputs = selective_scan(
                 inner.float(),
                 time_steps.float(),
