@@ -157,13 +157,17 @@ def test_the_readme_names_what_the_graphs_take(exported):
     assert re.search(r"stretches of 28 frames: 2 tokens of context,\s+the 4 tokens", readme)  # 4 * (2 + 4 + 1)
 
 
+QWEN3 = {"model_type": "qwen3", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
+QWEN3 |= {"num_key_value_heads": 1, "intermediate_size": 8}
+
+
 @pytest.mark.parametrize(
-    "fields",
-    [{"condition_placement": "prefix"}, {"code_pattern": "delay"}, {"backbone_config": {"model_type": "qwen3"}}],
+    "fields", [{"condition_placement": "prefix"}, {"code_pattern": "delay"}, {"backbone_config": QWEN3}, {}]
 )
 def test_what_cannot_be_exported_is_told(make_model, fields):
+    model = make_model(**{"code_pattern": "depth", "depth_hidden_size": 8, **fields})
     with pytest.raises(ValueError, match="are exported, got"):
-        export_graphs(make_model(**{"code_pattern": "depth", "depth_hidden_size": 8, **fields}))
+        export_graphs(model)  # the last one has no codec
 
 
 def test_a_folder_that_holds_something_is_left_alone(folder, tmp_path, capsys):
