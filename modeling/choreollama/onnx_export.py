@@ -247,6 +247,7 @@ def export_graphs(model: Any) -> dict[str, torch.export.ExportedProgram]:
     with torch.no_grad(), _PlainAttention():
         programs = {}
         for name, (graph, given) in inputs.items():
+            given = {each: tensor.clone() for each, tensor in given.items()}  # of one tensor it makes one input
             shapes: dict[str, Any] = {each: {} for each in given}
             if name == "decoder":
                 shapes["codes"][2] = torch.export.Dim("num_tokens", min=1)

@@ -376,9 +376,9 @@ def test_weights_of_8_bits_take_the_fast_path(patterned, make_inputs, is_packed,
     if not is_packed:
         monkeypatch.setattr("infinitedance.utils.quantization._packed_product", lambda *_: None)
     song = make_inputs(batch_size=2, num_tokens=12, codes=False)
-    before = patterned.generate_codes(**song, seeds=[0, 1]).tolist()
+    before = patterned.generate_codes(**song, seeds=[0, 1])
     quantize_linears(patterned, patterned._modules_not_quantized)
     assert isinstance(make_decoder(patterned.model.backbone, 8), StepDecoder)
-    codes = patterned.generate_codes(**song, seeds=[0, 1]).tolist()
-    assert codes != before
-    assert patterned.generate_codes(**song, seeds=[0, 1]).tolist() == codes
+    codes = patterned.generate_codes(**song, seeds=[0, 1])
+    assert (codes == before)[..., :4].float().mean() > 0.7  # most of the first; later ones read those before them
+    assert torch.equal(patterned.generate_codes(**song, seeds=[0, 1]), codes)

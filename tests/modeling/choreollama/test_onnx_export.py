@@ -117,20 +117,23 @@ class Runner:
 
 
 @pytest.fixture(scope="module")
-def model(controlled_pipeline_dir):
-    return ChoreoLlamaForConditionalGeneration.from_pretrained(controlled_pipeline_dir, dtype="float32").eval()
+def folder(save_tiny_pipeline, tmp_path_factory):
+    """A folder with a model whose graphs are small: every token of a stretch is a part of the first one."""
+    fields = {"code_pattern": "depth", "depth_hidden_size": 24, "controls_side": True, "controls_energy": True}
+    sizes = {"expert_attention_tokens": 2, "max_window_tokens": 4, "lookahead_seconds": 2 / 15}
+    return save_tiny_pipeline(tmp_path_factory.mktemp("onnx") / "model", genres=["rumba", "waltz"], **fields, **sizes)
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, controlled_pipeline_dir):
+def exported(folder):
     for package in ("onnxscript", "onnxruntime"):
         pytest.importorskip(package)
-    folder = tmp_path_factory.mktemp("onnx") / "graphs"
-    assert main(["export-onnx", str(controlled_pipeline_dir), "--output", str(folder)]) == 0
-    return folder
+    assert main(["export-onnx", str(folder), "--output", str(folder.parent / "graphs")]) == 0
+    return folder.parent / "graphs"
 
 
-def test_a_runner_on_onnx_runtime_writes_the_codes_of_the_model(exported, model):
+def test_a_runner_on_onnx_runtime_writes_the_codes_of_the_model(exported, folder):
+    model = ChoreoLlamaForConditionalGeneration.from_pretrained(folder, dtype="float32").eval()
     generator = torch.Generator().manual_seed(5)
     frames = 4 * NUM_TOKENS
     music = torch.randn(1, frames, 109, generator=generator)
@@ -151,20 +154,24 @@ def test_a_runner_on_onnx_runtime_writes_the_codes_of_the_model(exported, model)
 def test_the_readme_names_what_the_graphs_take(exported):
     readme = (exported / "README.md").read_text()
     assert all(f"`{name}.onnx`" in readme and (exported / f"{name}.onnx").is_file() for name in GRAPHS)
-    assert re.search(r"stretches of 108 frames: 8 tokens of context,\s+the 16 tokens", readme)  # 4 * (8 + 16 + 3)
+    assert re.search(r"stretches of 28 frames: 2 tokens of context,\s+the 4 tokens", readme)  # 4 * (2 + 4 + 1)
+
+
+QWEN3 = {"model_type": "qwen3", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
+QWEN3 |= {"num_key_value_heads": 1, "intermediate_size": 8}
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"condition_placement": "prefix"}, {"code_pattern": "delay"}, {"backbone_config": {"model_type": "qwen3"}}],
+    "fields", [{"condition_placement": "prefix"}, {"code_pattern": "delay"}, {"backbone_config": QWEN3}, {}]
 )
 def test_what_cannot_be_exported_is_told(make_model, fields):
+    model = make_model(**{"code_pattern": "depth", "depth_hidden_size": 8, **fields})
     with pytest.raises(ValueError, match="are exported, got"):
-        export_graphs(make_model(**{"code_pattern": "depth", "depth_hidden_size": 8, **fields}))
+        export_graphs(model)  # the last one has no codec
 
 
-def test_a_folder_that_holds_something_is_left_alone(controlled_pipeline_dir, tmp_path, capsys):
+def test_a_folder_that_holds_something_is_left_alone(folder, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
-    assert main(["export-onnx", str(controlled_pipeline_dir), "--output", str(tmp_path)]) == 2
+    assert main(["export-onnx", str(folder), "--output", str(tmp_path)]) == 2
     assert "is there already" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
