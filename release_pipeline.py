@@ -76,6 +76,8 @@ class ReleaseToDancePipeline:
         path: str | os.PathLike,
         references: str | os.PathLike | None = None,
         restorer: str | os.PathLike | None = None,
+        *,
+        quantization: str | None = None,
     ) -> ReleaseToDancePipeline:
         """Load what `infinitedance import-release` wrote.
 
@@ -83,6 +85,7 @@ class ReleaseToDancePipeline:
             path: The folder.
             references: `InfiniteDanceData` of the release, with its index and motion features; none by default.
             restorer: Folder or Hub name of a [`FrdmModel`]; none by default.
+            quantization: `"int8"` for weights of 8 bits, see docs/model.md.
 
         Raises:
             FileNotFoundError: If there is no such folder, or files are missing in it.
@@ -91,7 +94,7 @@ class ReleaseToDancePipeline:
         check_model_name(path)
         path = Path(path)
         library = None if references is None else ReleaseLibrary.from_folder(references)
-        model = load_model(path, ChoreoLlamaReleaseModel)
+        model = load_model(path, ChoreoLlamaReleaseModel, quantization=quantization)
         folder = path / RETRIEVER_FOLDER
         retriever = load_model(folder, ReleaseRetriever) if folder.is_dir() else None
         with reading(path):

@@ -64,7 +64,9 @@ def load_release_pipeline(arguments: argparse.Namespace, report: Report) -> Rele
 
     restorer = DEFAULT_RESTORER if arguments.restore == "auto" else None
     with bars_on_terminals_only(report):
-        pipeline = ReleaseToDancePipeline.from_pretrained(arguments.model, arguments.references, restorer)
+        pipeline = ReleaseToDancePipeline.from_pretrained(
+            arguments.model, arguments.references, restorer, quantization=arguments.quantization
+        )
     if arguments.genre not in pipeline.genres:
         raise ValueError(f"This model dances {', '.join(pipeline.genres)}, not {arguments.genre!r}.")
     report.note("The authors' released weights and MuQ's are for non-commercial use only, and so is this dance.")

@@ -178,7 +178,7 @@ def _load_quantized(model_class: Any, path: str | os.PathLike | None, quantizati
         files = sorted(folder.glob("model*.safetensors"))
         shapes = {key: shape for file in files for key, shape in stored_shapes(file).items()}
         weights = model.state_dict()
-    absent = weights.keys() - shapes.keys()
+    absent = weights.keys() - shapes.keys() - set(model.all_tied_weights_keys)
     optional = "|".join(model_class._keys_to_ignore_on_load_missing or [r"\Z."])
     _refuse_odd_weights(
         name,
@@ -198,6 +198,7 @@ def _load_quantized(model_class: Any, path: str | os.PathLike | None, quantizati
             getattr(model_class, "_modules_not_quantized", ()),
             lambda key, weight: check_finite({key: weight}, name),
         )
+    model.tie_weights()
     model.name_or_path = name
     return model.eval()
 

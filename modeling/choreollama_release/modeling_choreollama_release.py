@@ -162,6 +162,7 @@ class ChoreoLlamaReleaseModel(CheckedWeightsMixin, PreTrainedModel, FeatureStati
     supports_gradient_checkpointing = True
     _no_split_modules = ["LlamaDecoderLayer", "ReleaseExpert"]
     _keep_in_fp32_modules_strict = ["codec", "condition_mean", "condition_std"]
+    _modules_not_quantized = ("lm_head", "dt_proj", "codec")
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True

@@ -251,7 +251,7 @@ def test_a_folder_and_a_file_are_danced_with_one_model(dance, songs, song, tmp_p
     monkeypatch.setattr(
         MusicToDancePipeline,
         "from_pretrained",
-        classmethod(lambda cls, *arguments: calls.append(1) or loaded(cls, *arguments)),
+        classmethod(lambda cls, *arguments, **options: calls.append(1) or loaded(cls, *arguments, **options)),
     )
     assert dance(songs, song, songs / "a.wav") == 0
     stems = ["a_any_0", "b_any_0", "song_any_0"]

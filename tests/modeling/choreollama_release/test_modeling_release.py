@@ -10,10 +10,12 @@ from infinitedance.modeling.choreollama_release.configuration_choreollama_releas
     ReleaseCodecConfig,
     ReleaseRetrieverConfig,
 )
+from infinitedance.modeling.choreollama_release.decoding_release import generate_whole
 from infinitedance.modeling.choreollama_release.modeling_choreollama_release import ChoreoLlamaReleaseModel
 from infinitedance.modeling.choreollama_release.modeling_release_codec import ReleaseCodecModel
 from infinitedance.modeling.choreollama_release.modeling_release_retriever import ReleaseRetriever
-from infinitedance.utils.checkpoints import write_checksums
+from infinitedance.utils.checkpoints import load_model, write_checksums
+from infinitedance.utils.quantization import Int8Linear
 
 
 @pytest.fixture(scope="module")
@@ -301,3 +303,18 @@ def test_a_window_longer_than_its_positions_is_refused(retriever):
         retriever.embed_music(torch.zeros(1, 385, 55))
     with pytest.raises(ValueError, match="A mask must have shape"):
         retriever.embed_motion(torch.zeros(1, 9, 264), torch.ones(1, 8))
+
+
+def test_a_model_of_8_bits_scores_nearly_the_same_and_keeps_its_tied_head(release_model, make_window, tmp_path):
+    release_model.save_pretrained(tmp_path)
+    read = load_model(tmp_path, ChoreoLlamaReleaseModel, quantization="int8")
+    assert isinstance(read.llama.model.layers[0].mlp.up_proj, Int8Linear)
+    assert read.llama.lm_head.weight is read.llama.model.embed_tokens.weight
+    assert not any(parameter.is_meta for parameter in read.parameters())
+    window = make_window(release_model)
+    with torch.no_grad():
+        plain, quantized = release_model(**window).logits, read(**window).logits
+    assert 0 < (quantized - plain).norm() / plain.norm() < 0.05
+    music = torch.randn(30, read.config.music_dim, generator=torch.Generator().manual_seed(0))
+    ids = generate_whole(read, music, 1)
+    assert len(ids) == 27
