@@ -159,7 +159,8 @@ def measure_speed(work_dir: Path, repeats: int) -> list[Table]:
         first = statistics.median(clock.first_seconds for clock in clocks[name, scale])
         rows.append([name, scale, 1000 * value, 1 / value / rate, seconds["fp32 flat", scale] / value, first])
     columns = ["way", "guidance", "ms a token", "times real time", "times fp32 flat", "s to the first token"]
-    long_song, firsts = song(LONG_SONG_TOKENS, torch.float32), []
+    long_song = song(LONG_SONG_TOKENS, torch.float32)
+    firsts: list[list] = []
     for name in ("int8 flat", "int8 depth"):
         for scale in (1.0, 2.0):
             runs = [write_tokens(models[name], long_song, 1, scale).first_seconds for _ in range(repeats)]
