@@ -100,12 +100,8 @@ class StepGraph(nn.Module):
             )
             query, key = (states * cosine + _turned(states) * sine for states in (query, key))
             cache = torch.where(is_here[:, None], torch.stack([key, value]), cache)
-            attended = F.scaled_dot_product_attention(
-                query,
-                *(part.repeat_interleave(attention.num_key_value_groups, dim=1) for part in cache.unbind()),
-                attn_mask=visible,
-                scale=attention.scaling,
-            )
+            keys, values = cache.repeat_interleave(attention.num_key_value_groups, dim=2).unbind()
+            attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=visible, scale=attention.scaling)
             hidden_states = hidden_states + attention.o_proj(attended.transpose(1, 2).flatten(2))
             hidden_states = hidden_states + layer.mlp(layer.post_attention_layernorm(hidden_states))
             new_caches.append(cache)

@@ -132,6 +132,7 @@ def exported(folder):
     return folder.parent / "graphs"
 
 
+@pytest.mark.slow
 def test_a_runner_on_onnx_runtime_writes_the_codes_of_the_model(exported, folder):
     model = ChoreoLlamaForConditionalGeneration.from_pretrained(folder, dtype="float32").eval()
     generator = torch.Generator().manual_seed(5)
