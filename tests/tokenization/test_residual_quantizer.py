@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from infinitedance.tokenization.configuration_motion_codec import MotionCodecConfig
 from infinitedance.tokenization.modeling_motion_codec import MotionCodecResidualQuantizer
@@ -133,3 +134,25 @@ def test_quantizer_dropout_drops_the_last_levels_in_training_only():
     assert {round(value) for value in quantized.tolist()} == {10, 12}  # one level or two, never all three
     kept = make_quantizer(codebooks, quantizer_dropout=1.0).eval()(latents, mask_for(latents))[0]
     torch.testing.assert_close(kept, latents)
+
+
+@pytest.mark.shared_data
+def test_codes_in_use_move_as_those_of_the_release_do(repository_root):
+    """The release draws codes anew that are chosen less than once; all others follow the same averages."""
+    path = repository_root.parent / "shared" / "parity" / "release" / "rvqvae" / "ema_update.safetensors"
+    if not path.is_file():
+        pytest.skip(f"golden vectors: there is no {path}")
+    golden = load_file(path)
+    quantizer = make_quantizer(golden["codebook_after_init"][None], ema_decay=0.99)
+    quantizer.resets_dead_codes = False
+    num_codes = len(golden["codebook_after_init"])
+    is_used = torch.ones(num_codes, dtype=torch.bool)
+    for step in range(3):
+        codes = golden[f"step{step}_idx"]
+        usage = torch.bincount(codes, minlength=num_codes).float()
+        quantizer._update_codebook(0, golden[f"step{step}_x"], codes, usage)
+        is_used &= golden[f"step{step}_code_count"] >= 1
+        torch.testing.assert_close(quantizer.cluster_sizes[0], golden[f"step{step}_code_count"], atol=1e-5, rtol=0)
+        expected = golden[f"step{step}_codebook"][is_used]
+        torch.testing.assert_close(quantizer.codebooks[0][is_used], expected, atol=1e-5, rtol=0)
+    assert is_used.sum() == 7
