@@ -196,11 +196,11 @@ def test_no_pair_is_made_of_what_is_held_out(built_clip):
 
 
 def test_pieces_follow_from_their_number_alone(tmp_path, build_procedural):
-    data = BuiltDataset(build_procedural(tmp_path, 4, 3.0, test=[3]))
+    data = BuiltDataset(build_procedural(tmp_path, 4, 4.5, test=[3]))
 
     class PerfectPose:
         def track_single(self, pictures):
-            assert len(list(pictures)) == 90
+            assert len(list(pictures)) == 135
             return self.seen
 
     first, second = (PieceMaker(data, PerfectPose(), 1) for _ in range(2))
