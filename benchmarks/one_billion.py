@@ -187,6 +187,7 @@ def print_memory(folder: Path) -> None:
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
+    torch.set_num_threads(1)  # many small operators, which wait for each other on a loaded machine
     stages: list[tuple[str, float]] = [("imports", peak())]
     model = load(folder, "int8", torch.float32)
     stages.append(("loading", peak()))
