@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +273,7 @@ def export_onnx(model: Any, folder: Path) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
     for name, program in programs.items():
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet_exporter():
             warnings.simplefilter("ignore")  # about operators of the exporter itself
             exported = torch.onnx.export(program, dynamo=True, verbose=False)
         assert exported is not None
@@ -283,6 +285,18 @@ def export_onnx(model: Any, folder: Path) -> dict[str, Path]:
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text(_readme(model.config, files), encoding="utf-8")
     return files
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep the exporter from telling which operators of absent packages it does not register."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _readme(config: ChoreoLlamaConfig, files: Mapping[str, Path]) -> str:
