@@ -55,6 +55,7 @@ class ConditionGraph(nn.Module):
         motion_feature_size)`; anything where there are none.
         """
         moe = self.cadence_moe
+        spectra_mask = spectra_mask & moe.config.hears_spectra
         universal = moe.encode_music(input_features, frame_mask, music_mask, genre_ids, spectra_mask, side_ids, energy)
         token_mask = frames_to_tokens(frame_mask, moe.config.frames_per_token).any(dim=-1)
         fused, _ = moe.fuse_bands(bands, token_mask, universal)
