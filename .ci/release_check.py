@@ -82,6 +82,7 @@ SMOKES = (
         ("captured/motion/demo_song_pop_0.npz", "captured/report.html"),
     ),
     Smoke("usd", ("infinitedance convert base/demo_song_pop_0.npz dance.usd",), ("dance.usd",)),
+    Smoke("onnx", ("infinitedance export-onnx open --output onnx",), ("onnx/step.onnx", "onnx/README.md")),
     Smoke("plot", ("infinitedance song SONG --plot song.png",), ("song.png",)),
     Smoke(
         "physics",
