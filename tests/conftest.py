@@ -14,9 +14,9 @@ from typing import Any
 os.environ["HF_HUB_OFFLINE"] = "1"  # a mistaken look-up would wait 25 seconds for the network
 # What numba compiles for librosa lies apart for each process of the tests: two that write it at once can leave files
 # that do not belong together, and end every later process with a segmentation fault.
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
-if _WORKER != "main" or "NUMBA_CACHE_DIR" not in os.environ:  # workers inherit that of the process that starts them
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / f".pytest_cache/numba-{_WORKER}")
+os.environ["NUMBA_CACHE_DIR"] = str(  # not only as a default: workers inherit that of the process that starts them
+    Path(__file__).parents[1] / f".pytest_cache/numba-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+)
 
 import numpy as np
 import pytest
