@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -185,7 +184,9 @@ def print_memory(folder: Path) -> None:
     """Print the peak of this process, in GB, after each stage, as JSON."""
 
     def peak() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+        # `ru_maxrss` has that of the process before it became this program as well.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e9
 
     torch.set_num_threads(1)  # many small operators, which wait for each other on a loaded machine
     stages: list[tuple[str, float]] = [("imports", peak())]

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -237,7 +238,7 @@ def test_files_can_be_named_each(published, tmp_path):
 
 
 MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
 from infinitedance.modeling.choreollama_release.conversion_release import find_published_files, import_release
 
@@ -246,12 +247,14 @@ peaks = []
 for size in ("small", "large"):
     files = find_published_files(folder, {"generator": folder / size / "dance.pt"})
     import_release(files, output / size, llama_config=folder / size / "llama.json", bridge_heads=2)
-    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    status = Path("/proc/self/status").read_text().split()  # `ru_maxrss` would have that of pytest as well
+    peaks.append(int(status[status.index("VmHWM:") + 1]) * 1024)
 print(peaks[1] - peaks[0])
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak is read as Linux tells it")
 def test_the_memory_it_takes_is_that_of_the_file(published, tmp_path):
     """A LLaMA of 112 MB after a small one: mapped pages count, a copy of them would double it."""
     weights = torch.load(published / "dance.pt", weights_only=True)
@@ -266,7 +269,7 @@ def test_the_memory_it_takes_is_that_of_the_file(published, tmp_path):
     size = (published / "large" / "dance.pt").stat().st_size
     words = [sys.executable, "-c", MEASURE, str(published), str(tmp_path / "out")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert size > 100e6 and int(done.stdout) < 1.3 * size
+    assert size > 100e6 and 0.5 * size < int(done.stdout) < 1.3 * size
     index = json.loads((tmp_path / "out" / "large" / "model.safetensors.index.json").read_text())
     assert len(set(index["weight_map"].values())) > 3
 
