@@ -256,13 +256,16 @@ print(peaks[1] - peaks[0])
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak is read as Linux tells it")
 def test_the_memory_it_takes_is_that_of_the_file(published, tmp_path):
-    """A LLaMA of 112 MB after a small one: mapped pages count, a copy of them would double it."""
-    weights = torch.load(published / "dance.pt", weights_only=True)
-    for folder, width in (("small", 24), ("large", 1_160_000)):
-        settings = json.loads((published / "llama.json").read_text()) | {"intermediate_size": width}
-        for name in ("gate_proj", "up_proj", "down_proj"):
-            shape = (16, width) if name == "down_proj" else (width, 16)
-            weights[f"llama.model.layers.0.mlp.{name}.weight"] = torch.ones(shape, dtype=torch.bfloat16)
+    """A LLaMA of 115 MB after a small one: mapped pages count, a copy of them would double it."""
+    small = torch.load(published / "dance.pt", weights_only=True)
+    first = "llama.model.layers.0."
+    for folder, num_layers, width in (("small", 1, 24), ("large", 12, 100_000)):
+        changed = {"intermediate_size": width, "num_hidden_layers": num_layers}
+        settings, weights = json.loads((published / "llama.json").read_text()) | changed, dict(small)
+        for name in [key for key in small if key.startswith(first)]:
+            shape = [width if size == 24 else size for size in small[name].shape]
+            for layer in range(num_layers):
+                weights[name.replace(first, f"llama.model.layers.{layer}.")] = torch.ones(shape, dtype=torch.bfloat16)
         (published / folder).mkdir()
         (published / folder / "llama.json").write_text(json.dumps(settings))
         torch.save(weights, published / folder / "dance.pt")
