@@ -15,12 +15,9 @@ from tqdm import tqdm
 from transformers.generation import BaseStreamer
 
 from .assets import DEFAULT_MODEL, MODELS
-from .audio.beats import BeatEstimate, track_beats
-from .audio.dance_cues import dance_cues, energy_of_song
-from .audio.loading import load_audio
+from .audio.dance_cues import energy_of_song, finishing_cues
+from .audio.heard_song import HeardSong, hear
 from .audio.repeated_passages import repeated_passages
-from .audio.song_map import SongMap, analyze_song
-from .audio.spectra import check_waveform
 from .audio.suiting_genre import liveliness, suiting_genre
 from .modeling.choreollama.adapters_choreollama import (
     ADAPTER_FILES,
@@ -30,14 +27,11 @@ from .modeling.choreollama.adapters_choreollama import (
 )
 from .modeling.choreollama.logits_processors import MAX_SCALE, Guidance
 from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
-from .motion.feet.planting import plant_feet
-from .motion.finishing.ending import END_STYLES
-from .motion.finishing.finishing import finish
+from .motion.finishing.ending import check_ending
 from .motion.motion import Motion
-from .motion.retargeting.retargeting import put_on_floor
-from .motion.smoothing import smooth_motion
 from .publishing.cards import license_of
 from .publishing.push_to_hub import PushToHubMixin
+from .restoration.finish_dance import finish_dance
 from .restoration.pipeline_frdm import FrdmPipeline
 from .retrieval.copying import CopyReport, copy_report
 from .retrieval.references import ReferenceRetriever
@@ -52,9 +46,6 @@ logger = logging.getLogger(__name__)
 
 REFERENCES_FOLDER = "references"
 """Where the folder of a model holds its reference dances."""
-# Real held-out dances have a jerk of 90 to 96 m/s^3, through the codec 110 to 180, and after this 62 to 96, for 1 % of
-# the speed.
-_JITTER_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -73,25 +64,6 @@ class Dance:
     motion_codes: torch.Tensor
     references: Sequence[RetrievedWindow] = ()
     copy_report: CopyReport | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class HeardSong:
-    """A song as the pipeline dances to it.
-
-    Args:
-        waveform: `(samples,)`, mono, at the feature extractor's rate.
-        beats: How it is counted.
-        song_map: What it is made of.
-        genre: Of the dance; none for any.
-        genre_reason: Why this one, if nobody asked for it.
-    """
-
-    waveform: np.ndarray
-    beats: BeatEstimate
-    song_map: SongMap
-    genre: str | None
-    genre_reason: str | None = None
 
 
 class _Progress(BaseStreamer):
@@ -497,7 +469,7 @@ class MusicToDancePipeline(PushToHubMixin):
             "genre": song.genre,
             **({} if song.genre_reason is None else {"genre_reason": song.genre_reason}),
             "asked": _plain_request(side, energy, ending, stage_radius, repeats),
-            **about_song(song, song_name),
+            **song.about(song_name),
         }
         dances = []
         for (row, motion), seed in zip(performed, seeds, strict=True):
@@ -643,7 +615,8 @@ class MusicToDancePipeline(PushToHubMixin):
         self, song: HeardSong, num_frames: int, ending: str, stage_radius: float | None
     ) -> dict[str, Any] | None:
         gaze = (getattr(self.model.generation_config, "genre_gaze_degrees", None) or {}).get(song.genre)
-        return finishing_of(song, num_frames / self.model.config.frame_rate, ending, stage_radius, gaze)
+        seconds = num_frames / self.model.config.frame_rate
+        return finishing_cues(song.song_map, seconds, ending, stage_radius, gaze)
 
     def _check_references(self, num_references: int, pinned_references: Sequence[str]) -> None:
         if not 0 <= num_references <= self.model.config.max_references or len(pinned_references) > num_references:
@@ -684,82 +657,6 @@ class MusicToDancePipeline(PushToHubMixin):
         return replace(motion, provenance=about_model)
 
 
-def hear(
-    audio: str | os.PathLike | np.ndarray, sampling_rate: int, genre: str | None = None, **hints: Any
-) -> HeardSong:
-    """Hear what a song is made of.
-
-    Args:
-        audio: An audio file, or a mono waveform `(samples,)`.
-        sampling_rate: Of the waveform, Hz.
-        genre: As which it is counted.
-        **hints: `bpm`, `meter` and `first_downbeat_seconds`, where they are known.
-    """
-    waveform = audio if isinstance(audio, np.ndarray) else load_audio(Path(audio), sampling_rate)
-    waveform = check_waveform(waveform, sampling_rate)
-    beats = track_beats(waveform, sampling_rate, genre=genre, **hints)
-    return HeardSong(waveform, beats, analyze_song(waveform, sampling_rate, beats), genre)
-
-
-def finishing_of(
-    song: HeardSong, seconds: float, ending: str, stage_radius: float | None, gaze_degrees: float | None = None
-) -> dict[str, Any] | None:
-    """Return the arguments of `finish` for a dance to a song; `None` where nothing is to be finished.
-
-    Args:
-        song: From `hear`.
-        seconds: Length of the dance.
-        ending: See `MusicToDancePipeline.__call__`.
-        stage_radius: See `MusicToDancePipeline.__call__`.
-        gaze_degrees: Elevation of the gaze, where the genre has one.
-    """
-    cues = dance_cues(song.song_map, seconds, ends=ending != "none")
-    is_cued = cues.silences_seconds or cues.end_seconds or cues.fade_out_seconds or stage_radius
-    if not is_cued and gaze_degrees is None:
-        return None
-    return {
-        "silences_seconds": cues.silences_seconds,
-        "end_seconds": cues.end_seconds,
-        "end_style": ending,
-        "bar_seconds": cues.bar_seconds,
-        "fade_out_seconds": cues.fade_out_seconds,
-        "radius_metres": stage_radius,
-        "phrase_starts_seconds": cues.phrase_starts_seconds,
-        "gaze_elevation_degrees": gaze_degrees,
-    }
-
-
-def finish_dance(
-    motion: Motion,
-    finishing: dict[str, Any] | None = None,
-    *,
-    plants_feet: bool = True,
-    restorer: FrdmPipeline | None = None,
-) -> Motion:
-    """Bring what a codec decoded onto the floor, without its jitter, with feet that stand.
-
-    Args:
-        motion: As decoded.
-        finishing: From `finishing_of`.
-        plants_feet: Hold feet where they stand.
-        restorer: Does that in the place of `plant_feet`.
-    """
-    motion = put_on_floor(smooth_motion(motion, _JITTER_SECONDS))
-    if finishing is not None:
-        motion = finish(motion, **finishing)
-    if plants_feet:
-        motion = plant_feet(motion) if restorer is None else restorer(motion).motion
-    return motion
-
-
-def check_ending(ending: str, stage_radius: float | None) -> None:
-    """Raise `ValueError` for an ending or a stage that no dance can have."""
-    if ending not in END_STYLES:
-        raise ValueError(f"`ending` must be one of {', '.join(END_STYLES)}, got {ending!r}.")
-    if stage_radius is not None and not (np.isfinite(stage_radius) and stage_radius > 0):
-        raise ValueError(f"`stage_radius` must be a positive number of metres, got {stage_radius}.")
-
-
 def _check_sampling(defaults: Any) -> None:
     """Raise `ValueError` unless the numbers of a generation configuration can be sampled with."""
     Guidance.of(defaults.guidance_scale, getattr(defaults, "reference_guidance_scale", None))
@@ -789,20 +686,6 @@ def _references_beside(model: Path) -> ReferenceRetriever | None:
     except ImportError as error:
         logger.warning("The reference dances of this model are left out: %s", error)
         return None
-
-
-def about_song(song: HeardSong, name: str | None) -> dict[str, Any]:
-    """Return what the provenance of a dance says of its song."""
-    return {
-        "song": _readable(name),
-        "song_map": song.song_map.to_dict(),
-        **song.beats.clock.times_within(song.song_map.duration_seconds),
-    }
-
-
-def _readable(name: str | None) -> str | None:
-    """Return a name of a file as text that any program reads: bytes that are no UTF-8 are replaced."""
-    return None if name is None else os.fsencode(name).decode("utf-8", errors="replace")
 
 
 def _plain_request(

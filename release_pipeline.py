@@ -14,6 +14,8 @@ import torch
 from tqdm import tqdm
 from transformers import AutoFeatureExtractor
 
+from .audio.dance_cues import finishing_cues
+from .audio.heard_song import HeardSong, hear
 from .audio.muq_features import MUQ_LICENSE, read_music_features
 from .audio.release_features import RELEASE_SAMPLING_RATE, release_music_features
 from .audio.spectra import SAMPLING_RATE
@@ -21,10 +23,12 @@ from .modeling.choreollama_release.conversion_release import RETRIEVER_FOLDER
 from .modeling.choreollama_release.decoding_release import RELEASE_SETTINGS, generate_compat, generate_whole
 from .modeling.choreollama_release.modeling_choreollama_release import ChoreoLlamaReleaseModel
 from .modeling.choreollama_release.modeling_release_retriever import ReleaseRetriever
+from .motion.finishing.ending import check_ending
 from .motion.motion import FRAME_RATE
 from .motion.release_features import features264_to_motion
-from .pipeline import Dance, HeardSong, about_song, check_ending, finish_dance, finishing_of, hear
+from .pipeline import Dance
 from .publishing.cards import license_of
+from .restoration.finish_dance import finish_dance
 from .restoration.pipeline_frdm import FrdmPipeline
 from .retrieval.release_library import ReleaseLibrary, SongReferences
 from .utils.checkpoints import check_model_name, load_model
@@ -169,7 +173,7 @@ class ReleaseToDancePipeline:
         references = self._references(song, genre)
         with tqdm(desc="dancing", unit="code", disable=None if show_progress else True) as bar:
             codes, features = self._write(song, music, references, decoder, settings, seed, _progress_of(bar))
-        finishing = finishing_of(song, len(features) / FRAME_RATE, ending, stage_radius)
+        finishing = finishing_cues(song.song_map, len(features) / FRAME_RATE, ending, stage_radius)
         motion = finish_dance(features264_to_motion(features), finishing, restorer=self.restorer)
         windows = () if references is None else tuple(references.windows)
         made = {"decoder": decoder, "release_settings": settings, "condition": "references" if windows else "zeros"}
@@ -181,7 +185,7 @@ class ReleaseToDancePipeline:
             "seed": int(seed),
             "genre": genre,
             "asked": {**asked, **made},
-            **about_song(song, song_name),
+            **song.about(song_name),
             **({"references": [window.to_dict() for window in windows]} if windows else {}),
         }
         return Dance(replace(motion, provenance=about), codes, windows)

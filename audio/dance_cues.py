@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,34 @@ def dance_cues(song_map: SongMap, duration_seconds: float, *, ends: bool = True)
     last = min([np.inf if end is None else end, np.inf if fade is None else fade[0]])
     silences = tuple(span for span in song_map.silences if span[0] < last)
     return DanceCues(silences, end, fade, bar, _phrase_starts(song_map, downbeats, bar))
+
+
+def finishing_cues(
+    song_map: SongMap, seconds: float, ending: str, stage_radius: float | None, gaze_degrees: float | None = None
+) -> dict[str, Any] | None:
+    """Return the arguments of `motion.finishing.finish` for a dance to a song; `None` if nothing is to be finished.
+
+    Args:
+        song_map: Of the song.
+        seconds: Length of the dance.
+        ending: See `MusicToDancePipeline.__call__`.
+        stage_radius: In metres.
+        gaze_degrees: Elevation of the gaze, where the genre has one.
+    """
+    cues = dance_cues(song_map, seconds, ends=ending != "none")
+    is_cued = cues.silences_seconds or cues.end_seconds or cues.fade_out_seconds or stage_radius
+    if not is_cued and gaze_degrees is None:
+        return None
+    return {
+        "silences_seconds": cues.silences_seconds,
+        "end_seconds": cues.end_seconds,
+        "end_style": ending,
+        "bar_seconds": cues.bar_seconds,
+        "fade_out_seconds": cues.fade_out_seconds,
+        "radius_metres": stage_radius,
+        "phrase_starts_seconds": cues.phrase_starts_seconds,
+        "gaze_elevation_degrees": gaze_degrees,
+    }
 
 
 def energy_of_song(song_map: SongMap, num_frames: int, frame_rate: float) -> np.ndarray:

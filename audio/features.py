@@ -131,10 +131,7 @@ class MusicFeatureExtractor(SequenceFeatureExtractor):
         Raises:
             ValueError: If a waveform or an override is out of range, or a list has the wrong length.
         """
-        one_song = isinstance(raw_audio, np.ndarray) and raw_audio.ndim == 1
-        songs: list[np.ndarray] = [np.asarray(raw_audio)] if one_song else list(raw_audio)
-        if not songs:
-            raise ValueError("`raw_audio` must hold at least one song, got an empty list.")
+        songs = list_songs(raw_audio)
         given = {
             "bpm": bpm,
             "meter": meter,
@@ -264,6 +261,19 @@ def _constant_q_to_chroma() -> np.ndarray:
     import librosa
 
     return librosa.filters.cq_to_chroma(12 * CQT_OCTAVES, fmin=librosa.note_to_hz(CQT_LOWEST_NOTE)).T
+
+
+def list_songs(raw_audio: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return one waveform `(samples,)` or several as a list.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    one_song = isinstance(raw_audio, np.ndarray) and raw_audio.ndim == 1
+    songs = [np.asarray(raw_audio)] if one_song else list(raw_audio)
+    if not songs:
+        raise ValueError("`raw_audio` must hold at least one song, got an empty list.")
+    return songs
 
 
 def for_each_song(name: str, value: Any, num_songs: int) -> list[Any]:

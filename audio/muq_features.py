@@ -19,7 +19,7 @@ from ..utils.errors import one_line, reading
 from ..utils.extras import require_extra
 from ..utils.hub_folders import HUB_NAME
 from .beats import BEAT_CLOCK_SIZE, BeatClock, estimate_beats
-from .features import for_each_song
+from .features import for_each_song, list_songs
 from .spectra import SAMPLING_RATE, check_waveform
 
 logger = logging.getLogger(__name__)
@@ -109,10 +109,7 @@ class MuqFeatureExtractor(SequenceFeatureExtractor):
             FileNotFoundError: If the weights are not on this machine.
             ValueError: If a waveform is out of range, or the weights have another size.
         """
-        one_song = isinstance(raw_audio, np.ndarray) and raw_audio.ndim == 1
-        songs: list[np.ndarray] = [np.asarray(raw_audio)] if one_song else list(raw_audio)
-        if not songs:
-            raise ValueError("`raw_audio` must hold at least one song, got an empty list.")
+        songs = list_songs(raw_audio)
         given = {
             "bpm": bpm,
             "meter": meter,

@@ -27,6 +27,7 @@ from infinitedance.evaluation.report.tables import Table, table_markdown
 from infinitedance.modeling.choreollama import mamba
 from infinitedance.modeling.choreollama.configuration_choreollama import ChoreoLlamaConfig
 from infinitedance.modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
+from infinitedance.training.loop import checkpoint_activations
 
 from .scaling import config_1b, encoded_tokens, operations, write_section
 
@@ -191,8 +192,7 @@ def time_training(
 
     for is_checkpointed in (False, True):
         if is_checkpointed:
-            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-            enable()
+            checkpoint_activations(model)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         step()  # the optimizer makes its state

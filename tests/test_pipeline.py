@@ -318,7 +318,7 @@ def test_sections_that_are_alike_are_danced_alike(folder, make_drums, monkeypatc
     def analyze(*song):
         return replace(analyze_song(*song), sections=sections)
 
-    monkeypatch.setattr("infinitedance.pipeline.analyze_song", analyze)
+    monkeypatch.setattr("infinitedance.audio.heard_song.analyze_song", analyze)
     hints = {"genre": "rumba", "bpm": 120, "meter": 4, "first_downbeat_seconds": 0.0}
     song = make_drums(120, 24.1)
     dances = pipeline.dances(song, seeds=[0, 1], **hints)

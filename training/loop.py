@@ -363,6 +363,13 @@ def _agree(accelerator: Any, decision: bool) -> bool:
     return broadcast_object_list([decision])[0]
 
 
+def checkpoint_activations(model: Any) -> None:
+    """Let a model compute layers and experts anew in the backward pass."""
+    # Older versions of transformers have the second name only.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()
+
+
 def _prepare(accelerator: Any, model: Any, optimizer: Any) -> tuple[Any, Any]:
     """Spread model and optimizer over the processes.
 

@@ -28,7 +28,7 @@ from .arguments import LoopArguments, RecipeArguments, parse_arguments
 from .data_choreollama import ChoreoSampler, ChoreoWindows, MusicChanges
 from .data_retrieval import paired_clips
 from .evaluation_choreollama import describe_step, evaluate_choreollama, summarize_evaluation
-from .loop import Processes, build_accelerator, build_optimizer, train, write_run_record
+from .loop import Processes, build_accelerator, build_optimizer, checkpoint_activations, train, write_run_record
 from .references_choreollama import REFERENCE_CHOICES, ReferenceFinder, References, StyleReferences
 from .takes import DanceTake, load_takes
 
@@ -161,9 +161,7 @@ def build_model(
         model = ChoreoLlamaForConditionalGeneration(config)
     model.set_codec(codec)
     if arguments.gradient_checkpointing:
-        # Older versions of transformers have the second name only.
-        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-        enable()
+        checkpoint_activations(model)
     return model
 
 

@@ -14,6 +14,7 @@ import torch
 
 from infinitedance.audio.beats import BeatClock, track_beats
 from infinitedance.audio.features import MusicFeatureLayout
+from infinitedance.audio.heard_song import HeardSong
 from infinitedance.audio.loading import AUDIO_SUFFIXES, load_audio
 from infinitedance.audio.loudness import ENERGY_RATE_HZ, energy_curve, hop_powers, integrated_loudness
 from infinitedance.audio.spectra import SAMPLING_RATE
@@ -26,7 +27,7 @@ from infinitedance.motion.features import features_to_motion
 from infinitedance.motion.files.npz import load_motion, save_motion
 from infinitedance.motion.motion import FRAME_RATE, Motion
 from infinitedance.motion.retargeting.retargeting import put_on_floor
-from infinitedance.pipeline import HeardSong, MusicToDancePipeline
+from infinitedance.pipeline import MusicToDancePipeline
 
 from .baselines import TrainingDance, graph, retrieve
 from .measures import MIN_FRAMES, Performance, References, meter_of

@@ -21,6 +21,14 @@ _AWAY_METRES = 0.15
 _OTHER_FOOT_COST = 1.0
 
 
+def check_ending(ending: str, stage_radius: float | None) -> None:
+    """Raise `ValueError` for an ending or a stage that no dance can have."""
+    if ending not in END_STYLES:
+        raise ValueError(f"`ending` must be one of {', '.join(END_STYLES)}, got {ending!r}.")
+    if stage_radius is not None and not (np.isfinite(stage_radius) and stage_radius > 0):
+        raise ValueError(f"`stage_radius` must be a positive number of metres, got {stage_radius}.")
+
+
 def end_pose(motion: Motion, end_seconds: float, style: str = "pose", *, bar_seconds: float = 2.0) -> Motion:
     """Give a dance an ending.
 
