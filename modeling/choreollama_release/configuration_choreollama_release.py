@@ -63,6 +63,8 @@ class ReleaseCodecConfig(PreTrainedConfig):
             First channel of the root's velocity, and the one after the last: the velocity decoder writes them.
         frame_rate (`float`, *optional*, defaults to 30.0):
             Frames per second, Hz.
+        reconstruction_loss (`str`, *optional*, defaults to `"l2"`):
+            `"l2"`, `"l1"` or `"l1_smooth"`, of features and velocities in `loss`.
     """
 
     model_type = "choreollama_release_codec"
@@ -79,6 +81,7 @@ class ReleaseCodecConfig(PreTrainedConfig):
     activation: str = "relu"
     velocity_slice: list[int] | tuple[int, ...] = (3, 5)
     frame_rate: float = 30.0
+    reconstruction_loss: str = "l2"
 
     def validate_sizes(self) -> None:
         """Raise `ValueError` for sizes that build no network."""
@@ -90,6 +93,10 @@ class ReleaseCodecConfig(PreTrainedConfig):
             raise ValueError(f"`stride` must be even and at least 2, got {self.stride}.")
         if self.activation not in ("relu", "gelu", "silu"):
             raise ValueError(f'`activation` must be "relu", "gelu" or "silu", got {self.activation!r}.')
+        if self.reconstruction_loss not in ("l2", "l1", "l1_smooth"):
+            raise ValueError(
+                f'`reconstruction_loss` must be "l2", "l1" or "l1_smooth", got {self.reconstruction_loss!r}.'
+            )
         if len(self.velocity_slice) != 2 or not 0 <= self.velocity_slice[0] < self.velocity_slice[1]:
             raise ValueError(f"`velocity_slice` must be two rising channels, got {self.velocity_slice}.")
 

@@ -14,6 +14,7 @@ from transformers.utils import ModelOutput
 from ...utils.checkpoints import CheckedWeightsMixin
 from ...utils.feature_statistics import FeatureStatisticsMixin
 from .configuration_choreollama_release import ReleaseCodecConfig
+from .losses_release_codec import COMMITMENT_WEIGHT, feature_loss, rotation_loss, velocity_loss
 
 ROTATION_CHANNELS = 128
 """What the rotation decoder writes: the heading, its velocity and the 126 channels of the joints' rotations."""
@@ -25,6 +26,9 @@ class ReleaseCodecOutput(ModelOutput):
     """What a [`ReleaseCodecModel`] computes.
 
     Args:
+        loss (`torch.FloatTensor` of shape `()`):
+            Sum of the losses of the three decoders and 0.05 of `commitment_loss`. The release trains the decoders of
+            velocity and rotation after the rest, each alone: freeze what is to stay.
         reconstruction (`torch.FloatTensor` of shape `(batch, frames, feature_dim)`):
             What the decoder writes, normalized; without the velocities of the velocity decoder.
         velocity (`torch.FloatTensor` of shape `(batch, frames, 2)`):
@@ -39,6 +43,7 @@ class ReleaseCodecOutput(ModelOutput):
             Mean over levels of the effective number of codes in use.
     """
 
+    loss: torch.Tensor | None = None
     reconstruction: torch.Tensor | None = None
     velocity: torch.Tensor | None = None
     rotations: torch.Tensor | None = None
@@ -175,7 +180,7 @@ class ReleaseQuantizer(nn.Module):
 
 
 class ReleaseCodecModel(CheckedWeightsMixin, PreTrainedModel, FeatureStatisticsMixin):
-    """The authors' released motion codec, for inference.
+    """The authors' released motion codec. Its codebooks are data: training leaves them as they are.
 
     Features go in and come out as they are: mean and standard deviation are part of the model
     ([`~ReleaseCodecModel.set_feature_statistics`]; those of `alldata_new_joint_vecs264`). Of the three decoders the
@@ -266,18 +271,28 @@ class ReleaseCodecModel(CheckedWeightsMixin, PreTrainedModel, FeatureStatisticsM
         Raises:
             ValueError: If the shape is wrong.
         """
-        latents = self._encode_latents(self._normalized(features))
+        normalized = self._normalized(features)
+        latents = self._encode_latents(normalized)
         codes = self.quantizer.search_codes(latents)
         vectors = self.quantizer.lookup(codes)
         left = latents - torch.cat([torch.zeros_like(vectors[:1]), vectors.cumsum(0)[:-1]])
         usage = F.one_hot(codes, self.config.num_codes).float().flatten(0, 1).mean(0)  # (num_quantizers, num_codes)
         quantized = (latents + (vectors.sum(0) - latents).detach()).transpose(1, 2)
+        reconstruction, velocity, rotations = (
+            decoder(quantized).transpose(1, 2) for decoder in (self.decoder, self.vel_decoder, self.rot_decoder)
+        )
+        true = normalized[:, : reconstruction.shape[1]]
+        kind, commitment_loss = self.config.reconstruction_loss, (left - vectors).square().mean()
         return ReleaseCodecOutput(
-            reconstruction=self.decoder(quantized).transpose(1, 2),
-            velocity=self.vel_decoder(quantized).transpose(1, 2),
-            rotations=self.rot_decoder(quantized).transpose(1, 2),
+            loss=feature_loss(reconstruction, true, kind)
+            + velocity_loss(velocity, true[..., slice(*self.config.velocity_slice)], kind)
+            + rotation_loss(rotations, true)
+            + COMMITMENT_WEIGHT * commitment_loss,
+            reconstruction=reconstruction,
+            velocity=velocity,
+            rotations=rotations,
             codes=codes,
-            commitment_loss=(left - vectors).square().mean(),
+            commitment_loss=commitment_loss,
             perplexity=torch.special.entr(usage).sum(-1).exp().mean(),
         )
 

@@ -15,6 +15,12 @@ from infinitedance.modeling.choreollama_release.configuration_choreollama_releas
     ReleaseRetrieverConfig,
 )
 from infinitedance.modeling.choreollama_release.decoding_release import RELEASE_SETTINGS, candidates_of_level
+from infinitedance.modeling.choreollama_release.losses_release_codec import (
+    RECONSTRUCTION_LOSSES,
+    feature_loss,
+    rotation_loss,
+    velocity_loss,
+)
 from infinitedance.modeling.choreollama_release.modeling_choreollama_release import ChoreoLlamaReleaseModel
 from infinitedance.modeling.choreollama_release.modeling_release_codec import ReleaseCodecModel
 from infinitedance.modeling.choreollama_release.modeling_release_retriever import ReleaseRetriever
@@ -294,3 +300,19 @@ def test_names_and_shapes_are_those_of_the_released_files(name, model_class, con
         key: shape for key, (shape, _) in listed["keys"].items()
     }
     assert own <= set(shapes)
+
+
+@pytest.mark.parametrize("kind", ["l2", "l1", "l1_smooth"])
+def test_what_the_codec_is_trained_with_equals_the_released_code(kind, golden_dir):
+    golden = load_file(golden_dir / "rvqvae" / "losses.safetensors")
+    wanted, true = golden["pred"], golden["gt"]
+    total, motion, steps, step_changes, _, _, foot = golden[f"base_{kind}"]  # the mask of `foot` is wrong
+    torch.testing.assert_close(
+        feature_loss(wanted, true, kind), total - 0.02 * foot, **TOLERANCE
+    )  # whose mask is wrong
+    torch.testing.assert_close(RECONSTRUCTION_LOSSES[kind](wanted, true), motion, **TOLERANCE)
+    root = velocity_loss(wanted[..., 3:5], true[..., 3:5], kind)
+    torch.testing.assert_close(root, steps + step_changes, **TOLERANCE)
+    torch.testing.assert_close(golden[f"vel_{kind}"][0] - total, root, **TOLERANCE)
+    rotations = rotation_loss(torch.cat([wanted[..., 1:3], wanted[..., 68:194]], dim=-1), true)
+    torch.testing.assert_close(rotations, golden[f"rot_{kind}"][0], **TOLERANCE)

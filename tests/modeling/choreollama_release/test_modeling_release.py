@@ -1,7 +1,10 @@
 """The released generator, codec and retriever at tiny sizes."""
 
+import copy
+
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
@@ -318,3 +321,22 @@ def test_a_model_of_8_bits_scores_nearly_the_same_and_keeps_its_tied_head(releas
     music = torch.randn(30, read.config.music_dim, generator=torch.Generator().manual_seed(0))
     ids = generate_whole(read, music, 1)
     assert len(ids) == 27
+
+
+def test_the_loss_of_the_codec_reaches_encoder_and_decoders(codec, generator):
+    codec = copy.deepcopy(codec)
+    features = torch.randn(2, 18, 264, generator=generator)  # of which 16 frames are decoded
+    output = codec(features)
+    output.loss.backward()
+    still = {name for name, weight in codec.named_parameters() if weight.grad is None or not weight.grad.any()}
+    assert still == set()
+    with torch.no_grad():
+        codec.zero_grad()
+        true = codec.normalize(features)[:, :16]
+        parts = (true, true[..., 3:5], torch.cat([true[..., 1:3], true[..., 68:194]], dim=-1))
+        for decoder, part in zip((codec.decoder, codec.vel_decoder, codec.rot_decoder), parts, strict=True):
+            decoder.forward = lambda _, part=part: part.mT
+        exact = codec(features)
+    torch.testing.assert_close(exact.loss, 0.05 * exact.commitment_loss)
+    with pytest.raises(StrictDataclassClassValidationError, match='`reconstruction_loss` must be "l2", "l1"'):
+        ReleaseCodecConfig(reconstruction_loss="huber")
