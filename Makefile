@@ -27,7 +27,7 @@ demo: $(STAMP)
 # With another Python: make test PYTHON=python3.13 VENV=.venv-3.13
 # Two processes of one thread each; `make test-browser` runs the tests that need a browser.
 test: $(STAMP)
-	@if ! $(BIN)/infinitedance capture --fetch-models > /dev/null; then \
+	@if ! $(BIN)/infinitedance capture --fetch-models --network full > /dev/null; then \
 		echo 'Without the landmark models the tests of the networks are skipped.'; \
 	fi
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not browser"
@@ -36,7 +36,7 @@ test: $(STAMP)
 # the other process.
 test-two-threads: $(STAMP)
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
-		$(addprefix tests/,audio evaluation modeling motion restoration retrieval tokenization test_pipeline.py)
+		$(addprefix tests/,modeling restoration retrieval tokenization test_pipeline.py)
 
 # The oldest versions that pyproject.toml allows, in an environment of their own, which is listed first.
 test-oldest:
@@ -58,7 +58,7 @@ test-browser: $(STAMP)
 	@if ! (cd tests/browser/readers && npm install --silent --no-fund --no-audit && npm run --silent build); then \
 		echo 'Without npm and its registry the readers of exported files are not built: their tests are skipped.'; \
 	fi
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m browser tests/browser
 
 # The Space as Hugging Face runs it, and the steps of the Dockerfile, in new environments: gigabytes from the registry.
 test-space: $(STAMP)

@@ -39,7 +39,7 @@ class LandmarkModels:
 
     Args:
         detector: `pose_detection.tflite`.
-        landmarks: `pose_landmark_full.tflite`, or `lite` or `heavy`.
+        landmarks: `pose_landmark_heavy.tflite`, `full` or `lite`.
     """
 
     detector: Path

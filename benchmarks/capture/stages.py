@@ -72,12 +72,13 @@ class Networks:
         work_dir: Where captured clip folders go, one for each set of networks; finished clips are kept.
         models: Folder of the landmark models; `None`: where `infinitedance capture --fetch-models` puts them.
         lifter: Folder of a lifter; `None`: the one that ships.
+        network: See `CaptureTools`.
     """
 
-    def __init__(self, work_dir: Path, models: str | None = None, lifter: str | None = None):
-        self.models = models
+    def __init__(self, work_dir: Path, models: str | None = None, lifter: str | None = None, network: str = "heavy"):
+        self.command_options = ["--network", network, *(["--models", models] if models else [])]
         self._work_dir, self._lifter = work_dir, load_lifter(lifter)
-        self._tools = KeptTracks(models, lifter)
+        self._tools = KeptTracks(models, lifter, network=network)
 
     def capture(self, video: Path, height_metres: float) -> Captured:
         """Return the whole capture's dance of a video; of several clips the longest."""
@@ -104,7 +105,8 @@ class KeptTracks(CaptureTools):
 
     def track(self, video: Path, person: str) -> tuple[VideoFacts, list[LandmarkTrack]]:
         """Return facts on a video and the people in it."""
-        path = video.with_suffix(f".{models_digest(self.models)[:8]}.npz")
+        digest = hashlib.sha256(models_digest(self.models, self.network).encode()).hexdigest()
+        path = video.with_suffix(f".{digest[:8]}.npz")
         if not path.is_file():
             facts, tracks = super().track(video, person)
             numbers = [{name: getattr(track, name) for name in _TRACK_NUMBERS} for track in tracks]

@@ -146,9 +146,9 @@ def blazepose() -> BlazePose:
     """The networks, where they were fetched."""
     pytest.importorskip("ai_edge_litert", reason="the extra `capture` is not installed")
     try:
-        return BlazePose(find_models())
+        return BlazePose(find_models(network="full"))
     except FileNotFoundError:
-        pytest.skip("the landmark models are absent: run `infinitedance capture --fetch-models`")
+        pytest.skip("the landmark models are absent: run `infinitedance capture --fetch-models --network full`")
 
 
 @pytest.fixture(scope="session")

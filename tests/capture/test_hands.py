@@ -196,7 +196,7 @@ def test_the_networks_find_the_hands_of_a_real_dancer(shared_data_dir):
     from infinitedance.capture.video_reading import read_pictures
 
     try:
-        reader, body = HandReader(find_hand_models()), BlazePose(find_models())
+        reader, body = HandReader(find_hand_models()), BlazePose(find_models(network="full"))
     except FileNotFoundError as error:
         pytest.skip(str(error))
     video = shared_data_dir / "video" / "mgt_dancer.avi"

@@ -15,7 +15,8 @@ from infinitedance.cli import main
 
 CONTENT = {
     "pose_detection.tflite": b"detector",
-    "pose_landmark_full.tflite": b"landmarks",
+    "pose_landmark_heavy.tflite": b"landmarks",
+    "pose_landmark_full.tflite": b"fewer landmarks",
     "hand_landmark_full.tflite": b"hand",
     "hand_recrop.tflite": b"recrop",
 }
@@ -29,7 +30,7 @@ def published(monkeypatch):
 
 
 def npm_package(content: dict[str, bytes]) -> bytes:
-    """Make a package as npm packs it: one network beside, the others in an Emscripten package."""
+    """Make a package as npm packs it: landmark networks of the body beside, the others in an Emscripten package."""
     packed, entries = b"", []
     for name in ("pose_detection.tflite", "hand_landmark_full.tflite", "hand_recrop.tflite"):
         entries.append(
@@ -37,7 +38,7 @@ def npm_package(content: dict[str, bytes]) -> bytes:
         )
         packed += content[name]
     files = {
-        "pose_landmark_full.tflite": content["pose_landmark_full.tflite"],
+        **{name: data for name, data in content.items() if name.startswith("pose_landmark")},
         "solution_packed_assets.data": packed,
         "solution_packed_assets_loader.js": f'loadPackage({{"files": [{", ".join(entries)}]}});'.encode(),
     }
@@ -94,17 +95,27 @@ def test_npm_brings_the_networks_of_the_body(tmp_path, clients):
 def test_hands_come_from_the_package_that_has_them(tmp_path, clients):
     asked = clients(CONTENT, None)
     fetch_models(tmp_path, hands=True)
-    assert contents(tmp_path) == CONTENT
+    assert contents(tmp_path) == {name: data for name, data in CONTENT.items() if "full" not in name or "hand" in name}
     assert "@mediapipe/holistic" in asked[0][-1]
     assert find_hand_models(tmp_path).recrop.read_bytes() == b"recrop"
 
 
 def test_pip_brings_them_where_npm_fails(tmp_path, clients):
-    asked = clients(None, CONTENT)
-    fetch_models(tmp_path)
-    assert find_models(tmp_path)
+    asked = clients(None, {name: data for name, data in CONTENT.items() if "heavy" not in name})
+    fetch_models(tmp_path, network="full")
+    assert find_models(tmp_path, "full").landmarks.read_bytes() == b"fewer landmarks"
     assert asked[1][:4] == [sys.executable, "-m", "pip", "download"]
     assert "--no-deps" in asked[1] and asked[1][-1] == "mediapipe==0.10.21"
+
+
+def test_the_network_that_pip_does_not_have_is_an_error_that_names_the_other(tmp_path, clients):
+    clients(None, {name: data for name, data in CONTENT.items() if "heavy" not in name})
+    with pytest.raises(OSError, match="pip has the network of `--network full`.*it has no pose_landmark_heavy.tflite"):
+        fetch_models(tmp_path)
+    with pytest.raises(FileNotFoundError, match="Run `infinitedance capture --fetch-models --network full` first"):
+        find_models(tmp_path, "full")
+    with pytest.raises(ValueError, match="`network` must be heavy or full, got 'lite'"):
+        find_models(tmp_path, "lite")
 
 
 def test_what_is_there_is_not_fetched_again(tmp_path, clients):
@@ -116,9 +127,8 @@ def test_what_is_there_is_not_fetched_again(tmp_path, clients):
 
 def test_other_bytes_than_the_published_ones_are_not_kept(tmp_path, clients):
     clients({**CONTENT, "pose_detection.tflite": b"other"}, None)
-    with pytest.raises(
-        OSError, match="neither with npm nor with pip.*its pose_detection.tflite is not the published.*no network"
-    ):
+    wanted = "neither with npm nor with pip.*another than the published is its pose_detection.tflite.*no network"
+    with pytest.raises(OSError, match=wanted):
         fetch_models(tmp_path)
     assert contents(tmp_path) == {}
 
@@ -135,8 +145,8 @@ def test_absent_networks_are_an_error_that_names_the_command(tmp_path):
 def test_a_damaged_network_is_an_error(tmp_path, clients):
     clients(CONTENT, None)
     fetch_models(tmp_path)
-    (tmp_path / "pose_landmark_full.tflite").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="pose_landmark_full.tflite is not the published file"):
+    (tmp_path / "pose_landmark_heavy.tflite").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="pose_landmark_heavy.tflite is not the published file"):
         find_models(tmp_path)
     fetch_models(tmp_path)
     assert find_models(tmp_path)

@@ -24,9 +24,9 @@ def rendered_video(tmp_path, dance, write_sound, click_song) -> Path:
     """A video of a dance, drawn, with a click at 0.25 s and every half second after it."""
     pytest.importorskip("ai_edge_litert", reason="the extra `capture` is not installed")
     try:
-        find_models()
+        find_models(network="full")
     except FileNotFoundError:
-        pytest.skip("the landmark models are absent: run `infinitedance capture --fetch-models`")
+        pytest.skip("the landmark models are absent: run `infinitedance capture --fetch-models --network full`")
     camera = random_camera(dance, np.random.default_rng(0), CAMERAS[0], 360)
     pictures = list(render_pictures(dance, camera, Look.random(np.random.default_rng(1))))
     song = click_song(24_000, dance.duration_seconds)
@@ -37,7 +37,8 @@ def rendered_video(tmp_path, dance, write_sound, click_song) -> Path:
 def test_a_drawn_video_leads_a_dance(tmp_path, rendered_video, save_tiny_pipeline, capsys):
     pytest.importorskip("faiss", reason="references need the extra `data`")
     captured, library = tmp_path / "captured", str(tmp_path / "library")
-    assert main(["capture", str(rendered_video), "--genre", "rumba", "--output", str(captured)]) == 0
+    options = ["--network", "full", "--genre", "rumba", "--output", str(captured)]
+    assert main(["capture", str(rendered_video), *options]) == 0
     assert load_motion(captured / "motion/drawn.npz").duration_seconds > 3
     assert "the quality gates pass" in (captured / "report.html").read_text().lower()
     assert main(["index", str(captured), "--output", library]) == 0

@@ -394,9 +394,6 @@ def test_music_of_known_tempo_keeps_it(built, clip_folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["local", "ray"])
-def test_two_workers_build_the_same_bytes(built, sources, tiny_pipeline_dir, tmp_path, engine):
-    if engine == "ray":
-        pytest.importorskip("ray", reason="the extra `scale` is not installed")
-    output = build_dataset(sources, tmp_path / "set", codec=tiny_pipeline_dir, num_workers=2, engine=engine)
+def test_two_workers_build_the_same_bytes(built, sources, tiny_pipeline_dir, tmp_path):
+    output = build_dataset(sources, tmp_path / "set", codec=tiny_pipeline_dir, num_workers=2)
     assert contents(output) == contents(built)
