@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..utils.extras import require_extra
 from .landmarks import NUM_LANDMARKS, LandmarkTrack
@@ -124,7 +125,7 @@ class Landmarks:
 
 
 class BlazePose:
-    """Both networks, each on one thread: the same pictures give the same landmarks.
+    """Both networks, on as many threads as torch: the same pictures give the same landmarks with any number.
 
     Args:
         models: Their files.
@@ -305,7 +306,7 @@ class _Network:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            self._interpreter: Any = Interpreter(str(path), num_threads=1)
+            self._interpreter: Any = Interpreter(str(path), num_threads=torch.get_num_threads())
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is no network that LiteRT reads. Fetch it again: {FETCH_COMMAND}.") from error

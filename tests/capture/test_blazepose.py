@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from infinitedance.capture import blazepose as module
 from infinitedance.capture.blazepose import (
+    LANDMARK_SIZE,
     BlazePose,
     LandmarkModels,
     Region,
@@ -17,6 +19,7 @@ from infinitedance.capture.blazepose import (
     refine_from_heat,
     stack_landmarks,
 )
+from infinitedance.capture.models import find_models
 
 
 def box(left, top, right, bottom):
@@ -159,3 +162,18 @@ def test_an_empty_picture_shows_nobody(blazepose):
     assert blazepose.detect(np.full((180, 320, 3), 120, np.uint8)) == []
     with pytest.raises(ValueError, match="Nobody is in the pictures"):
         blazepose.track_single([np.zeros((90, 120, 3), np.uint8)] * 3)
+
+
+def test_the_number_of_threads_changes_no_landmark(blazepose, monkeypatch, generator):
+    from ai_edge_litert import interpreter
+
+    asked, crop = [], torch.rand(LANDMARK_SIZE, LANDMARK_SIZE, 3, generator=generator).numpy()
+    real = interpreter.Interpreter
+    monkeypatch.setattr(interpreter, "Interpreter", lambda *a, **named: asked.append(named) or real(*a, **named))
+    found = []
+    for num_threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda num_threads=num_threads: num_threads)
+        found.append(BlazePose(find_models(network="full"))._landmarks.run(crop))
+    assert [named["num_threads"] for named in asked] == [1, 1, 3, 3]
+    for one, three in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, three)
