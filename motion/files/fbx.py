@@ -51,6 +51,7 @@ def write_fbx(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
             "name": action_name(motion, path),
             "frame_rate": motion.frame_rate,
             "whole_rate": whole_rate,
+            "num_frames": motion.num_frames,
             "notes": json.dumps(export_notes(motion, unit="centimetre")),
         }
         write_glb(replace(motion, frame_rate=float(whole_rate)), source, body=body, names=names)

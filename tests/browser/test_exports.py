@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infinitedance.motion.drawing.body_mesh import human_body
+from infinitedance.motion.drawing.body_mesh import human_body, rest_positions
 from infinitedance.motion.files import BONE_NAMES, export_motion
 
 pytest.importorskip("selenium", reason="browser: `make test-browser` installs selenium")
@@ -113,20 +113,28 @@ def test_a_vrm_model_of_any_size_dances_a_vrm_animation(size, dance, call, tmp_p
     np.testing.assert_allclose(np.array(result["places"]), expected, atol=MILLIMETRE)
 
 
-def test_three_js_finds_joints_and_body_of_an_fbx_where_they_are(dance, call, tmp_path):
+@pytest.mark.parametrize("body", ["human", "none"])
+def test_three_js_finds_joints_and_body_of_an_fbx_where_they_are(body, dance, call, tmp_path):
     dance = replace(dance, frame_rate=25.0)  # not what any reader takes for granted
     try:
-        export_motion(dance, tmp_path / "dance.fbx", names="unreal")
+        export_motion(dance, tmp_path / "dance.fbx", names="unreal", body=body)
     except ImportError as error:
         pytest.skip(f"browser: {error}")
     result = call("readFbx", tmp_path / "dance.fbx", times(dance), ["root", *BONE_NAMES["unreal"]])
     assert result["unit"] == 1  # centimetre
     assert result["duration"] == pytest.approx(59 / 25, abs=1e-3)
     np.testing.assert_allclose(result["scales"], 1, atol=1e-5)
-    assert b'"provenance": {"seed": 7}' in (tmp_path / "dance.fbx").read_bytes()
+    data = (tmp_path / "dance.fbx").read_bytes()
+    assert b'"provenance": {"seed": 7}' in data and data.count(b"LimbNode") > 23 and b"Icosphere" not in data
     joints = np.array([place["joints"] for place in result["places"]]) / 100
     np.testing.assert_allclose(joints[:, 0], dance.root_positions[FRAMES] * [1, 0, 1], atol=MILLIMETRE)
     np.testing.assert_allclose(joints[:, 1:], dance.joint_positions()[FRAMES], atol=MILLIMETRE)
+    assert result["name"].endswith("dance")
+    standing = rest_positions(dance.skeleton)
+    standing[:, 1] += dance.skeleton.toe_rest_height - standing[:, 1].min()
+    np.testing.assert_allclose(np.array(result["rest"])[1:] / 100, standing, atol=MILLIMETRE)
+    if body == "none":
+        return
     export_motion(dance, tmp_path / "dance.glb", names="unreal")
     glb = call("readGlb", tmp_path / "dance.glb", times(dance), [0], STEP)
     boxes = [np.array([place["box"] for place in places]) for places in (result["places"], glb["places"])]

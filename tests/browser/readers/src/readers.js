@@ -83,9 +83,13 @@ export async function readFbx(base64, times, names) {
   const joints = names.map((name) => scene.getObjectByName(THREE.PropertyBinding.sanitizeNodeName(name)));
   const scales = [];
   scene.traverse((object) => scales.push(...object.scale.toArray()));
+  scene.updateMatrixWorld(true);
+  const rest = joints.map(placeOf);
   const mesh = skinnedMesh(scene);
-  const places = sample(scene, scene.animations[0], times, () => ({ joints: joints.map(placeOf), box: boxOf(mesh) }));
-  return { places, scales, unit: scene.userData.unitScaleFactor, duration: scene.animations[0].duration };
+  const box = () => (mesh ? boxOf(mesh) : null);
+  const places = sample(scene, scene.animations[0], times, () => ({ joints: joints.map(placeOf), box: box() }));
+  const { duration, name } = scene.animations[0];
+  return { places, rest, scales, unit: scene.userData.unitScaleFactor, duration, name };
 }
 
 // A picture of a GLB's body at a time, from the front left, as a PNG in base64; without a time in its rest pose.
