@@ -19,6 +19,7 @@ from .bone_names import FINGER_BONE_NAMES, bone_names
 _BONE_ENDS = {"pelvis": "spine1", "spine3": "neck"}
 _END_DIRECTIONS = {"head": (0.0, 1.0, 0.0), "foot": (0.0, 0.0, 1.0)}
 _FORWARD, _UP = np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])
+_NO_TURN = np.array([1.0, 0.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Rig:
         rest_positions: `(bones, 3)`, metres, where the bones begin in the rest pose.
         rest_rotations: `(bones, 4)`, quaternions wxyz in the world, how the bones' axes lie there.
         rotations: `(frames, bones, 4)`, quaternions wxyz local to the parent, of neighboring frames the nearer sign.
-        paths: Bones that move in their parent, whose axes are the world's: `(frames, 3)` each, metres.
+        paths: Bones that move: where they are in their parent, `(frames, 3)` each, metres.
         first_joint: Index of our pelvis; our other joints follow in our order, then those of the fingers.
     """
 
@@ -48,10 +49,9 @@ class Rig:
         """Positions `(bones, 3)` in metres and rotations `(bones, 4)` wxyz of the bones at rest in their parents."""
         parents = np.array(self.parents[1:])
         positions, rotations = self.rest_positions.copy(), self.rest_rotations.copy()
-        inverse = rotations[parents] * _CONJUGATE
-        steps = torch.from_numpy(positions[1:] - positions[parents])
+        inverse = _inverse(rotations[parents])
         rotations[1:] = _product(inverse, rotations[1:])
-        positions[1:] = roma.quat_action(_xyzw(inverse), steps).numpy()
+        positions[1:] = _turned(inverse, positions[1:] - positions[parents])
         return positions, rotations
 
     @property
@@ -93,25 +93,22 @@ def export_rig(motion: Motion, preset: str, *, along_limbs: bool = True) -> Rig:
         for offset, parent in zip(finger_offsets(motion.skeleton), PARENT_JOINTS, strict=True):
             rest = np.concatenate([rest, [rest[parent] + offset]])
         rotations = np.concatenate([rotations, _continuous_quaternions(motion.finger_rotations)], axis=1)
-    axes = np.tile([1.0, 0.0, 0.0, 0.0], (len(names), 1))
+    axes = np.tile(_NO_TURN, (len(names), 1))
     if along_limbs:
         axes = _axes_along(_bone_directions(motion.skeleton, rest))
-        before = np.concatenate([[[1.0, 0.0, 0.0, 0.0]], axes[list(parents[1:])]])
-        rotations = _product(_product(before * _CONJUGATE, rotations), axes).astype(np.float32)
-    if preset != "unreal":
-        return Rig(names, parents, rest, axes, rotations, {0: motion.root_positions})
-    still = np.zeros((motion.num_frames, 1, 4), dtype=rotations.dtype)
-    still[..., 0] = 1
-    over_floor = motion.root_positions * np.array([1, 0, 1], dtype=np.float32)
-    return Rig(
-        ("root", *names),
-        (-1, *(parent + 1 for parent in parents)),
-        np.concatenate([np.zeros((1, 3)), rest]),
-        np.concatenate([[[1.0, 0.0, 0.0, 0.0]], axes]),
-        np.concatenate([still, rotations], axis=1),
-        {0: over_floor, 1: motion.root_positions - over_floor},
-        first_joint=1,
-    )
+    paths = {0: motion.root_positions}
+    has_root = preset == "unreal"
+    if has_root:
+        # Its bone points forward: where it pointed at the pelvis, Blender would connect the two in an FBX, and take
+        # no path of the pelvis.
+        names, parents = ("root", *names), (-1, *(parent + 1 for parent in parents))
+        rest, axes = np.concatenate([np.zeros((1, 3)), rest]), np.concatenate([_axes_along(_FORWARD[None]), axes])
+        rotations = np.concatenate([np.broadcast_to(_NO_TURN, (motion.num_frames, 1, 4)), rotations], axis=1)
+        over_floor = motion.root_positions * np.array([1, 0, 1], dtype=np.float32)
+        paths = {0: over_floor, 1: _turned(_inverse(axes[:1]), motion.root_positions - over_floor)}
+    before = np.concatenate([_NO_TURN[None], axes[list(parents[1:])]])
+    keys = _product(_product(_inverse(before), rotations), axes).astype(np.float32)
+    return Rig(names, parents, rest, axes, keys, paths, first_joint=int(has_root))
 
 
 def standing_height(skeleton: Skeleton) -> float:
@@ -150,11 +147,18 @@ def _axes_along(directions: np.ndarray) -> np.ndarray:
     return matrix_to_quaternion(torch.from_numpy(np.stack([np.cross(y, z), y, z], axis=-1))).numpy()
 
 
-_CONJUGATE = np.array([1.0, -1.0, -1.0, -1.0])
-
-
 def _xyzw(quaternions: np.ndarray) -> torch.Tensor:
     return roma.quat_wxyz_to_xyzw(torch.from_numpy(np.asarray(quaternions, dtype=np.float64)))
+
+
+def _inverse(quaternions: np.ndarray) -> np.ndarray:
+    return quaternions * np.array([1.0, -1.0, -1.0, -1.0])
+
+
+def _turned(quaternions: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Turn vectors `(..., 3)` by quaternions `(..., 4)` wxyz."""
+    turns = torch.broadcast_to(_xyzw(quaternions), (*vectors.shape[:-1], 4))
+    return roma.quat_action(turns, torch.from_numpy(np.asarray(vectors, dtype=np.float64))).numpy()
 
 
 def _product(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -69,6 +69,7 @@ class Glb:
         local = np.tile(np.eye(4), (len(times), len(self.gltf.nodes), 1, 1))
         for index, node in enumerate(self.gltf.nodes):
             local[:, index, :3, 3] = node.translation or 0
+            local[:, index, :3, :3] = quaternions_to_matrices(node.rotation or [0, 0, 0, 1])
         for channel in animation.channels:
             keys = self.array(animation.samplers[channel.sampler].output)
             if channel.target.path == "translation":
