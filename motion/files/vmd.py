@@ -14,6 +14,7 @@ from ..fingers import FINGERS, JOINTS_OF_HAND
 from ..kinematics import SIDES, matrix_to_quaternion, quaternion_to_matrix
 from ..motion import Motion
 from ..skeleton import JOINT_INDEX
+from .rig import standing_height
 
 FRAME_RATE = 30.0
 UNITS_PER_METRE = 12.5
@@ -68,8 +69,8 @@ def write_vmd(motion: Motion, path: str | os.PathLike) -> None:
         OSError: As `atomic_path`.
     """
     motion = motion.resample(FRAME_RATE)
-    keys = [_keys(_CENTER, positions=_center_positions(motion))]
-    keys += [_keys(name, rotations=rotations) for name, rotations in _local_rotations(motion).items()]
+    keys = [_keys(_CENTER, np.tile([0, 0, 0, 1], (motion.num_frames, 1)), _center_positions(motion))]
+    keys += [_keys(name, rotations) for name, rotations in _local_rotations(motion).items()]
     bones = np.concatenate(keys)
     switched = [side + name for side in _SIDE_NAMES.values() for name in _INVERSE_KINEMATICS]
     with atomic_path(path) as temporary:
@@ -90,26 +91,21 @@ def _text(text: str, size: int) -> bytes:
     return text.encode("cp932").ljust(size, b"\0")
 
 
-def _keys(name: str, *, positions: np.ndarray | None = None, rotations: np.ndarray | None = None) -> np.ndarray:
-    """Return a key for each frame of a bone, from positions `(frames, 3)` or rotations `(frames, 4)` xyzw."""
-    some = positions if positions is not None else rotations
-    assert some is not None
-    keys = np.zeros(len(some), dtype=_BONE_KEY)
-    keys["name"], keys["frame"] = _text(name, 15), np.arange(len(some))
-    keys["rotation"] = [0, 0, 0, 1] if rotations is None else rotations
+def _keys(name: str, rotations: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
+    """Return a key for each frame of a bone, from rotations `(frames, 4)` xyzw and positions `(frames, 3)`."""
+    keys = np.zeros(len(rotations), dtype=_BONE_KEY)
+    keys["name"], keys["frame"], keys["rotation"] = _text(name, 15), np.arange(len(rotations)), rotations
     if positions is not None:
         keys["position"] = positions
-    # Each row of 16 is the first one, moved on by a byte; two bytes of the first are switches of the physics.
+    # Each row of 16 is the first one, moved on by a byte.
     keys["curves"] = np.concatenate([np.append(_LINEAR[row:], np.zeros(row, np.uint8)) for row in range(4)])
-    keys["curves"][:, 2:4] = 0
     return keys
 
 
 def _center_positions(motion: Motion) -> np.ndarray:
     """Return how far the point between upper and lower body is from where it stands at rest, `(frames, 3)`, units."""
     waist = JOINT_INDEX["spine1"]
-    rest = rest_positions(motion.skeleton)
-    standing = rest[waist] + [0, motion.skeleton.toe_rest_height - rest[:, 1].min(), 0]
+    standing = rest_positions(motion.skeleton)[waist] + [0, standing_height(motion.skeleton), 0]
     return (motion.joint_frames()[0][:, waist] - standing) * _TO_MMD * UNITS_PER_METRE
 
 

@@ -164,6 +164,7 @@ def test_the_rest_pose_stands_on_the_floor_with_straight_arms(dance, tmp_path):
     pelvis = nodes[0].translation[1]
     heights = mesh.vertices[:, 1] + pelvis
     assert abs(heights.min()) < MILLIMETRE
+    assert abs(capsule_body(dance.skeleton).vertices[:, 1].min() + pelvis) < MILLIMETRE
     assert 1.65 < heights.max() < 1.80
     assert pelvis == pytest.approx(dance.skeleton.toe_rest_height - rest_positions(dance.skeleton)[10, 1])
     arms = rest_positions(dance.skeleton)[[JOINT_NAMES.index(f"left_{name}") for name in ("shoulder", "wrist")]]

@@ -12,6 +12,7 @@ import torch
 from infinitedance.motion.drawing.body_mesh import rest_positions
 from infinitedance.motion.files import export_motion
 from infinitedance.motion.files.vmd import ARM_DEGREES
+from infinitedance.motion.fingers import PARENT_JOINTS, finger_offsets
 from infinitedance.motion.skeleton import JOINT_INDEX
 
 UNIT_METRES = 0.08
@@ -63,25 +64,27 @@ def parse(path):
 
 
 def hanging_rest(skeleton, degrees):
-    """Joints of our rest pose whose arms hang, in MMD's axes and units, `(22, 3)`."""
+    """Joints and finger joints of our rest pose whose arms hang, in MMD's axes and units, `(52, 3)`."""
     rest = rest_positions(skeleton)
     rest[:, 1] += skeleton.toe_rest_height - rest[:, 1].min()
-    for side, sign in (("left", -1), ("right", 1)):
+    for offset, parent in zip(finger_offsets(skeleton), PARENT_JOINTS, strict=True):
+        rest = np.concatenate([rest, [rest[parent] + offset]])
+    for side, sign, fingers in (("left", -1, range(22, 37)), ("right", 1, range(37, 52))):
         shoulder, elbow, wrist = (JOINT_INDEX[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist"))
         angle = math.radians(sign * degrees)
         down = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
-        for joint in (elbow, wrist):
+        for joint in (elbow, wrist, *fingers):
             rest[joint] = rest[shoulder] + down @ (rest[joint] - rest[shoulder])
     return rest * [1, 1, -1] / UNIT_METRES
 
 
-def dance_of_model(bones, rest):
+def dance_of_model(bones, rest, model=None):
     """Where the bones of a model are when MMD plays the keys, by its rules, `{bone: (frames, 3)}` in units."""
     center = np.array([key[1] for key in bones["センター"]])
     placed = {"センター": (center + rest[JOINT_INDEX["spine1"]], np.eye(3))}
     begin = {"センター": rest[JOINT_INDEX["spine1"]]}
-    for name, (joint, parent) in BONES.items():
-        begin[name] = rest[JOINT_INDEX[joint]]
+    for name, (joint, parent) in (model or BONES).items():
+        begin[name] = rest[JOINT_INDEX.get(joint, joint)]
         keys = torch.tensor([key[2] for key in bones[name]], dtype=torch.float64)
         position, turn = placed[parent]
         own = turn @ roma.unitquat_to_rotmat(keys).numpy()
@@ -131,11 +134,7 @@ def test_keys_are_a_frame_each_at_30_hz_and_straight_between(dance, tmp_path):
         assert [key[0] for key in keys] == list(range(20))
         curves = np.frombuffer(keys[0][3], np.uint8).reshape(4, 16)
         for row in range(4):  # MMD keeps the 16 bytes four times, each moved on by one
-            expected = [20] * 8 + [107] * 8
-            expected = expected[row:] + [0] * row
-            switches = slice(2, 4) if row == 0 else slice(0, 0)
-            expected[switches] = [0] * len(expected[switches])
-            assert curves[row].tolist() == expected
+            assert curves[row].tolist() == ([20] * 8 + [107] * 8)[row:] + [0] * row
         quaternions = np.array([key[2] for key in keys])
         np.testing.assert_allclose(np.linalg.norm(quaternions, axis=1), 1, atol=1e-6)
         assert (np.sum(quaternions[1:] * quaternions[:-1], axis=1) > 0).all()
@@ -168,7 +167,17 @@ def test_fingers_are_written_where_the_dance_has_them(with_fingers, tmp_path):
     }
     fingers |= {f"{side}親指{digit}" for side in "左右" for digit in "０１２"}
     assert set(bones) == {"センター", *BONES, *fingers}
-    # The angle of a turn does not depend on the pose that the model rests in.
-    found = 2 * np.arccos(np.abs([key[2][3] for key in bones["右薬指２"]]))
-    ring2 = with_fingers.finger_rotations[:, 15 + 3 * 3 + 1]
-    np.testing.assert_allclose(found, 2 * np.arccos(np.abs(ring2[:, 0])), atol=2e-3)
+    model = dict(BONES)
+    for letter, first in (("左", 22), ("右", 37)):
+        for place, finger in enumerate(("人指", "中指", "小指", "薬指", "親指")):
+            parent = f"{letter}手首"
+            for bone, digit in enumerate("０１２" if finger == "親指" else "１２３"):
+                model[f"{letter}{finger}{digit}"] = (first + 3 * place + bone, parent)
+                parent = f"{letter}{finger}{digit}"
+    found = dance_of_model(bones, hanging_rest(with_fingers.skeleton, ARM_DEGREES), model)
+    wrists = with_fingers.joint_positions()[:, [JOINT_INDEX["left_wrist"], JOINT_INDEX["right_wrist"]]]
+    expected = with_fingers.finger_positions()[:, :30] - np.repeat(wrists, 15, axis=1)
+    for name in fingers:
+        bone = found[name] - found[f"{name[0]}手首"]  # the wrist is elsewhere, by the second joint of the spine
+        own = expected[:, model[name][0] - 22] * [1, 1, -1] / UNIT_METRES
+        np.testing.assert_allclose(bone, own, atol=1e-4, err_msg=name)
