@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -80,7 +81,7 @@ def read_in_blender(job: dict[str, Any]) -> None:
             record["whole_range"] = scene.frame_start <= first and scene.frame_end >= last
             found[f"{file} {rate}"] = record
     if job["picture"]:
-        _draw(Path(job["folder"]) / job["picture"], Path(job["folder"]) / "picture.png")
+        _draw(Path(job["folder"]) / job["picture"], Path(job["folder"]) / "picture.webp")
     Path(job["result"]).write_text(json.dumps(found))
 
 
@@ -171,6 +172,7 @@ def _draw(path: Path, picture: Path) -> None:
     scene.cycles.samples = 48
     scene.view_settings.view_transform = "Standard"
     scene.render.resolution_x, scene.render.resolution_y = 960, 540
+    scene.render.image_settings.file_format, scene.render.image_settings.quality = "WEBP", 80
     scene.render.filepath = str(picture)
     bpy.ops.render.render(write_still=True)
 
@@ -182,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bpy", type=Path, required=True, help="a Python that has the package bpy")
     parser.add_argument("--output", type=Path, default=Path("docs/blender_import.md"))
-    parser.add_argument("--picture", type=Path, help="picture to draw, .webp or .png")
+    parser.add_argument("--picture", type=Path, help="picture to draw, .webp")
     arguments = parser.parse_args()
     command = f"python -m benchmarks.blender_import --bpy PYTHON --output {arguments.output}"
     section = Section("Blender", command, None, lambda: _measure(arguments.bpy, arguments.picture))
@@ -227,9 +229,7 @@ def _measure(python: Path, picture: Path | None) -> list[Any]:
         subprocess.run([python, __file__, "--job", f"{folder}/job.json"], check=True, capture_output=True)
         found = json.loads((Path(folder) / "result.json").read_text())
         if picture is not None:
-            import cv2
-
-            cv2.imwrite(str(picture), cv2.imread(f"{folder}/picture.png"), [cv2.IMWRITE_WEBP_QUALITY, 80])
+            shutil.copyfile(f"{folder}/picture.webp", picture)
     return _tables(found, files, dance, beats)
 
 

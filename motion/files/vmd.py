@@ -10,7 +10,7 @@ import torch
 
 from ...utils.atomic import atomic_path
 from ..drawing.body_mesh import rest_positions
-from ..fingers import FINGERS, JOINTS_OF_HAND
+from ..fingers import BONES_OF_FINGER, FINGERS, JOINTS_OF_HAND, NUM_FINGER_JOINTS
 from ..kinematics import SIDES, matrix_to_quaternion, quaternion_to_matrix
 from ..motion import Motion
 from ..skeleton import JOINT_INDEX
@@ -123,15 +123,23 @@ def _local_rotations(motion: Motion) -> dict[str, np.ndarray]:
             world[side_name + name] = own @ raised if joint in _HANGING else own
             parents[side_name + name] = parent if parent in _TRUNK else f"{side_name}{parent}"
     local = {name: np.swapaxes(world[parent], -1, -2) @ world[name] for name, parent in parents.items()}
-    if motion.finger_rotations is not None:
-        fingers = quaternion_to_matrix(torch.from_numpy(motion.finger_rotations).double()).numpy()
-        for joint in range(fingers.shape[1]):
-            side, place = SIDES[joint // JOINTS_OF_HAND], joint % JOINTS_OF_HAND
-            finger, bone = FINGERS[place // 3], place % 3
-            digit = "０１２３"[bone if finger == "thumb" else bone + 1]  # a thumb begins at its saddle joint, 0
-            raised = _raised_arm(side)
-            local[f"{_SIDE_NAMES[side]}{_FINGER_NAMES[finger]}{digit}"] = raised.T @ fingers[:, joint] @ raised
+    local |= _finger_rotations(motion)
     return {name: _mmd_quaternions(matrices) for name, matrices in local.items()}
+
+
+def _finger_rotations(motion: Motion) -> dict[str, np.ndarray]:
+    """Return the rotations of the fingers from their rest pose on a hanging arm, `(frames, 3, 3)`."""
+    if motion.finger_rotations is None:
+        return {}
+    local = {}
+    turns = quaternion_to_matrix(torch.from_numpy(motion.finger_rotations).double()).numpy()
+    for index in range(NUM_FINGER_JOINTS):
+        side, place = SIDES[index // JOINTS_OF_HAND], index % JOINTS_OF_HAND
+        finger, bone = FINGERS[place // BONES_OF_FINGER], place % BONES_OF_FINGER
+        digit = "０１２３"[bone if finger == "thumb" else bone + 1]  # a thumb begins at its saddle joint, 0
+        raised = _raised_arm(side)
+        local[f"{_SIDE_NAMES[side]}{_FINGER_NAMES[finger]}{digit}"] = raised.T @ turns[:, index] @ raised
+    return local
 
 
 def _raised_arm(side: str) -> np.ndarray:
