@@ -8,8 +8,8 @@ from pathlib import Path
 from .reading_options import add_reading_options, read_options
 
 # As in `motion.files`, which is not imported to parse a command line; a test compares them.
-FORMATS = (".bvh", ".glb", ".vrma", ".usd", ".usda", ".usdc", ".fbx", ".csv", ".smplx.npz", ".npz")
-NAMES = ("smpl", "mixamo", "vrm", "unreal")
+FORMATS = (".bvh", ".glb", ".vrma", ".usd", ".usda", ".usdc", ".fbx", ".csv", ".vmd", ".smplx.npz", ".npz")
+NAMES = ("smpl", "mixamo", "vrm", "unity", "unreal")
 BODIES = ("human", "capsules", "none")
 
 
@@ -31,6 +31,11 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         choices=(24, 25, 30, 60),
         help="frames per second of the output (default: as in the file)",
     )
+    parser.add_argument("--fingers", choices=("relaxed",), help="give a dance without fingers those of resting hands")
+    parser.add_argument("--head", choices=("level",), help="keep the head upright, turned half by the neck")
+    parser.add_argument(
+        "--markers", action="store_true", help="write a script for Blender beside the file: frame rate, range, beats"
+    )
     parser.add_argument("--loop", action="store_true", help="cut a loop of whole bars, where its seam is smallest")
     parser.add_argument("--song", type=Path, help="the song, for a file without beat times")
     add_reading_options(parser)
@@ -42,9 +47,14 @@ def run(arguments: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from ..motion.files import check_export_path, export_motion, read_motion
+    from ..motion.files.blender_markers import MARKED_FORMATS, blender_rate_hint, write_blender_markers
+    from ..motion.hand_angles import with_relaxed_fingers
+    from ..motion.head import level_head
     from ..motion.looping import in_place, loop_of_whole_bars
 
-    check_export_path(arguments.output)
+    suffix = check_export_path(arguments.output)
+    if arguments.markers and suffix not in MARKED_FORMATS:
+        raise ValueError(f"`--markers` goes with {', '.join(MARKED_FORMATS)}, got {arguments.output}.")
     if arguments.output.exists() and arguments.motion.exists() and arguments.output.samefile(arguments.motion):
         raise ValueError(f"The output must be another file than the input, got {arguments.output} for both.")
     motion = read_motion(arguments.motion, read_options(arguments))
@@ -59,6 +69,10 @@ def run(arguments: argparse.Namespace) -> None:
         motion = motion.resample(arguments.frame_rate)
     if arguments.in_place:
         motion = in_place(motion)
+    if arguments.head:
+        motion = level_head(motion)
+    if arguments.fingers:
+        motion = with_relaxed_fingers(motion)
     if arguments.loop:
         motion, seam = loop_of_whole_bars(motion)
         print(
@@ -68,3 +82,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
     export_motion(motion, arguments.output, names=arguments.names, body=arguments.body)
     print(f"{arguments.output}: {motion.num_frames} frames at {motion.frame_rate:g} Hz")
+    if arguments.markers:
+        script = write_blender_markers(motion, arguments.output)
+        print(f"{script}: `blender --python {script}`, or run it in Blender's Text Editor after the import")
+    elif (hint := blender_rate_hint(motion, arguments.output)) is not None:
+        print(hint)

@@ -7,6 +7,8 @@ joint in the place of the first two: across the palm, and about that direction. 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import roma
 import torch
@@ -14,6 +16,7 @@ from scipy.ndimage import convolve1d
 
 from .fingers import FINGERS, JOINTS_OF_HAND, LEFT_HAND_OFFSETS
 from .kinematics import SIDES, matrix_to_quaternion
+from .motion import Motion
 
 ANGLES_OF_FINGER = 4
 THUMB = FINGERS.index("thumb")
@@ -50,6 +53,14 @@ def _thumb_axes() -> np.ndarray:
 
 
 _THUMB_AXES = _thumb_axes()
+
+
+def with_relaxed_fingers(motion: Motion) -> Motion:
+    """Return a dance without fingers with those of hands that do nothing; a dance with fingers as it is."""
+    if motion.finger_rotations is not None:
+        return motion
+    angles = np.broadcast_to(RELAXED_ANGLES, (1, len(SIDES), *RELAXED_ANGLES.shape))
+    return replace(motion, finger_rotations=np.repeat(rotations_of_angles(angles), motion.num_frames, axis=0))
 
 
 def rotations_of_angles(angles: np.ndarray) -> np.ndarray:

@@ -37,8 +37,8 @@ _CAPSULE_RADII = {
     "wrist": 0.035,
     "hip": 0.072,
     "knee": 0.052,
-    "ankle": 0.04,
-    "foot": 0.03,
+    "ankle": 0.02,  # as high as toes rest: the feet stand on the floor
+    "foot": 0.02,
 }
 _CAPSULE_TIPS = {"head": (0.0, 0.07, 0.01), "wrist": (0.12, -0.005, 0.0), "foot": (0.0, 0.0, 0.04)}
 _CAPSULE_SIDES, _CAPSULE_RINGS = 12, 4

@@ -57,9 +57,10 @@ _UNREAL = {
 _FINGER_PATTERNS = {
     "mixamo": "mixamorig:{Side}Hand{Finger}{number}",
     "vrm": "{side}{VrmFinger}{VrmBone}",
+    "unity": "{Side}{VrmFinger}{UnityBone}",
     "unreal": "{finger}_0{number}_{s}",
 }
-_VRM_BONES, _VRM_THUMB_BONES = ("Proximal", "Intermediate", "Distal"), ("Metacarpal", "Proximal", "Distal")
+_FINGER_BONES, _VRM_THUMB_BONES = ("Proximal", "Intermediate", "Distal"), ("Metacarpal", "Proximal", "Distal")
 
 
 def _names(patterns: dict[str, str], prefix: str = "") -> tuple[str, ...]:
@@ -76,8 +77,9 @@ def _finger_names(pattern: str) -> tuple[str, ...]:
         side, _, bone = joint.partition("_")
         finger, number = bone[:-1], int(bone[-1])
         parts = {"side": side, "Side": side.capitalize(), "s": side[0], "finger": finger, "number": number}
-        vrm_bones = _VRM_THUMB_BONES if finger == "thumb" else _VRM_BONES
+        vrm_bones = _VRM_THUMB_BONES if finger == "thumb" else _FINGER_BONES
         parts |= {"Finger": finger.capitalize(), "VrmBone": vrm_bones[number - 1]}
+        parts["UnityBone"] = _FINGER_BONES[number - 1]
         parts["VrmFinger"] = "Little" if finger == "pinky" else finger.capitalize()
         names.append(pattern.format(**parts))
     return tuple(names)
@@ -87,6 +89,7 @@ BONE_NAMES: dict[str, tuple[str, ...]] = {
     "smpl": JOINT_NAMES,
     "mixamo": _names(_MIXAMO, "mixamorig:"),
     "vrm": _names(_VRM),
+    "unity": tuple(name[0].upper() + name[1:] for name in _names(_VRM)),
     "unreal": _names(_UNREAL),
 }
 """Names of the joints, in our order, by preset."""

@@ -32,6 +32,7 @@ from .anatomy import (
 from .bvh_parsing import BVHError, BvhJoint, decode, parse_hierarchy, parse_motion
 from .limits import MAX_BVH_BYTES, check_file, check_frames, naming
 from .read_options import UNIT_OPTION, ReadOptions
+from .rig import standing_height
 
 logger = logging.getLogger(__name__)
 
@@ -288,6 +289,7 @@ def write_bvh(
 ) -> None:
     """Write a dance as BVH: centimetres, Y up, rest pose a T-pose that looks along +Z, rotations in degrees.
 
+    The root's OFFSET puts the feet of the rest pose on the floor; its position channels take the place of OFFSET.
     All joints turn in the order `WRITTEN_ROTATION_ORDER` (the matrix product from left to right). Angles are
     continuous in time: no jumps of 360 degrees, and of the two triples that give one rotation the nearer to the last.
 
@@ -300,7 +302,8 @@ def write_bvh(
     Raises:
         OSError: As `atomic_path`.
     """
-    offsets, parents, rotations = motion.skeleton.offsets, PARENTS, motion.joint_rotations
+    offsets, parents, rotations = motion.skeleton.offsets.copy(), PARENTS, motion.joint_rotations
+    offsets[0] = [0, standing_height(motion.skeleton), 0]
     tips = {JOINT_INDEX[name]: np.array(offset) for name, offset in _END_SITE_OFFSETS.items()}
     if motion.finger_rotations is not None:
         names, parents = [*names, *finger_names], (*PARENTS, *PARENT_JOINTS)

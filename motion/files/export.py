@@ -16,6 +16,7 @@ from .gltf import write_glb, write_vrma
 from .npz import save_motion
 from .tables import write_csv, write_smplx
 from .usd import write_usd
+from .vmd import write_vmd
 
 EXPORT_FORMATS: Mapping[str, str] = {
     ".bvh": "BVH, centimetres",
@@ -26,6 +27,7 @@ EXPORT_FORMATS: Mapping[str, str] = {
     ".usdc": "USD, binary",
     ".fbx": "FBX, needs Blender",
     ".csv": "positions of the joints",
+    ".vmd": "MikuMikuDance",
     ".smplx.npz": "SMPL-X as AMASS has it, Z up",
     ".npz": "this package's own file",
 }
@@ -47,6 +49,7 @@ _MESH_WRITERS: Mapping[str, Callable[..., None]] = {
 }
 _PLAIN_WRITERS: Mapping[str, Callable[[Motion, str | os.PathLike], None]] = {
     ".vrma": write_vrma,
+    ".vmd": write_vmd,
     ".npz": save_motion,
     ".smplx.npz": write_smplx,
 }
@@ -74,7 +77,7 @@ def export_motion(
     Args:
         motion: The dance.
         path: Ends in one of `EXPORT_FORMATS`.
-        names: Preset of `BONE_NAMES`, `"smpl"` by default; not for VRMA and `.npz`, which have names of their own.
+        names: Preset of `BONE_NAMES`, `"smpl"` by default; VRMA, VMD and `.npz` have names of their own.
         body: One of `BODIES`, `"human"` by default; only for GLB, USD and FBX.
 
     Raises:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ..drawing.body_mesh import BodyMesh
 from ..motion import Motion
 from .bone_names import bone_names
 from .gltf import write_glb
-from .notes import export_notes
+from .notes import action_name, export_notes
 
 _SCRIPT = Path(__file__).with_name("fbx_in_blender.py")
 
@@ -41,16 +42,19 @@ def write_fbx(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
     """
     bone_names(names)
     command = _blender_command()
+    whole_rate = max(round(motion.frame_rate), 1)
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
         source, target, settings = (Path(folder) / name for name in ("dance.glb", "dance.fbx", "job.json"))
         job = {
             "source": str(source),
             "target": str(target),
+            "name": action_name(motion, path),
             "frame_rate": motion.frame_rate,
+            "whole_rate": whole_rate,
             "num_frames": motion.num_frames,
             "notes": json.dumps(export_notes(motion, unit="centimetre")),
         }
-        write_glb(motion, source, body=body, names=names)
+        write_glb(replace(motion, frame_rate=float(whole_rate)), source, body=body, names=names)
         settings.write_text(json.dumps(job), encoding="utf-8")
         result = subprocess.run([*command, "--", str(settings)], capture_output=True, text=True)
         if result.returncode or not target.is_file():

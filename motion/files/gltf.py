@@ -12,7 +12,7 @@ import numpy as np
 from ...utils.atomic import atomic_path
 from ..drawing.body_mesh import WEIGHT_UNIT, BodyMesh
 from ..motion import Motion
-from .notes import copyright_line, export_notes, generator_name
+from .notes import action_name, copyright_line, export_notes, generator_name
 from .rig import Rig, export_rig
 
 _COMPONENT_TYPES = {"f4": 5126, "u2": 5123, "u4": 5125, "u1": 5121}
@@ -70,9 +70,10 @@ class _Glb:
 def write_glb(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None = None, names: str = "smpl") -> None:
     """Write a dance as animated GLB: metres, Y up, looking along +Z; one key a frame, linear between.
 
-    The first nodes are the bones of `export_rig`; unmoved they stand in a T-pose without rotations. They are a skin
-    even without a mesh, by which tools know them for bones. Provenance, units, frame rate and the times of beats and
-    bars are `extras` of the scene, the license stands in `asset.copyright`.
+    The first nodes are the bones of `export_rig`; unmoved they stand in a T-pose, each with its +Y along its limb.
+    They are a skin even without a mesh, by which tools know them for bones. `action_name` names the animation.
+    Provenance, units, frame rate and the times of beats and bars are `extras` of the scene, the license stands in
+    `asset.copyright`.
 
     Args:
         motion: The dance.
@@ -86,7 +87,7 @@ def write_glb(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
     """
     rig = export_rig(motion, names)
     glb = _Glb(motion, "" if body is None else body.note)
-    _add_bones(glb, rig, motion.frame_rate)
+    _add_bones(glb, rig, motion.frame_rate, action_name(motion, path))
     _add_skin(glb, rig)
     if body is not None:
         _add_body(glb, rig, body)
@@ -97,7 +98,8 @@ def write_vrma(motion: Motion, path: str | os.PathLike) -> None:
     """Write a dance as VRM animation 1.0 (`VRMC_vrm_animation`): a GLB whose nodes are named as humanoid bones.
 
     The rest pose is the T-pose that the specification asks for, with the hips at their standing height, from which
-    players scale the path to a model's size.
+    players scale the path to a model's size. No bone is turned in it, as in a model that VRM calls normalized: players
+    put the animation on a model's own bones.
 
     Args:
         motion: The dance.
@@ -106,9 +108,9 @@ def write_vrma(motion: Motion, path: str | os.PathLike) -> None:
     Raises:
         OSError: As `atomic_path`.
     """
-    rig = export_rig(motion, "vrm")
+    rig = export_rig(motion, "vrm", along_limbs=False)
     glb = _Glb(motion)
-    _add_bones(glb, rig, motion.frame_rate)
+    _add_bones(glb, rig, motion.frame_rate, action_name(motion, path))
     glb.json["extensionsUsed"] = ["VRMC_vrm_animation"]
     glb.json["extensions"] = {
         "VRMC_vrm_animation": {
@@ -119,10 +121,13 @@ def write_vrma(motion: Motion, path: str | os.PathLike) -> None:
     glb.save(path)
 
 
-def _add_bones(glb: _Glb, rig: Rig, frame_rate: float) -> None:
+def _add_bones(glb: _Glb, rig: Rig, frame_rate: float, name: str) -> None:
     """Add a node for each bone, and the animation: one clock, rotations of all bones and the paths."""
-    for bone, name in enumerate(rig.names):
-        node: dict[str, Any] = {"name": name, "translation": rig.offsets[bone].tolist()}
+    positions, turns = rig.local_rest
+    for bone, bone_name in enumerate(rig.names):
+        node: dict[str, Any] = {"name": bone_name, "translation": positions[bone].tolist()}
+        if turns[bone, 0] < 1:
+            node["rotation"] = turns[bone, [1, 2, 3, 0]].tolist()  # glTF's are xyzw
         children = rig.children(bone)
         glb.json["nodes"].append({**node, "children": children} if children else node)
     times = (np.arange(len(rig.rotations)) / frame_rate).astype("<f4")
@@ -137,14 +142,13 @@ def _add_bones(glb: _Glb, rig: Rig, frame_rate: float) -> None:
     for bone, keys in rig.paths.items():
         animate(bone, "translation", keys, "VEC3")
     for bone in range(rig.first_joint, len(rig.names)):
-        animate(bone, "rotation", rig.rotations[:, bone, [1, 2, 3, 0]], "VEC4")  # glTF's are xyzw
-    glb.json["animations"] = [{"name": "dance", "samplers": samplers, "channels": channels}]
+        animate(bone, "rotation", rig.rotations[:, bone, [1, 2, 3, 0]], "VEC4")
+    glb.json["animations"] = [{"name": name, "samplers": samplers, "channels": channels}]
 
 
 def _add_skin(glb: _Glb, rig: Rig) -> None:
-    bind = np.tile(np.eye(4), (len(rig.names), 1, 1))
-    bind[:, :3, 3] = -rig.rest_positions
-    matrices = glb.add(bind.transpose(0, 2, 1).astype("<f4"), "MAT4")  # column by column
+    inverse = np.linalg.inv(rig.bind_matrices)
+    matrices = glb.add(inverse.transpose(0, 2, 1).astype("<f4"), "MAT4")  # column by column
     glb.json["skins"] = [{"joints": list(range(len(rig.names))), "skeleton": 0, "inverseBindMatrices": matrices}]
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from ..looping import BEAT_KEYS
 from ..motion import Motion
 
 _MAX_SECONDS = 1e6
+_MAX_SONG_CHARACTERS = 40
+"""Of the name of an animation, which some tools cut off."""
 
 
 def check_provenance(provenance: Any, path: str | os.PathLike) -> dict[str, Any]:
@@ -37,6 +41,16 @@ def generator_name() -> str:
         return f"infinitedance {version('infinitedance')}"
     except PackageNotFoundError:
         return "infinitedance"
+
+
+def action_name(motion: Motion, path: str | os.PathLike) -> str:
+    """Return what a file calls its animation: `song_waltz_seed7` as far as the provenance knows, else its own stem."""
+    song, genre = (str(motion.provenance.get(key) or "") for key in ("song", "genre"))
+    parts = [part for part in (re.sub(r"\.\w{2,4}$", "", song)[:_MAX_SONG_CHARACTERS], genre) if part]
+    if not parts:
+        return Path(path).stem
+    seed = motion.provenance.get("seed")
+    return "_".join(parts if seed is None else [*parts, f"seed{seed}"])
 
 
 def export_notes(motion: Motion, *, up_axis: str = "Y", unit: str = "metre") -> dict[str, Any]:

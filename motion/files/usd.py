@@ -12,7 +12,7 @@ from ...utils.atomic import atomic_path
 from ...utils.extras import require_extra
 from ..drawing.body_mesh import INFLUENCES, BodyMesh
 from ..motion import Motion
-from .notes import copyright_line, export_notes
+from .notes import action_name, copyright_line, export_notes
 from .rig import Rig, export_rig
 
 _SKELETON = "/dance/skeleton"
@@ -36,7 +36,7 @@ def write_usd(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
     """
     rig = export_rig(motion, names)
     require_extra("pxr", "usd", "Writing USD")
-    from pxr import Usd, UsdGeom, UsdSkel
+    from pxr import Tf, Usd, UsdGeom, UsdSkel
 
     with atomic_path(path) as temporary:
         temporary.unlink()  # USD makes its own
@@ -51,14 +51,14 @@ def write_usd(motion: Motion, path: str | os.PathLike, *, body: BodyMesh | None 
         layer.customLayerData = {"infinitedance": json.dumps(export_notes(motion))}
         layer.comment = copyright_line(motion, "" if body is None else body.note)
         stage.SetDefaultPrim(UsdSkel.Root.Define(stage, "/dance").GetPrim())
-        _add_skeleton(stage, rig)
+        _add_skeleton(stage, rig, Tf.MakeValidIdentifier(action_name(motion, path)))
         if body is not None:
             _add_body(stage, rig, body)
         stage.Save()
 
 
-def _add_skeleton(stage: Any, rig: Rig) -> None:
-    """Add the bones and, below them, their animation."""
+def _add_skeleton(stage: Any, rig: Rig, action: str) -> None:
+    """Add the bones and, below them, their animation under a name."""
     from pxr import Gf, Tf, UsdSkel, Vt
 
     paths: list[str] = []
@@ -66,20 +66,20 @@ def _add_skeleton(stage: Any, rig: Rig) -> None:
         own = Tf.MakeValidIdentifier(name)
         paths.append(own if parent < 0 else f"{paths[parent]}/{own}")
     skeleton = UsdSkel.Skeleton.Define(stage, _SKELETON)
-    animation = UsdSkel.Animation.Define(stage, f"{_SKELETON}/animation")
+    animation = UsdSkel.Animation.Define(stage, f"{_SKELETON}/{action}")
     UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
-    rest, bind = (
-        Vt.Matrix4dArray([Gf.Matrix4d().SetTranslate(Gf.Vec3d(*row)) for row in rows.tolist()])
-        for rows in (rig.offsets, rig.rest_positions)
-    )
+    bind = rig.bind_matrices
+    rest = bind.copy()
+    rest[1:] = np.linalg.inv(bind[list(rig.parents[1:])]) @ bind[1:]
     skeleton.CreateJointsAttr(paths)
-    skeleton.CreateRestTransformsAttr(rest)
-    skeleton.CreateBindTransformsAttr(bind)
+    # USD multiplies rows by matrices.
+    skeleton.CreateRestTransformsAttr(Vt.Matrix4dArray([Gf.Matrix4d(matrix.T.tolist()) for matrix in rest]))
+    skeleton.CreateBindTransformsAttr(Vt.Matrix4dArray([Gf.Matrix4d(matrix.T.tolist()) for matrix in bind]))
 
     animation.CreateJointsAttr(paths)
     animation.CreateScalesAttr(Vt.Vec3hArray([Gf.Vec3h(1, 1, 1)] * len(paths)))
     translations, rotations = animation.CreateTranslationsAttr(), animation.CreateRotationsAttr()
-    offsets = rig.offsets.astype(np.float32)
+    offsets = rig.local_rest[0].astype(np.float32)
     for frame, quaternions in enumerate(rig.rotations.tolist()):
         for bone, keys in rig.paths.items():
             offsets[bone] = keys[frame]

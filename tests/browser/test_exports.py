@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infinitedance.motion.drawing.body_mesh import human_body
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
+from infinitedance.motion.drawing.body_mesh import human_body, rest_positions
 from infinitedance.motion.files import BONE_NAMES, export_motion
 
 pytest.importorskip("selenium", reason="browser: `make test-browser` installs selenium")
@@ -91,42 +92,55 @@ def test_three_js_finds_joints_and_body_of_a_glb_where_they_are(names, body, dan
         assert np.linalg.norm(vertices[:, :, None] - joints[:, None], axis=-1).min(axis=-1).max() < 0.3
 
 
-@pytest.mark.parametrize("size", [1.0, 1.4])
-def test_a_vrm_model_of_any_size_dances_a_vrm_animation(size, dance, call, tmp_path):
+def write_vrm_model(motion, path, **options):
+    """Write the rest pose of a dance as a VRM model and return it in base64."""
     pygltflib = pytest.importorskip("pygltflib")
-    model = replace(dance, skeleton=dance.skeleton.scaled(size))
-    export_motion(model.cut(0, 1), tmp_path / "model.glb", names="vrm")
-    gltf = pygltflib.GLTF2().load_binary(str(tmp_path / "model.glb"))
-    bones = list(BONE_NAMES["vrm"])
+    glb = path.with_suffix(".glb")
+    export_motion(motion.cut(0, 1), glb, names="vrm", **options)
+    gltf = pygltflib.GLTF2().load_binary(str(glb))
     gltf.extensionsUsed = ["VRMC_vrm"]
     gltf.extensions["VRMC_vrm"] = {
         "specVersion": "1.0",
         "meta": {"name": "model", "authors": ["test"], "licenseUrl": "https://vrm.dev/licenses/1.0/"},
-        "humanoid": {"humanBones": {name: {"node": node} for node, name in enumerate(bones)}},
+        "humanoid": {"humanBones": {name: {"node": node} for node, name in enumerate(BONE_NAMES["vrm"])}},
     }
-    gltf.save_binary(str(tmp_path / "model.vrm"))
+    gltf.save_binary(str(path))
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+@pytest.mark.parametrize("size", [1.0, 1.4])
+def test_a_vrm_model_of_any_size_dances_a_vrm_animation(size, dance, call, tmp_path):
+    model = replace(dance, skeleton=dance.skeleton.scaled(size))
+    encoded = write_vrm_model(model, tmp_path / "model.vrm")
     export_motion(dance, tmp_path / "dance.vrma")
-    encoded = base64.b64encode((tmp_path / "model.vrm").read_bytes()).decode()
-    result = call("readVrma", tmp_path / "dance.vrma", encoded, times(dance), bones)
+    result = call("readVrma", tmp_path / "dance.vrma", encoded, times(dance), list(BONE_NAMES["vrm"]))
     assert result["duration"] == pytest.approx(59 / 30)
     expected = replace(model, root_positions=dance.root_positions * size).joint_positions()[FRAMES]
     np.testing.assert_allclose(np.array(result["places"]), expected, atol=MILLIMETRE)
 
 
-def test_three_js_finds_joints_and_body_of_an_fbx_where_they_are(dance, call, tmp_path):
+@pytest.mark.parametrize("body", ["human", "none"])
+def test_three_js_finds_joints_and_body_of_an_fbx_where_they_are(body, dance, call, tmp_path):
     dance = replace(dance, frame_rate=25.0)  # not what any reader takes for granted
     try:
-        export_motion(dance, tmp_path / "dance.fbx", names="unreal")
+        export_motion(dance, tmp_path / "dance.fbx", names="unreal", body=body)
     except ImportError as error:
         pytest.skip(f"browser: {error}")
     result = call("readFbx", tmp_path / "dance.fbx", times(dance), ["root", *BONE_NAMES["unreal"]])
     assert result["unit"] == 1  # centimetre
     assert result["duration"] == pytest.approx(59 / 25, abs=1e-3)
     np.testing.assert_allclose(result["scales"], 1, atol=1e-5)
-    assert b'"provenance": {"seed": 7}' in (tmp_path / "dance.fbx").read_bytes()
+    data = (tmp_path / "dance.fbx").read_bytes()
+    assert b'"provenance": {"seed": 7}' in data and data.count(b"LimbNode") > 23 and b"Icosphere" not in data
     joints = np.array([place["joints"] for place in result["places"]]) / 100
     np.testing.assert_allclose(joints[:, 0], dance.root_positions[FRAMES] * [1, 0, 1], atol=MILLIMETRE)
     np.testing.assert_allclose(joints[:, 1:], dance.joint_positions()[FRAMES], atol=MILLIMETRE)
+    assert result["name"].endswith("dance")
+    standing = rest_positions(dance.skeleton)
+    standing[:, 1] += dance.skeleton.toe_rest_height - standing[:, 1].min()
+    np.testing.assert_allclose(np.array(result["rest"])[1:] / 100, standing, atol=MILLIMETRE)
+    if body == "none":
+        return
     export_motion(dance, tmp_path / "dance.glb", names="unreal")
     glb = call("readGlb", tmp_path / "dance.glb", times(dance), [0], STEP)
     boxes = [np.array([place["box"] for place in places]) for places in (result["places"], glb["places"])]
@@ -138,8 +152,16 @@ def test_pictures_show_a_body(dance, call, repository_root, tmp_path):
     folder = repository_root / "outputs" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     export_motion(dance, tmp_path / "dance.glb")
-    for name, options in {"rest": {}, "frame_0": {"time": 0.0}, "frame_37": {"time": 37 / 30}}.items():
-        png = base64.b64decode(call("picture", tmp_path / "dance.glb", options))
+    export_motion(synthesize_dance("waltz", 90, 4.0, seed=6), tmp_path / "waltz.vrma")
+    model = write_vrm_model(dance, tmp_path / "model.vrm", body="capsules")
+    pictures = {
+        "rest": call("picture", tmp_path / "dance.glb", {}),
+        "frame_0": call("picture", tmp_path / "dance.glb", {"time": 0.0}),
+        "frame_37": call("picture", tmp_path / "dance.glb", {"time": 37 / 30}),
+        "vrm": call("pictureOfVrm", tmp_path / "waltz.vrma", model, 37 / 30, {"width": 640, "height": 480}),
+    }
+    for name, picture in pictures.items():
+        png = base64.b64decode(picture)
         (folder / f"export_{name}.png").write_bytes(png)
         pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).astype(int)
         is_body = pixels[..., 0] - pixels[..., 2] > 15  # its color is bluish

@@ -109,3 +109,35 @@ def test_what_cannot_be_converted_is_told_in_one_line_and_leaves_nothing(dance, 
         assert message.startswith("infinitedance: error:") and fragment in message, (arguments, message)
         assert message.count("\n") == 1, message
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_head_is_levelled_and_hands_are_relaxed(dance, tmp_path):
+    motion = load_motion(dance)
+    rotations = motion.joint_rotations.copy()
+    rotations[:, JOINT_INDEX["head"]] = [np.cos(0.2), np.sin(0.2), 0, 0]  # looks down
+    save_motion(Motion(30.0, motion.root_positions, rotations), dance)
+    out = tmp_path / "out.npz"
+    assert main(["convert", str(dance), str(out), "--head", "level", "--fingers", "relaxed"]) == 0
+    changed = load_motion(out)
+    assert changed.finger_rotations is not None
+    up = changed.joint_frames()[1][:, JOINT_INDEX["head"], :, 1]
+    np.testing.assert_allclose(up, [[0, 1, 0]] * 120, atol=1e-5)
+
+
+def test_markers_are_a_script_beside_the_file(dance, tmp_path, capsys):
+    assert main(["convert", str(dance), str(tmp_path / "waltz.bvh"), "--markers"]) == 0
+    script = (tmp_path / "waltz.markers.py").read_text()
+    assert "NUM_FRAMES = 'waltz.bvh', 'waltz', 30.0, 120" in script and "(2.0, 'bar 2')" in script
+    assert f"`blender --python {tmp_path / 'waltz.markers.py'}`" in capsys.readouterr().out
+
+
+def test_markers_for_other_programs_are_refused_before_anything_is_written(dance, tmp_path, capsys):
+    assert main(["convert", str(dance), str(tmp_path / "waltz.vmd"), "--markers"]) == 2
+    assert "`--markers` goes with .bvh, .fbx, .glb" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["dance.npz"]
+
+
+@pytest.mark.parametrize(("name", "told"), [("waltz.glb", True), ("waltz.vmd", False)])
+def test_the_rate_is_told_where_blender_does_not_take_it_from_the_file(name, told, dance, tmp_path, capsys):
+    assert main(["convert", str(dance), str(tmp_path / name)]) == 0
+    assert ("bpy.context.scene.render.fps = 30" in capsys.readouterr().out) == told

@@ -8,6 +8,7 @@ from infinitedance.motion.hand_angles import (
     angles_of_bones,
     rotations_of_angles,
     smooth_angles,
+    with_relaxed_fingers,
 )
 from infinitedance.motion.skeleton import neutral_skeleton
 
@@ -83,3 +84,13 @@ def test_a_short_gap_is_bridged():
     angles, weights = np.full((60, 2, 5, 4), 0.8), np.ones((60, 2))
     weights[30:33] = 0
     np.testing.assert_allclose(smooth_angles(angles, weights, 30.0)[31], 0.8, atol=0.05)
+
+
+def test_a_dance_without_fingers_gets_resting_hands_and_one_with_fingers_keeps_its_own(moving, with_fingers):
+    relaxed = with_relaxed_fingers(moving)
+    assert np.array_equal(relaxed.joint_rotations, moving.joint_rotations)
+    assert relaxed.finger_rotations.shape == (moving.num_frames, 30, 4)
+    assert (relaxed.finger_rotations == relaxed.finger_rotations[0]).all()
+    angles = angles_of_bones(bones_of(relaxed.finger_rotations[:1]))
+    np.testing.assert_allclose(np.degrees(angles[0, 0, FINGERS.index("middle"), 1:]), [20, 30, 15], atol=1e-3)
+    assert with_relaxed_fingers(with_fingers) is with_fingers

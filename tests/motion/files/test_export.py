@@ -12,9 +12,16 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from infinitedance.motion.drawing.body_mesh import capsule_body, human_body, rest_positions, skin
-from infinitedance.motion.files import BONE_NAMES, EXPORT_FORMATS, check_export_path, export_motion, load_motion
+from infinitedance.motion.files import (
+    BONE_NAMES,
+    EXPORT_FORMATS,
+    check_export_path,
+    export_motion,
+    load_motion,
+    read_bvh,
+)
 from infinitedance.motion.files.bone_names import FINGER_BONE_NAMES
-from infinitedance.motion.fingers import NUM_FINGER_JOINTS
+from infinitedance.motion.fingers import FINGER_JOINT_NAMES, NUM_FINGER_JOINTS
 from infinitedance.motion.kinematics import forward_kinematics
 from infinitedance.motion.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
@@ -62,6 +69,7 @@ class Glb:
         local = np.tile(np.eye(4), (len(times), len(self.gltf.nodes), 1, 1))
         for index, node in enumerate(self.gltf.nodes):
             local[:, index, :3, 3] = node.translation or 0
+            local[:, index, :3, :3] = quaternions_to_matrices(node.rotation or [0, 0, 0, 1])
         for channel in animation.channels:
             keys = self.array(animation.samplers[channel.sampler].output)
             if channel.target.path == "translation":
@@ -151,25 +159,122 @@ def test_a_dancer_of_another_size_keeps_its_bones_and_gets_a_body_that_fits(danc
 def test_the_rest_pose_stands_on_the_floor_with_straight_arms(dance, tmp_path):
     export_motion(dance, tmp_path / "dance.glb")
     nodes = Glb(tmp_path / "dance.glb").gltf.nodes
-    assert all(node.rotation is None and node.scale is None for node in nodes)
+    assert all(node.scale is None for node in nodes)
     mesh = human_body(dance.skeleton)
     pelvis = nodes[0].translation[1]
     heights = mesh.vertices[:, 1] + pelvis
     assert abs(heights.min()) < MILLIMETRE
+    assert abs(capsule_body(dance.skeleton).vertices[:, 1].min() + pelvis) < MILLIMETRE
     assert 1.65 < heights.max() < 1.80
     assert pelvis == pytest.approx(dance.skeleton.toe_rest_height - rest_positions(dance.skeleton)[10, 1])
     arms = rest_positions(dance.skeleton)[[JOINT_NAMES.index(f"left_{name}") for name in ("shoulder", "wrist")]]
     assert arms[0, 1] == arms[1, 1] and arms[0, 2] == arms[1, 2] and arms[1, 0] > arms[0, 0] > 0
 
 
-def test_names_follow_the_schemes_of_other_tools():
-    assert BONE_NAMES["mixamo"][:3] == ("mixamorig:Hips", "mixamorig:LeftUpLeg", "mixamorig:RightUpLeg")
-    assert BONE_NAMES["unreal"][-2:] == ("hand_l", "hand_r")
-    required = "hips spine head leftUpperLeg leftLowerLeg leftFoot leftUpperArm leftLowerArm leftHand".split()
-    required += [name.replace("left", "right") for name in required if name.startswith("left")]
-    assert set(required) <= set(BONE_NAMES["vrm"])  # those that a VRM humanoid must have
-    for names in BONE_NAMES.values():
-        assert len(set(names)) == NUM_JOINTS
+def rest_matrices(path):
+    """Global matrices of a GLB's nodes while nothing is animated, `(nodes, 4, 4)`."""
+    glb = Glb(path)
+    placed = {}
+
+    def place(node):
+        if node not in placed:
+            own, parent = np.eye(4), glb.parents.get(node)
+            own[:3, 3] = glb.gltf.nodes[node].translation or 0
+            own[:3, :3] = quaternions_to_matrices(glb.gltf.nodes[node].rotation or [0, 0, 0, 1])
+            placed[node] = own if parent is None else place(parent) @ own
+        return placed[node]
+
+    return glb, np.stack([place(node) for node in range(len(glb.gltf.nodes))])
+
+
+@pytest.mark.parametrize("names", ["smpl", "unreal"])
+def test_bones_of_a_glb_rest_in_the_t_pose_and_point_along_their_limbs(with_fingers, names, tmp_path):
+    export_motion(with_fingers, tmp_path / "dance.glb", names=names)
+    glb, matrices = rest_matrices(tmp_path / "dance.glb")
+    joints = [glb.names.index(name) for name in (*BONE_NAMES[names], *FINGER_BONE_NAMES[names])]
+    places, along = matrices[joints, :3, 3], matrices[joints, :3, 1]
+    standing = rest_positions(with_fingers.skeleton)
+    standing[:, 1] += with_fingers.skeleton.toe_rest_height - standing[:, 1].min()
+    np.testing.assert_allclose(places[:NUM_JOINTS], standing, atol=1e-6)
+    by_name = dict(zip((*JOINT_NAMES, *FINGER_JOINT_NAMES), range(len(joints)), strict=True))
+    limbs = [("pelvis", "spine1"), ("spine1", "spine2"), ("spine2", "spine3"), ("spine3", "neck"), ("neck", "head")]
+    limbs += [
+        (f"{side}_{first}", f"{side}_{second}")
+        for side in ("left", "right")
+        for first, second in (
+            *(("hip", "knee"), ("knee", "ankle"), ("ankle", "foot"), ("collar", "shoulder"), ("shoulder", "elbow")),
+            *(("elbow", "wrist"), ("index1", "index2"), ("pinky2", "pinky3"), ("thumb1", "thumb2")),
+        )
+    ]
+    for first, second in limbs:
+        direction = places[by_name[second]] - places[by_name[first]]
+        np.testing.assert_allclose(along[by_name[first]], direction / np.linalg.norm(direction), atol=1e-6)
+    ends = {"head": [0, 1, 0], "left_wrist": [1, 0, 0], "right_wrist": [-1, 0, 0], "left_foot": [0, 0, 1]}
+    ends |= {"left_middle3": [1, 0, 0], "right_ring3": [-1, 0, 0]}
+    for name, direction in ends.items():
+        np.testing.assert_allclose(along[by_name[name]], direction, atol=1e-6)
+    hinges = matrices[joints, :3, 0]
+    for name in ("left_elbow", "right_elbow"):  # forearms come forward about the vertical
+        assert abs(hinges[by_name[name], 1]) > 0.999
+    for name in ("left_knee", "right_knee"):
+        assert abs(hinges[by_name[name], 0]) > 0.999
+
+
+def test_a_vrm_animation_rests_without_rotations(dance, tmp_path):
+    export_motion(dance, tmp_path / "dance.vrma")
+    assert all(node.rotation is None for node in Glb(tmp_path / "dance.vrma").gltf.nodes)
+
+
+def test_a_bvh_rests_in_the_t_pose_with_its_feet_on_the_floor(dance, tmp_path):
+    export_motion(dance, tmp_path / "dance.bvh")
+    source = read_bvh(tmp_path / "dance.bvh")
+    rest = source.offsets[0] + source.rest_positions() - source.rest_positions()[0]
+    assert rest[:, 1].min() == pytest.approx(dance.skeleton.toe_rest_height, abs=1e-6)
+    own = rest_positions(dance.skeleton)
+    own[:, 1] += dance.skeleton.toe_rest_height - own[:, 1].min()
+    joints = [source.joint_names.index(name) for name in JOINT_NAMES]
+    np.testing.assert_allclose(rest[joints], own, atol=1e-6)
+    np.testing.assert_allclose(source.root_positions, dance.root_positions, atol=1e-6)  # and it does not float
+
+
+@pytest.mark.parametrize(
+    ("provenance", "expected"),
+    [
+        ({"song": "Mr. Blue.mp3", "genre": "waltz", "seed": 7}, "Mr. Blue_waltz_seed7"),
+        ({"song": "song.ogg", "seed": 0}, "song_seed0"),
+        ({"song": "歌" * 50 + ".mp3", "seed": 0}, "歌" * 40 + "_seed0"),
+        ({"genre": "waltz"}, "waltz"),
+        ({"source": "capture.bvh", "seed": 3}, "dance"),
+        ({}, "dance"),
+    ],
+)
+def test_an_animation_is_called_by_song_genre_and_seed(provenance, expected, dance, tmp_path):
+    named = replace(dance, provenance=provenance)
+    for suffix in (".glb", ".vrma"):
+        export_motion(named, tmp_path / f"dance{suffix}")
+        assert Glb(tmp_path / f"dance{suffix}").gltf.animations[0].name == expected
+
+
+def test_a_usd_names_its_animation_and_rests_in_the_t_pose(dance, tmp_path):
+    pytest.importorskip("pxr")
+    from pxr import Usd, UsdSkel
+
+    named = replace(dance, provenance={"song": "Mr. Blue.mp3", "genre": "waltz", "seed": 7})
+    export_motion(named, tmp_path / "dance.usdc")
+    stage = Usd.Stage.Open(str(tmp_path / "dance.usdc"))
+    skeleton = UsdSkel.Skeleton(stage.GetPrimAtPath("/dance/skeleton"))
+    targets = UsdSkel.BindingAPI(skeleton.GetPrim()).GetAnimationSourceRel().GetTargets()
+    assert targets == ["/dance/skeleton/Mr__Blue_waltz_seed7"]
+    cache = UsdSkel.Cache()
+    cache.Populate(UsdSkel.Root(stage.GetDefaultPrim()), Usd.PrimDefaultPredicate)
+    query = cache.GetSkelQuery(skeleton)
+    rest = np.array(query.ComputeJointSkelTransforms(0, True))
+    np.testing.assert_allclose(rest, np.array(query.GetJointWorldBindTransforms()), atol=1e-6)
+    own = rest_positions(dance.skeleton)
+    own[:, 1] += dance.skeleton.toe_rest_height - own[:, 1].min()
+    np.testing.assert_allclose(rest[:, 3, :3], own, atol=1e-6)
+    left_elbow = JOINT_NAMES.index("left_elbow")
+    np.testing.assert_allclose(rest[left_elbow, 1, :3], [1, 0, 0], atol=1e-6)  # rows are the axes
 
 
 def test_the_unreal_preset_has_a_root_on_the_floor_that_carries_the_path(dance, tmp_path):
@@ -313,9 +418,10 @@ def test_one_frame_and_a_dance_of_unknown_origin_are_enough(suffix, make_moving,
 
 @pytest.mark.parametrize("suffix", sorted(set(EXPORT_FORMATS) - {".fbx"}))
 def test_equal_dances_give_equal_bytes(suffix, dance, tmp_path):
-    first, second = tmp_path / f"first{suffix}", tmp_path / f"second{suffix}"
-    export_motion(dance, first)
-    export_motion(dance, second)
+    first, second = (tmp_path / folder / f"dance{suffix}" for folder in ("first", "second"))
+    for path in (first, second):
+        path.parent.mkdir()
+        export_motion(dance, path)
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -324,7 +430,7 @@ def test_equal_dances_give_equal_bytes(suffix, dance, tmp_path):
     [
         ("dance.mp5", {}, ValueError, "must end in one of .bvh .*, .glb"),
         ("dance", {}, ValueError, "must end in one of"),
-        ("dance.glb", {"names": "maya"}, ValueError, "must be one of smpl, mixamo, vrm, unreal, got 'maya'"),
+        ("dance.glb", {"names": "maya"}, ValueError, "must be one of smpl, mixamo, vrm, unity, unreal, got 'maya'"),
         ("dance.glb", {"body": "robot"}, ValueError, "`body` must be one of human, capsules, none, got 'robot'"),
         ("dance.bvh", {"names": "maya"}, ValueError, "must be one of smpl"),
         ("dance.bvh", {"body": "human"}, ValueError, "`body` must be given for .glb, .usd.* only"),

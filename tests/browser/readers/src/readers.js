@@ -61,8 +61,8 @@ export async function readGlb(base64, times, nodes, step) {
   return { places, duration: animations[0].duration, notes: scene.userData };
 }
 
-// Joints of a VRM model, by the names of its humanoid bones, when it dances a VRM animation.
-export async function readVrma(animation, model, times, bones) {
+// What `points(humanoid)` returns at each of some times when a VRM model dances a VRM animation.
+async function danceVrm(animation, model, times, points) {
   const {
     scene,
     userData: { vrm },
@@ -72,9 +72,21 @@ export async function readVrma(animation, model, times, bones) {
   const places = sample(scene, clip, times, () => {
     vrm.humanoid.update();
     scene.updateMatrixWorld(true);
-    return bones.map((bone) => placeOf(vrm.humanoid.getRawBoneNode(bone)));
+    return points(vrm.humanoid);
   });
-  return { places, duration: clip.duration };
+  return { places, duration: clip.duration, scene };
+}
+
+// Joints of a VRM model, by the names of its humanoid bones, when it dances a VRM animation.
+export async function readVrma(animation, model, times, bones) {
+  const joints = (humanoid) => bones.map((bone) => placeOf(humanoid.getRawBoneNode(bone)));
+  const { places, duration } = await danceVrm(animation, model, times, joints);
+  return { places, duration };
+}
+
+// A picture, as `picture`, of a VRM model that dances a VRM animation at a time.
+export async function pictureOfVrm(animation, model, time, options = {}) {
+  return draw((await danceVrm(animation, model, [time], () => null)).scene, options);
 }
 
 // Joints by name, and the box around the body, in the file's units.
@@ -83,15 +95,23 @@ export async function readFbx(base64, times, names) {
   const joints = names.map((name) => scene.getObjectByName(THREE.PropertyBinding.sanitizeNodeName(name)));
   const scales = [];
   scene.traverse((object) => scales.push(...object.scale.toArray()));
+  scene.updateMatrixWorld(true);
+  const rest = joints.map(placeOf);
   const mesh = skinnedMesh(scene);
-  const places = sample(scene, scene.animations[0], times, () => ({ joints: joints.map(placeOf), box: boxOf(mesh) }));
-  return { places, scales, unit: scene.userData.unitScaleFactor, duration: scene.animations[0].duration };
+  const box = () => (mesh ? boxOf(mesh) : null);
+  const places = sample(scene, scene.animations[0], times, () => ({ joints: joints.map(placeOf), box: box() }));
+  const { duration, name } = scene.animations[0];
+  return { places, rest, scales, unit: scene.userData.unitScaleFactor, duration, name };
 }
 
 // A picture of a GLB's body at a time, from the front left, as a PNG in base64; without a time in its rest pose.
-export async function picture(base64, { time = null, width = 480, height = 640, view = [1.2, 1.3, 2.6] } = {}) {
+export async function picture(base64, { time = null, ...options } = {}) {
   const { animations, scene } = await gltf(base64);
   if (time !== null) sample(scene, animations[0], [time], () => null);
+  return draw(scene, options);
+}
+
+function draw(scene, { width = 480, height = 640, view = [1.2, 1.3, 2.6] } = {}) {
   scene.updateMatrixWorld(true);
   const mesh = skinnedMesh(scene);
   const middle = new THREE.Box3().setFromObject(mesh, true).getCenter(new THREE.Vector3());
