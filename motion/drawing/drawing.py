@@ -12,6 +12,7 @@ import numpy as np
 from ...utils.extras import require_extra
 from ..skeleton import CONTACT_JOINTS
 from .body_parts import mean_of_parts, part_slices
+from .humans import Humans
 from .mannequin import CIRCLE_POINTS, SUBPIXEL_BITS, TINTS, Mannequins, fixed_point
 from .scene import Scene
 
@@ -38,7 +39,7 @@ class Figures(Protocol):
 def _figures(scene: Scene, body: str) -> Figures:
     if body == "capsules":
         return Mannequins(scene)
-    raise NotImplementedError
+    return Humans(scene)
 
 
 class Painter:
@@ -58,6 +59,7 @@ class Painter:
         if body not in BODIES:
             raise ValueError(f"`body` must be one of {', '.join(BODIES)}, got {body!r}.")
         self.scene = scene
+        self.body = body
         self.figures = _figures(scene, body)
         self.has_floor = body != "openpose"
         angles = np.linspace(0, 2 * np.pi, CIRCLE_POINTS, endpoint=False)
@@ -96,7 +98,8 @@ class Painter:
         if self.has_floor:
             self._draw_grid(image, frame)
             self.draw_shadow(image, frame)
-            self._draw_contacts(image, frame)
+            if self.body == "capsules":
+                self._draw_contacts(image, frame)
         self.figures.draw(image, frame)
         return image
 

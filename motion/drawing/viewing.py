@@ -14,8 +14,9 @@ import numpy as np
 from ...assets import VIEWER_SCRIPT
 from ..motion import Motion
 from ..skeleton import CONTACT_JOINTS, JOINT_INDEX, JOINT_NAMES, PARENTS, Skeleton, neutral_skeleton
-from .body_mesh import VERTEX_UNIT_METRES, WEIGHT_UNIT, human_body
+from .body_mesh import VERTEX_UNIT_METRES, WEIGHT_UNIT
 from .body_parts import BODY_PARTS
+from .clothes import human_body
 
 """The viewer's bundle, built by `make viewer`; it defines `InfiniteDanceViewer.mount`."""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infinitedance.motion.drawing.body_mesh import human_body
+from infinitedance.motion.drawing.clothes import human_body
 from infinitedance.motion.files import BONE_NAMES, export_motion
 
 pytest.importorskip("selenium", reason="browser: `make test-browser` installs selenium")

@@ -9,9 +9,9 @@ from infinitedance.motion.drawing.body_mesh import (
     BodyMesh,
     capsule_body,
     fit_to_joints,
-    human_body,
     rest_positions,
 )
+from infinitedance.motion.drawing.clothes import human_body
 from infinitedance.motion.skeleton import JOINT_INDEX, JOINT_NAMES, MIRROR_ORDER, NUM_JOINTS, PARENTS, neutral_skeleton
 
 BODIES = {"human": human_body, "capsules": capsule_body}

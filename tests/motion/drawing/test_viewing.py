@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from infinitedance.assets import VIEWER_SCRIPT
-from infinitedance.motion.drawing.body_mesh import human_body
+from infinitedance.motion.drawing.clothes import human_body
 from infinitedance.motion.drawing.viewing import audio_type, viewer_dance, viewer_page
 from infinitedance.motion.motion import Motion
 

@@ -11,7 +11,8 @@ import roma
 import torch
 from scipy.spatial.transform import Rotation
 
-from infinitedance.motion.drawing.body_mesh import capsule_body, human_body, rest_positions, skin
+from infinitedance.motion.drawing.body_mesh import capsule_body, rest_positions, skin
+from infinitedance.motion.drawing.clothes import human_body
 from infinitedance.motion.files import BONE_NAMES, EXPORT_FORMATS, check_export_path, export_motion, load_motion
 from infinitedance.motion.files.bone_names import FINGER_BONE_NAMES
 from infinitedance.motion.fingers import NUM_FINGER_JOINTS
