@@ -50,11 +50,11 @@ _H264 = _Codec(
     {"aac_coder": "fast"},
     160_000,
 )
-_VP9_OPTIONS = {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1", "threads": "2"}
+_VP9_OPTIONS = {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1", "threads": "2"}
 _VP9, _VP9_ALPHA = (
     _Codec("libvpx-vp9", pixels, _VP9_OPTIONS, "libopus", "flt", {}, 128_000) for pixels in ("yuv420p", "yuva420p")
 )
-_PRORES = _Codec("prores_ks", "yuva444p10le", {"profile": "4444", "threads": "1"}, "pcm_s16le", "s16", {})
+_PRORES = _Codec("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "8"}, "pcm_s16le", "s16", {})
 _CODECS = {".mp4": _H264, ".mov": _H264, ".webm": _VP9}
 _TRANSPARENT_CODECS = {".webm": _VP9_ALPHA, ".mov": _PRORES}
 VIDEO_SUFFIXES = tuple(_CODECS)

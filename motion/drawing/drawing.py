@@ -5,6 +5,7 @@ No GPU, no 3D library: all points of a clip are projected at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -14,9 +15,8 @@ from ..skeleton import CONTACT_JOINTS
 from .body_parts import mean_of_parts, part_slices
 from .humans import Humans
 from .mannequin import CIRCLE_POINTS, SUBPIXEL_BITS, TINTS, Mannequins, fixed_point
+from .openpose import OpenPoses
 from .scene import Scene
-
-BODIES = ("human", "capsules", "openpose")
 
 # Colors are blue, green, red, as OpenCV wants them.
 _BACKGROUND_TOP, _BACKGROUND_BOTTOM = (46, 36, 30), (26, 20, 17)
@@ -36,10 +36,8 @@ class Figures(Protocol):
         """Draw onto `image`, `(height, width, 3)` uint8, blue, green, red."""
 
 
-def _figures(scene: Scene, body: str) -> Figures:
-    if body == "capsules":
-        return Mannequins(scene)
-    return Humans(scene)
+_FIGURES: dict[str, Callable[[Scene], Figures]] = {"human": Humans, "capsules": Mannequins, "openpose": OpenPoses}
+BODIES = tuple(_FIGURES)
 
 
 class Painter:
@@ -60,7 +58,7 @@ class Painter:
             raise ValueError(f"`body` must be one of {', '.join(BODIES)}, got {body!r}.")
         self.scene = scene
         self.body = body
-        self.figures = _figures(scene, body)
+        self.figures = _FIGURES[body](scene)
         self.has_floor = body != "openpose"
         angles = np.linspace(0, 2 * np.pi, CIRCLE_POINTS, endpoint=False)
         self.floor_circle = np.stack([np.cos(angles), 0 * angles, np.sin(angles)], axis=-1)
@@ -114,10 +112,11 @@ class Painter:
         white = np.full_like(self.background, 255)
         self.figures.draw(black, frame)
         self.figures.draw(white, frame)
-        opacity = 255 - cv2.subtract(white, black).max(axis=2)  # what neither covers is black here and white there
-        share = np.maximum(opacity, 1).astype(np.float32)[..., None] / 255
-        colors = np.minimum(black / share, 255).round().astype(np.uint8)
-        return np.concatenate([colors, opacity[..., None]], axis=2)
+        seen_through = cv2.split(cv2.subtract(white, black))  # what neither covers is black here and white there
+        opacity = 255 - cv2.max(cv2.max(seen_through[0], seen_through[1]), seen_through[2])
+        edges = (opacity > 0) & (opacity < 255)
+        black[edges] = np.minimum(np.round(255.0 * black[edges] / opacity[edges][:, None]), 255)
+        return np.asarray(cv2.merge([*cv2.split(black), opacity]))
 
     def _draw_grid(self, image: np.ndarray, frame: int) -> None:
         import cv2
