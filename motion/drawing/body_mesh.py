@@ -90,11 +90,11 @@ class BodyMesh:
     parts: np.ndarray | None = None
     materials: tuple[Material, ...] = (_CAPSULE_MATERIAL,)
 
-    def triangles_of(self, material: int) -> np.ndarray:
-        """Return the triangles of one of `materials`, `(triangles, 3)`."""
+    def faces_of(self, material: int) -> np.ndarray:
+        """Return the indices of the triangles that have one of `materials`."""
         if self.parts is None:
-            return self.triangles
-        return self.triangles[self.parts[self.triangles[:, 0]] == material]
+            return np.arange(len(self.triangles))
+        return np.flatnonzero(self.parts[self.triangles[:, 0]] == material)
 
     def normals(self) -> np.ndarray:
         """Return unit normals of the vertices, `(vertices, 3)`: the mean of their triangles', by area."""

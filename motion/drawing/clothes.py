@@ -237,6 +237,7 @@ def _cloth(
 
 
 def _join(pieces: list[tuple[int, _Piece, np.ndarray]], note: str) -> BodyMesh:
+    pieces = sorted(pieces, key=lambda each: each[0])  # the vertices of a material stand together
     starts = np.cumsum([0, *(len(vertices) for _, _, vertices in pieces)])
     joints, weights = strongest_influences(np.concatenate([piece.weights for _, piece, _ in pieces]))
     return BodyMesh(

@@ -153,6 +153,9 @@ def _pack_human(skeleton: Skeleton) -> dict[str, Any]:
         "triangles": _base64(mesh.triangles.astype("<u2")),
         "joints": _base64(mesh.joints.astype("u1")),
         "weights": _base64(np.round(mesh.weights * WEIGHT_UNIT).astype("u1")),
+        # One byte a vertex: which of the materials it has; their colors are sRGB.
+        "parts": _base64(np.asarray(mesh.parts).astype("u1")),
+        "materials": [{"name": each.name, "color": list(each.color)} for each in mesh.materials],
         "note": mesh.note,
     }
 

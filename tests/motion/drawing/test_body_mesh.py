@@ -69,7 +69,7 @@ def test_left_and_right_are_mirrored():
         np.testing.assert_allclose(np.sort(mesh.vertices[order, axis]), np.sort(mirrored[other, axis]), atol=6e-3)
     shares = np.zeros(NUM_JOINTS)
     np.add.at(shares, mesh.joints, mesh.weights)
-    np.testing.assert_allclose(shares, shares[list(MIRROR_ORDER)], rtol=1e-3)
+    np.testing.assert_allclose(shares, shares[list(MIRROR_ORDER)], rtol=5e-3)
 
 
 def test_a_mesh_is_stretched_along_bones_and_not_thickened():

@@ -31,14 +31,16 @@ function sample(root, clip, times, points) {
 }
 
 const placeOf = (object) => object.getWorldPosition(new THREE.Vector3()).toArray();
-const boxOf = (mesh) => {
-  const { min, max } = new THREE.Box3().setFromObject(mesh, true);
-  return [min.toArray(), max.toArray()];
+// Three.js makes a mesh of each material.
+const skinnedMeshes = (root) => {
+  const meshes = [];
+  root.traverse((object) => object.isSkinnedMesh && meshes.push(object));
+  return meshes;
 };
-const skinnedMesh = (root) => {
-  let mesh = null;
-  root.traverse((object) => (mesh = object.isSkinnedMesh ? object : mesh));
-  return mesh;
+const around = (meshes) => meshes.reduce((box, mesh) => box.expandByObject(mesh, true), new THREE.Box3());
+const boxOf = (meshes) => {
+  const { min, max } = around(meshes);
+  return [min.toArray(), max.toArray()];
 };
 
 export async function validate(base64) {
@@ -50,13 +52,15 @@ export async function validate(base64) {
 export async function readGlb(base64, times, nodes, step) {
   const { animations, parser, scene } = await gltf(base64);
   const joints = await Promise.all(nodes.map((node) => parser.getDependency("node", node)));
-  const mesh = skinnedMesh(scene);
+  const meshes = skinnedMeshes(scene);
   const places = sample(scene, animations[0], times, () => {
     const vertices = [];
-    for (let index = 0; mesh && index < mesh.geometry.attributes.position.count; index += step) {
-      vertices.push(mesh.localToWorld(mesh.getVertexPosition(index, new THREE.Vector3())).toArray());
+    for (const mesh of meshes) {
+      for (let index = 0; index < mesh.geometry.attributes.position.count; index += step) {
+        vertices.push(mesh.localToWorld(mesh.getVertexPosition(index, new THREE.Vector3())).toArray());
+      }
     }
-    return { joints: joints.map(placeOf), vertices, box: mesh && boxOf(mesh) };
+    return { joints: joints.map(placeOf), vertices, box: boxOf(meshes) };
   });
   return { places, duration: animations[0].duration, notes: scene.userData };
 }
@@ -83,8 +87,8 @@ export async function readFbx(base64, times, names) {
   const joints = names.map((name) => scene.getObjectByName(THREE.PropertyBinding.sanitizeNodeName(name)));
   const scales = [];
   scene.traverse((object) => scales.push(...object.scale.toArray()));
-  const mesh = skinnedMesh(scene);
-  const places = sample(scene, scene.animations[0], times, () => ({ joints: joints.map(placeOf), box: boxOf(mesh) }));
+  const meshes = skinnedMeshes(scene);
+  const places = sample(scene, scene.animations[0], times, () => ({ joints: joints.map(placeOf), box: boxOf(meshes) }));
   return { places, scales, unit: scene.userData.unitScaleFactor, duration: scene.animations[0].duration };
 }
 
@@ -93,8 +97,7 @@ export async function picture(base64, { time = null, width = 480, height = 640, 
   const { animations, scene } = await gltf(base64);
   if (time !== null) sample(scene, animations[0], [time], () => null);
   scene.updateMatrixWorld(true);
-  const mesh = skinnedMesh(scene);
-  const middle = new THREE.Box3().setFromObject(mesh, true).getCenter(new THREE.Vector3());
+  const middle = around(skinnedMeshes(scene)).getCenter(new THREE.Vector3());
   const floor = new THREE.GridHelper(4, 16, 0x888888, 0xcccccc);
   floor.position.set(middle.x, 0, middle.z);
   const sun = new THREE.DirectionalLight(0xffffff, 2.2);
