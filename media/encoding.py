@@ -39,12 +39,17 @@ class _Codec:
     bit_rate: int | None = None
 
 
-# docs/video.md has size, likeness and time of these and of others: three tools that cost time and gain little here are
-# taken from the preset.
+H264_OPTIONS = {
+    "preset": "superfast",
+    "crf": "25",
+    "x264-params": "b-adapt=0:weightp=0:scenecut=0",
+    "threads": "1",
+}
+"""Three tools that cost time and gain little here are taken from the preset; docs/video_results.md compares others."""
 _H264 = _Codec(
     "libx264",
     "yuv420p",
-    {"preset": "superfast", "crf": "25", "x264-params": "b-adapt=0:weightp=0:scenecut=0", "threads": "1"},
+    H264_OPTIONS,
     "aac",
     "fltp",
     {"aac_coder": "fast"},
