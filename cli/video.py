@@ -63,7 +63,11 @@ def run(arguments: argparse.Namespace) -> None:
     check_range("--frame-rate", arguments.frame_rate, 1, MAX_FRAME_RATE, "pictures per second")
     width = round(arguments.height * 8 / 9) * 2 if arguments.width is None else arguments.width
     output = arguments.output or Path("video.webm" if arguments.transparent else "video.mp4")
-    looks = {"size": (width, arguments.height), "frame_rate": arguments.frame_rate, "transparent": arguments.transparent}
+    looks = {
+        "size": (width, arguments.height),
+        "frame_rate": arguments.frame_rate,
+        "transparent": arguments.transparent,
+    }
     check_video(output, arguments.song, **looks)
     options = read_options(arguments)
     dances = [read_motion(path, options) for path in (arguments.motion, arguments.other) if path is not None]

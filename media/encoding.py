@@ -190,7 +190,9 @@ def _encode_audio(
     with closing(_stereo_sound(audio_path)) as blocks:
         for block in blocks:
             samples = block[: wanted - done]
-            frame = av.AudioFrame.from_ndarray(_as_stored(samples, codec.samples), format=codec.samples, layout="stereo")
+            frame = av.AudioFrame.from_ndarray(
+                _as_stored(samples, codec.samples), format=codec.samples, layout="stereo"
+            )
             frame.sample_rate, frame.pts = _AUDIO_RATE, done
             packets += stream.encode(frame)
             done += len(samples)

@@ -208,9 +208,7 @@ def _ramp(values: np.ndarray, length: float) -> np.ndarray:
     return np.clip(values / length, 0, 1)
 
 
-def _cloth(
-    piece: _Piece, thickness: np.ndarray, hanging: np.ndarray | float = 0.0
-) -> tuple[_Piece, np.ndarray]:
+def _cloth(piece: _Piece, thickness: np.ndarray, hanging: np.ndarray | float = 0.0) -> tuple[_Piece, np.ndarray]:
     """Return a piece with its hem, and where its vertices are: at a distance from the smooth body.
 
     Args:

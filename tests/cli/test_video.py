@@ -37,7 +37,9 @@ def frames_of(path):
         decoder = stream.codec_context
         if stream.codec_context.name == "vp9":
             decoder = av.CodecContext.create("libvpx-vp9", "r")
-        frames = [frame for packet in container.demux(stream) for frame in decoder.decode(packet if packet.size else None)]
+        frames = [
+            frame for packet in container.demux(stream) for frame in decoder.decode(packet if packet.size else None)
+        ]
         return [float(frame.pts * stream.time_base) for frame in frames], [
             frame.to_ndarray(format="bgra") for frame in frames
         ]
@@ -50,7 +52,9 @@ def test_the_options_are_those_of_the_drawing():
 def test_a_video_of_two_files_of_any_kind_shows_two_dancers(dance, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_bvh(standing(20), tmp_path / "other.bvh")
-    assert main(["video", "dance.npz", "other.bvh", "--height", "120", "--frame-rate", "15", "--body", "openpose"]) == 0
+    assert (
+        main(["video", "dance.npz", "other.bvh", "--height", "120", "--frame-rate", "15", "--body", "openpose"]) == 0
+    )
     assert capsys.readouterr().out == "video.mp4: 214x120, 11 pictures, 15 per second\n"
     times, frames = frames_of("video.mp4")
     assert len(frames) == 11 and frames[0].shape == (120, 214, 4)

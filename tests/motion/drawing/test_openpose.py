@@ -38,11 +38,16 @@ def seen_from(degrees):
 
 
 def test_points_limbs_and_colors_are_those_of_the_model_of_18_points():
-    assert KEYPOINTS[0] == "nose" and KEYPOINTS[1] == "neck" and KEYPOINTS[14:] == (
-        "right_eye",
-        "left_eye",
-        "right_ear",
-        "left_ear",
+    assert (
+        KEYPOINTS[0] == "nose"
+        and KEYPOINTS[1] == "neck"
+        and KEYPOINTS[14:]
+        == (
+            "right_eye",
+            "left_eye",
+            "right_ear",
+            "left_ear",
+        )
     )
     assert [[start + 1, end + 1] for start, end in LIMBS] == LIMB_TABLE
     assert COLORS[0] == (255, 0, 0) and COLORS[4] == (170, 255, 0) and COLORS[13] == (85, 0, 255)
