@@ -183,8 +183,9 @@ def speed_table(motion: Motion) -> Table:
             size = path.stat().st_size / 1e6 / (count / FRAME_RATE / 60)
             rows.append([name, suffix, 1000 * seconds / count, os.cpu_count() * count / seconds, count / wall, size])
     note = (
-        f"Drawing, encoding and sound, on {os.cpu_count()} cores. In the time of the processor: pictures a second if "
-        "nothing else runs and no core waits; measured: by the clock, beside what else the machine did."
+        f"Drawing, encoding and sound, on {os.cpu_count()} cores. In the processor's time: pictures a second if nothing "
+        "else runs and no core waits. Measured: by the clock, beside what else the machine did; its load was "
+        f"{os.getloadavg()[0]:.1f}."
     )
     columns = [
         "picture",

@@ -115,9 +115,8 @@ def _add_materials(stage: Any, mesh: Any, body: BodyMesh) -> None:
 
     UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).SetMaterialBindSubsetsFamilyType(UsdGeom.Tokens.partition)
     for index, part in enumerate(body.materials):
-        path = f"{mesh.GetPath()}/{part.name}"
-        material = UsdShade.Material.Define(stage, f"{path}_material")
-        shader = UsdShade.Shader.Define(stage, f"{path}_material/surface")
+        material = UsdShade.Material.Define(stage, f"/dance/materials/{part.name}")
+        shader = UsdShade.Shader.Define(stage, f"/dance/materials/{part.name}/surface")
         shader.CreateIdAttr("UsdPreviewSurface")
         shader.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).Set(Gf.Vec3f(*part.linear_color))
         shader.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(0.75)
