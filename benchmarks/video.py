@@ -145,7 +145,7 @@ def encoder_table(motion: Motion) -> Table:
                     made[name] = compare(pictures, path)
     first = next(iter(made.values())).num_bytes
     minutes = len(pictures) / FRAME_RATE / 60
-    rows = [
+    rows: list[list[Any]] = [
         [name, each.num_bytes / 1e6 / minutes, each.num_bytes / first, f"{each.similarity:.4f}", f"{each.lowest:.4f}"]
         + [1000 * min(times[name])]
         for name, each in made.items()
@@ -173,6 +173,7 @@ def speed_table(motion: Motion) -> Table:
         ("human alone, 720p", motion.cut(0, 150), "webm", {"body": "human", "transparent": True}),
         ("human alone, 720p", motion.cut(0, 60), "mov", {"body": "human", "transparent": True}),
     ]
+    cores = os.cpu_count() or 1
     rows: list[list[Any]] = []
     Painter(build_scene(motion, SIZE), "human").draw(0)  # compiles, and makes the body
     with tempfile.TemporaryDirectory() as folder:
@@ -181,9 +182,9 @@ def speed_table(motion: Motion) -> Table:
             draw = partial(render_video, dances, path, DEMO_SONG, show_progress=False, **options)
             seconds, wall, count = _measured(draw)
             size = path.stat().st_size / 1e6 / (count / FRAME_RATE / 60)
-            rows.append([name, suffix, 1000 * seconds / count, os.cpu_count() * count / seconds, count / wall, size])
+            rows.append([name, suffix, 1000 * seconds / count, cores * count / seconds, count / wall, size])
     note = (
-        f"Drawing, encoding and sound, on {os.cpu_count()} cores. In the processor's time: pictures a second if nothing "
+        f"Drawing, encoding and sound, on {cores} cores. In the processor's time: pictures a second if nothing "
         "else runs and no core waits. Measured: by the clock, beside what else the machine did; its load was "
         f"{os.getloadavg()[0]:.1f}."
     )
