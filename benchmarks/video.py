@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Mapping
@@ -180,31 +179,22 @@ def speed_table(motion: Motion) -> Table:
         for name, dances, suffix, options in kinds:
             path = Path(folder) / f"dance.{suffix}"
             draw = partial(render_video, dances, path, DEMO_SONG, show_progress=False, **options)
-            seconds, wall, count = _measured(draw)
+            seconds, count = _measured(draw)
             size = path.stat().st_size / 1e6 / (count / FRAME_RATE / 60)
-            rows.append([name, suffix, 1000 * seconds / count, cores * count / seconds, count / wall, size])
+            rows.append([name, suffix, 1000 * seconds / count, cores * count / seconds, size])
     note = (
-        f"Drawing, encoding and sound, on {cores} cores. In the processor's time: pictures a second if nothing "
-        "else runs and no core waits. Measured: by the clock, beside what else the machine did; its load was "
-        f"{os.getloadavg()[0]:.1f}."
+        f"Drawing, encoding and sound. Pictures a second: on {cores} cores, if nothing else runs and no core waits. "
+        f"The load of the machine was {os.getloadavg()[0]:.1f}; the processor's time grows with it, too."
     )
-    columns = [
-        "picture",
-        "file",
-        "ms a picture",
-        "a second, in the processor's time",
-        "a second, measured",
-        "MB a minute",
-    ]
+    columns = ["picture", "file", "ms of the processor a picture", "pictures a second", "MB a minute"]
     return Table("Speed and size", columns, rows, note)
 
 
-def _measured(draw: partial) -> tuple[float, float, int]:
-    """Return seconds of the processor, of the clock, and the number of pictures."""
-    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+def _measured(draw: partial) -> tuple[float, int]:
+    """Return seconds of the processor, of all threads, and the number of pictures."""
+    start = time.process_time()
     count = draw()
-    after, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter() - start
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall, count
+    return time.process_time() - start, count
 
 
 def main() -> None:
