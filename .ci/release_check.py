@@ -72,7 +72,14 @@ SMOKES = (
         ),
         ("report/report.json",),
     ),
-    Smoke("video", ("infinitedance demo --output demo",), ("demo/demo_song_pop_0.mp4",)),
+    Smoke(
+        "video",
+        (
+            "infinitedance demo --output demo",
+            "infinitedance video demo/demo_song_pop_0.npz --height 240 --output human.webm --transparent",
+        ),
+        ("demo/demo_song_pop_0.mp4", "human.webm"),
+    ),
     Smoke(
         "capture,data",
         (

@@ -33,11 +33,12 @@ from . import (
     sheet,
     song,
     space,
+    video,
     view,
 )
 
 COMMANDS = (
-    *(dance, song, sheet, convert, view, space, restore, evaluate),
+    *(dance, song, sheet, video, convert, view, space, restore, evaluate),
     *(capture, build, index, finetune, publish, import_release, export_onnx, procedural),
 )
 """In the order of `--help`."""

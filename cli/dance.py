@@ -348,7 +348,7 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
 
 def _video_size(arguments: argparse.Namespace, report: Report) -> tuple[int, int] | None:
     """Return width and height of the mp4, `None` if none is written."""
-    from ..motion.drawing.rendering import check_picture_size
+    from ..media.encoding import check_picture_size
 
     check_range("--video-height", arguments.video_height, 64, MAX_VIDEO_HEIGHT, "pixels")
     size = (round(arguments.video_height * 16 / 9 / 2) * 2, arguments.video_height)

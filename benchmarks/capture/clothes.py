@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix
 
-from infinitedance.motion.drawing.body_mesh import BodyMesh, fit_to_joints, human_body, rest_positions
+from infinitedance.motion.drawing.body_mesh import BodyMesh, bare_body, fit_to_joints, rest_positions
 from infinitedance.motion.skeleton import JOINT_INDEX, JOINT_NAMES, Skeleton, neutral_skeleton
 
 _SMOOTHING_STEPS = 12
@@ -108,7 +108,7 @@ def _color(values: np.ndarray) -> tuple[float, float, float]:
 @lru_cache(maxsize=1)
 def _neighbor_means() -> csr_matrix:
     """Return the matrix that replaces each vertex of the human mesh by the mean of itself and its neighbors."""
-    mesh = human_body(neutral_skeleton())
+    mesh = bare_body()
     edges = np.concatenate([mesh.triangles[:, [0, 1]], mesh.triangles[:, [1, 2]], mesh.triangles[:, [2, 0]]])
     size = len(mesh.vertices)
     links = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (size, size)).tocsr()
@@ -131,14 +131,14 @@ def _share(mesh: BodyMesh, names: tuple[str, ...]) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _shares() -> dict[str, np.ndarray]:
-    mesh = human_body(neutral_skeleton())
+    mesh = bare_body()
     groups = {"trunk": _TRUNK, "arms": _ARMS, "legs": _LEGS, "feet": _FEET, "head": ("head",), "neck": ("neck",)}
     return {name: _share(mesh, joints) for name, joints in groups.items()}
 
 
 def _regions(clothes: Clothes) -> dict[str, np.ndarray]:
     """Return which vertices of the human mesh each piece covers, `(vertices,)` bool."""
-    mesh, shares = human_body(neutral_skeleton()), _shares()
+    mesh, shares = bare_body(), _shares()
     x, y, z = mesh.vertices.T
     shoulder = rest_positions(neutral_skeleton())[JOINT_INDEX["left_shoulder"], 0]
     arm = np.abs(x) - shoulder
@@ -157,7 +157,7 @@ def _regions(clothes: Clothes) -> dict[str, np.ndarray]:
 
 def dressed_body(clothes: Clothes, skeleton: Skeleton) -> tuple[BodyMesh, np.ndarray]:
     """Return a dressed body in the rest pose of a skeleton and the colors of its vertices, `(vertices, 3)`, 0 to 1."""
-    mesh, regions = human_body(neutral_skeleton()), _regions(clothes)
+    mesh, regions = bare_body(), _regions(clothes)
     smooth = _smooth(mesh.vertices, _SMOOTHING_STEPS)
     cloth = regions["shirt"] | regions["trousers"] | regions["shoes"] | regions["hair"]
     covered = _smooth(cloth.astype(float), 2)[:, None]
@@ -185,7 +185,7 @@ def dressed_body(clothes: Clothes, skeleton: Skeleton) -> tuple[BodyMesh, np.nda
 
 
 def _paint(clothes: Clothes, regions: dict[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    mesh = human_body(neutral_skeleton())
+    mesh = bare_body()
     x, y, z = mesh.vertices.T
     colors = np.tile(clothes.skin, (len(x), 1))
     face = z > _FACE_FRONT_METRES
@@ -207,7 +207,7 @@ def _paint(clothes: Clothes, regions: dict[str, np.ndarray], rng: np.random.Gene
 
 
 def _pattern(clothes: Clothes, rng: np.random.Generator) -> np.ndarray:
-    x, y, z = human_body(neutral_skeleton()).vertices.T
+    x, y, z = bare_body().vertices.T
     period, phase = rng.uniform(0.05, 0.14), rng.uniform()
     if clothes.shirt_pattern == "stripes":
         return (x / period + phase) % 1 < 0.5

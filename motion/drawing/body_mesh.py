@@ -1,8 +1,8 @@
-"""The skinned body of exported dances: a CC0 human mesh bound to our 22 joints, or capsules around the bones."""
+"""Skinned bodies: a CC0 human mesh bound to our 22 joints, which `clothes` dresses, and capsules around the bones."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -45,6 +45,30 @@ _CAPSULE_SIDES, _CAPSULE_RINGS = 12, 4
 
 
 @dataclass(frozen=True)
+class Material:
+    """What a part of a body looks like.
+
+    Args:
+        name: Of the part.
+        color: Red, green and blue from 0 to 1, sRGB.
+    """
+
+    name: str
+    color: tuple[float, float, float]
+
+    @property
+    def linear_color(self) -> tuple[float, float, float]:
+        """The color in linear light, as 3D formats want it."""
+        red, green, blue = (
+            value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in self.color
+        )
+        return red, green, blue
+
+
+_CAPSULE_MATERIAL = Material("body", (0.682, 0.750, 0.809))
+
+
+@dataclass(frozen=True)
 class BodyMesh:
     """A triangle mesh in the rest pose of a skeleton, moved by linear blend skinning.
 
@@ -54,6 +78,8 @@ class BodyMesh:
         joints: `(vertices, 4)`, the joints that move a vertex.
         weights: `(vertices, 4)`, by how much; each row sums to 1.
         note: Where the mesh comes from and its license.
+        parts: `(vertices,)`, which of `materials` a vertex has; all corners of a triangle have the same.
+        materials: What the parts look like.
     """
 
     vertices: np.ndarray
@@ -61,6 +87,14 @@ class BodyMesh:
     joints: np.ndarray
     weights: np.ndarray
     note: str = ""
+    parts: np.ndarray | None = None
+    materials: tuple[Material, ...] = (_CAPSULE_MATERIAL,)
+
+    def faces_of(self, material: int) -> np.ndarray:
+        """Return the indices of the triangles that have one of `materials`."""
+        if self.parts is None:
+            return np.arange(len(self.triangles))
+        return np.flatnonzero(self.parts[self.triangles[:, 0]] == material)
 
     def normals(self) -> np.ndarray:
         """Return unit normals of the vertices, `(vertices, 3)`: the mean of their triangles', by area."""
@@ -119,19 +153,29 @@ def fit_to_joints(mesh: BodyMesh, source_joints: np.ndarray, target_joints: np.n
         turns[joint] = rotations[joint] @ (np.eye(3) + stretch * np.outer(direction, direction))
     shifts = target_joints - np.einsum("jab,jb->ja", turns, source_joints)
     vertices = skin(mesh.vertices, mesh.joints, mesh.weights, turns, shifts)
-    return BodyMesh(vertices, mesh.triangles, mesh.joints, mesh.weights, mesh.note)
+    return replace(mesh, vertices=vertices)
 
 
-def human_body(skeleton: Skeleton) -> BodyMesh:
-    """Return the human mesh in the rest pose of a skeleton."""
-    mesh = _neutral_human_body()
-    if skeleton == neutral_skeleton():
-        return mesh
-    return fit_to_joints(mesh, rest_positions(neutral_skeleton()), rest_positions(skeleton))
+def strongest_influences(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keep the strongest joints of each vertex, with weights that are whole numbers of `1 / WEIGHT_UNIT`.
+
+    Args:
+        weights: `(vertices, 22)`.
+
+    Returns:
+        Joints and weights, `(vertices, 4)`; a joint without weight is 0, as glTF asks.
+    """
+    joints = np.argsort(-weights, axis=1, kind="stable")[:, :INFLUENCES]
+    weights = np.take_along_axis(weights, joints, axis=1)
+    whole = np.round(weights / weights.sum(axis=1, keepdims=True) * WEIGHT_UNIT).astype(int)
+    whole[:, 0] += WEIGHT_UNIT - whole.sum(axis=1)
+    joints[whole == 0] = 0
+    return joints, whole / WEIGHT_UNIT
 
 
 @lru_cache(maxsize=1)
-def _neutral_human_body() -> BodyMesh:
+def bare_body() -> BodyMesh:
+    """Return the human mesh without clothes, in the rest pose of the neutral skeleton."""
     with np.load(BODY_MESH) as arrays:
         quads = arrays["quads"].astype(np.int64)
         return BodyMesh(

@@ -80,6 +80,16 @@ def draw_mesh(canvas: Canvas, corners: np.ndarray, triangles: np.ndarray, colors
     )
 
 
+def lay_over(picture: np.ndarray, canvas: Canvas) -> None:
+    """Lay what was drawn over a picture with smooth edges: each pixel is the mean of two rows of two samples.
+
+    Args:
+        picture: `(height, width, 3)` uint8; is changed.
+        canvas: Twice as high and as wide, with colors from 0 to 255.
+    """
+    _lay_over()(picture, canvas.colors, canvas.nearness)
+
+
 def skin_with_normals(
     vertices: np.ndarray,
     normals: np.ndarray,
@@ -109,47 +119,75 @@ def _draw_triangles() -> Callable[..., None]:
     """Compile the drawing; numba, which comes with librosa, keeps the result on disk."""
     import numba
 
-    return numba.njit(cache=True)(_draw_triangles_loop)
+    return numba.njit(cache=True, nogil=True)(_draw_triangles_loop)
+
+
+@lru_cache(maxsize=1)
+def _lay_over() -> Callable[..., None]:
+    import numba
+
+    return numba.njit(cache=True, nogil=True)(_lay_over_loop)
 
 
 @lru_cache(maxsize=1)
 def _skin() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     import numba
 
-    return numba.njit(cache=True)(_skin_loop)
+    return numba.njit(cache=True, nogil=True)(_skin_loop)
 
 
 def _draw_triangles_loop(
     colors: np.ndarray, nearness: np.ndarray, corners: np.ndarray, triangles: np.ndarray, paints: np.ndarray
 ) -> None:
     height, width = nearness.shape
+    half = np.float32(0.5)
     for index in range(len(triangles)):
-        a, b, c = triangles[index]
-        ax, ay, az = corners[a]
-        bx, by, bz = corners[b]
-        cx, cy, cz = corners[c]
+        a, b, c = triangles[index, 0], triangles[index, 1], triangles[index, 2]
+        ax, ay, az = corners[a, 0], corners[a, 1], corners[a, 2]
+        bx, by, bz = corners[b, 0], corners[b, 1], corners[b, 2]
+        cx, cy, cz = corners[c, 0], corners[c, 1], corners[c, 2]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area >= 0 or az <= 0 or bz <= 0 or cz <= 0:  # y points down: counter-clockwise is negative
             continue
-        left, right = max(int(np.ceil(min(ax, bx, cx) - 0.5)), 0), min(int(max(ax, bx, cx) - 0.5), width - 1)
-        top, bottom = max(int(np.ceil(min(ay, by, cy) - 0.5)), 0), min(int(max(ay, by, cy) - 0.5), height - 1)
+        left, right = max(int(np.ceil(min(ax, bx, cx) - half)), 0), min(int(max(ax, bx, cx) - half), width - 1)
+        top, bottom = max(int(np.ceil(min(ay, by, cy) - half)), 0), min(int(max(ay, by, cy) - half), height - 1)
         scale = np.float32(1) / area
+        # The shares of the corners change by so much from a pixel to the next one in the row.
+        u_step, v_step = (by - cy) * scale, (cy - ay) * scale
         for row in range(top, bottom + 1):
-            y = np.float32(row + 0.5)
+            y = np.float32(row) + half
+            x = np.float32(left) + half
+            u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * scale
+            v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * scale
             for column in range(left, right + 1):
-                x = np.float32(column + 0.5)
-                u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * scale
-                v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * scale
                 w = np.float32(1) - u - v
-                if u < 0 or v < 0 or w < 0:
-                    continue
-                near = u * az + v * bz + w * cz
-                if near > nearness[row, column]:
-                    nearness[row, column] = near
-                    for channel in range(3):
-                        colors[row, column, channel] = (
-                            u * paints[a, channel] + v * paints[b, channel] + w * paints[c, channel]
-                        )
+                if u >= 0 and v >= 0 and w >= 0:
+                    near = u * az + v * bz + w * cz
+                    if near > nearness[row, column]:
+                        nearness[row, column] = near
+                        for channel in range(3):
+                            colors[row, column, channel] = (
+                                u * paints[a, channel] + v * paints[b, channel] + w * paints[c, channel]
+                            )
+                u += u_step
+                v += v_step
+
+
+def _lay_over_loop(picture: np.ndarray, colors: np.ndarray, nearness: np.ndarray) -> None:
+    quarter = np.float32(0.25)
+    for row in range(picture.shape[0]):
+        for column in range(picture.shape[1]):
+            y, x = 2 * row, 2 * column
+            count = 0
+            for sample in range(4):
+                count += nearness[y + sample // 2, x + sample % 2] > 0
+            if count == 0:
+                continue
+            for channel in range(3):
+                total = np.float32((4 - count) * picture[row, column, channel])  # blank samples are black
+                for sample in range(4):
+                    total += colors[y + sample // 2, x + sample % 2, channel]
+                picture[row, column, channel] = min(total * quarter + np.float32(0.5), np.float32(255))
 
 
 def _skin_loop(

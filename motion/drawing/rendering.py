@@ -1,161 +1,156 @@
-"""Show a dance: an mp4 with its song, and a sheet of stills."""
+"""Show dances: a video with its song, single pictures, and a sheet of stills."""
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ...media.decoding import open_sound, resampled, to_channels
-from ...utils.atomic import atomic_path
+from ...media.encoding import check_picture_size, check_video_path, encode_video
+from ...utils.atomic import atomic_folder, atomic_path, check_new_folder
 from ...utils.extras import require_extra
+from ..files.notes import copyright_line, generator_name
 from ..motion import FRAME_RATE, Motion
-from .drawing import Painter, build_scene
-
-_AUDIO_RATE = 48_000
-# The fastest preset, with the two tools back that flat colors profit from at little cost: half of the processor time
-# of "veryfast" at 47 dB PSNR.
-_ENCODER_OPTIONS = {"preset": "ultrafast", "crf": "24", "x264-params": "cabac=1:deblock=1,1", "threads": "1"}
-_SOUND_PIECE_SECONDS = 0.25
-_SOUND_BLOCK_SAMPLES = 1 << 12
-MAX_PICTURE_LENGTH = 4096
-"""Pixels: what H.264 and players take; a picture of so many squared takes 50 MB, and some are drawn at once."""
+from .drawing import Painter
+from .scene import build_scene
 
 
 def render_video(
-    motion: Motion,
+    dances: Motion | Sequence[Motion],
     path: str | os.PathLike,
     audio_path: str | os.PathLike | None = None,
     *,
     size: tuple[int, int] = (1280, 720),
     frame_rate: int = round(FRAME_RATE),
+    camera: str = "follow",
+    body: str = "capsules",
+    transparent: bool = False,
     beside: Motion | None = None,
     show_progress: bool = True,
-) -> None:
-    """Write an mp4 (H.264, AAC) of the dancing figure; left limbs are blue, right limbs orange.
+) -> int:
+    """Write a video of a dancer, or of two in one scene; equal input gives equal bytes.
 
     Args:
-        motion: The dance. Rings mark the feet that its `foot_contacts` call planted.
-        path: Must end in `.mp4`. Written in full or not at all; equal input gives equal bytes.
+        dances: One, or two of dancers who dance together. Rings mark the feet that `foot_contacts` calls planted.
+        path: Ends in `.mp4`, `.mov` or `.webm`, or has no ending for a new folder of PNG pictures. Written in full or
+            not at all.
         audio_path: Sound from the dance's first frame on; what is longer than the dance is cut off. `None`: silent.
         size: Width and height of a picture in pixels, even numbers.
         frame_rate: Frames per second of the video; the motion is resampled.
+        camera: `follow`, `front`, `side` or `orbit`, see `build_scene`.
+        body: `human`, in clothes; `capsules`, a figure whose left limbs are blue and whose right limbs are orange; or
+            `openpose`, the lines and points on black that video generators are driven by.
+        transparent: Leave out the floor and all that is not a dancer. Not for mp4.
         beside: Another dance of the same length, drawn to the right of the first in a picture of its own.
         show_progress: Show a progress bar on a terminal.
 
+    Returns:
+        The number of pictures.
+
     Raises:
-        ValueError: If `path`, `size`, `frame_rate` or `beside` is not as above, or the audio cannot be decoded.
+        ValueError: If an argument is not as above, or the audio cannot be decoded.
         FileNotFoundError: If there is no such audio file.
+        FileExistsError: If the folder for pictures holds anything.
         OSError: As `atomic_path`.
         ImportError: If the extra `video` is not installed.
     """
+    check_video(path, audio_path, size=size, frame_rate=frame_rate, transparent=transparent)
+    dances = [dances] if isinstance(dances, Motion) else list(dances)
+    resampled = [dance.resample(frame_rate) for dance in dances]
+    scenes = [build_scene(resampled, size, camera)]
+    if beside is not None:
+        scenes.append(build_scene(beside.resample(frame_rate), size, camera))
+    num_frames = scenes[0].num_frames
+    if scenes[-1].num_frames != num_frames:
+        raise ValueError(f"`beside` must be as long as `dances`: got {scenes[-1].num_frames}, {num_frames} frames.")
+    painters = [Painter(scene, body) for scene in scenes]
+
+    def draw(frame: int) -> np.ndarray:
+        pictures = [painter.draw_alone(frame) if transparent else painter.draw(frame) for painter in painters]
+        return pictures[0] if len(pictures) == 1 else np.concatenate(pictures, axis=1)
+
+    if not Path(path).suffix:
+        _write_pictures(path, draw, num_frames, show_progress)
+        return num_frames
+    with atomic_path(path) as temporary:
+        encode_video(
+            temporary,
+            draw,
+            num_frames,
+            frame_rate,
+            audio_path=audio_path,
+            metadata=video_notes(dances),
+            show_progress=show_progress,
+        )
+    return num_frames
+
+
+def check_video(
+    path: str | os.PathLike,
+    audio_path: str | os.PathLike | None,
+    *,
+    size: tuple[int, int],
+    frame_rate: int,
+    transparent: bool,
+) -> None:
+    """Raise what `render_video` raises for these arguments before it reads, draws or writes anything."""
     require_extra("cv2", "video", "Writing a video")
     check_picture_size(size)
-    if Path(path).suffix.lower() != ".mp4":
-        raise ValueError(f"A video must end in .mp4, got {path}.")
+    path = Path(path)
+    if path.suffix:
+        check_video_path(path, transparent)
+    elif audio_path is not None:
+        raise ValueError(f"Pictures have no sound: give {path} an ending such as .mp4, or leave the song out.")
+    else:
+        check_new_folder(path)
     if frame_rate < 1 or frame_rate != int(frame_rate):
         raise ValueError(f"`frame_rate` must be a whole number of frames per second, got {frame_rate}.")
     if audio_path is not None and not Path(audio_path).is_file():
         raise FileNotFoundError(f"There is no audio file {audio_path}.")
-    import av
+    if audio_path is not None and path.exists() and path.samefile(audio_path):
+        raise ValueError(f"The video must be another file than its song, got {path} for both.")
+
+
+def video_notes(dances: Sequence[Motion]) -> dict[str, str]:
+    """Return what a video says of itself: title, licenses, and of generated dances that they are, and by what."""
+    notes = {"comment": f"made with {generator_name()}"}
+    provenances = [dance.provenance for dance in dances]
+    generated = [each for each in provenances if each.get("model")]
+    if generated:
+        told = [
+            ", ".join(f"{key} {each[key]}" for key in ("model", "genre", "seed") if each.get(key) is not None)
+            for each in generated
+        ]
+        # The term of the IPTC for what a trained model made.
+        notes["comment"] = f"AI-generated dance (trainedAlgorithmicMedia): {'; '.join(told)}; {notes['comment']}"
+    titles = [f"{each.get('genre') or 'dance'} to {each['song']}" for each in provenances if each.get("song")]
+    if titles:
+        notes["title"] = "; ".join(dict.fromkeys(titles))
+    if licenses := "; ".join(dict.fromkeys(line for dance in dances if (line := copyright_line(dance)))):
+        notes["copyright"] = licenses
+    return notes
+
+
+def _write_pictures(
+    folder: str | os.PathLike, draw: Callable[[int], np.ndarray], num_frames: int, show_progress: bool
+) -> None:
+    """Write `000000.png` and so on."""
+    hides_progress = None if show_progress else True  # None: unless there is a terminal
+    with atomic_folder(folder) as temporary, ThreadPoolExecutor(os.cpu_count()) as threads:
+        write = partial(_write_picture, temporary, draw)
+        for _ in tqdm(threads.map(write, range(num_frames)), total=num_frames, unit="picture", disable=hides_progress):
+            pass
+
+
+def _write_picture(folder: Path, draw: Callable[[int], np.ndarray], frame: int) -> None:
     import cv2
 
-    motion = motion.resample(frame_rate)
-    dances = [motion] if beside is None else [motion, beside.resample(frame_rate)]
-    if dances[-1].num_frames != motion.num_frames:
-        raise ValueError(
-            f"`beside` must be as long as `motion`: got {dances[-1].num_frames}, {motion.num_frames} frames."
-        )
-    hides_progress = None if show_progress else True  # None: unless there is a terminal
-    painters = [Painter(build_scene(dance, size)) for dance in dances]
-    with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "faststart"}) as container:
-        video: Any = container.add_stream("libx264", rate=frame_rate)
-        video.width, video.height = size[0] * len(painters), size[1]
-        video.pix_fmt = "yuv420p"
-        video.options = _ENCODER_OPTIONS
-        video.codec_context.colorspace, video.codec_context.color_range = 6, 1  # BT.601 as OpenCV converts, limited
-        sound = _encode_audio(container, audio_path, motion.duration_seconds) if audio_path else iter(())
-
-        def draw(frame: int) -> Any:
-            pictures = [painter.draw(frame) for painter in painters]
-            planes: Any = cv2.cvtColor(np.concatenate(pictures, axis=1), cv2.COLOR_BGR2YUV_I420)
-            return av.VideoFrame.from_ndarray(planes, format="yuv420p")
-
-        # Everything but the encoding of pictures runs ahead in other threads: OpenCV and PyAV release Python's lock.
-        num_threads = os.cpu_count() or 1
-        pictures = _run_ahead(draw, range(motion.num_frames), num_threads)
-        sound_pieces = _run_ahead(lambda _: next(sound, None), itertools.count(), 1)
-        with closing(pictures), closing(sound_pieces):
-            piece = next(sound_pieces)
-            for frame, picture in enumerate(
-                tqdm(pictures, total=motion.num_frames, desc="drawing", unit="frame", disable=hides_progress)
-            ):
-                container.mux(video.encode(picture))
-                while piece is not None and piece[0] <= frame / frame_rate:
-                    container.mux(piece[1])
-                    piece = next(sound_pieces)
-            while piece is not None:
-                container.mux(piece[1])
-                piece = next(sound_pieces)
-            container.mux(video.encode())
-
-
-def _run_ahead(
-    function: Callable[[Any], Any], arguments: Iterable[Any], num_threads: int
-) -> Generator[Any, None, None]:
-    """Yield `function` of each argument, in order, while threads work on those that follow; close it to end them."""
-    with ThreadPoolExecutor(num_threads) as executor:
-        pending: deque[Future] = deque()
-        for argument in arguments:
-            pending.append(executor.submit(function, argument))
-            if len(pending) > 2 * num_threads:  # a few pictures, not all: each takes megabytes
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def _encode_audio(
-    container: Any, audio_path: str | os.PathLike, duration_seconds: float
-) -> Iterator[tuple[float, list[Any]]]:
-    """Encode up to `duration_seconds` of a file; yield pieces: the time at which one begins, seconds, and packets."""
-    import av
-
-    stream = container.add_stream("aac", rate=_AUDIO_RATE)
-    stream.layout = "stereo"
-    stream.bit_rate = 160_000
-    stream.options = {"aac_coder": "fast"}
-    wanted, done, begun = round(duration_seconds * _AUDIO_RATE), 0, 0
-    packets: list[Any] = []
-    with closing(_stereo_sound(audio_path)) as blocks:
-        for block in blocks:
-            samples = np.ascontiguousarray(block[: wanted - done].T)
-            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
-            frame.sample_rate, frame.pts = _AUDIO_RATE, done
-            packets += stream.encode(frame)
-            done += samples.shape[1]
-            if done - begun >= _SOUND_PIECE_SECONDS * _AUDIO_RATE:
-                yield begun / _AUDIO_RATE, packets
-                begun, packets = done, []
-            if done >= wanted:
-                break
-    yield begun / _AUDIO_RATE, packets + stream.encode()
-
-
-def _stereo_sound(audio_path: str | os.PathLike) -> Generator[np.ndarray, None, None]:
-    """Yield short blocks `(samples, 2)` of a file, by the decoder and on the time axis that the dance has."""
-    with open_sound(audio_path) as sound:
-        stereo = (to_channels(block, 2) for block in sound.blocks())
-        for block in resampled(stereo, sound.sampling_rate, _AUDIO_RATE, 2):
-            for start in range(0, len(block), _SOUND_BLOCK_SAMPLES):
-                yield block[start : start + _SOUND_BLOCK_SAMPLES]
+    (folder / f"{frame:06d}.png").write_bytes(cv2.imencode(".png", draw(frame))[1].tobytes())
 
 
 def render_contact_sheet(
@@ -209,13 +204,3 @@ def render_contact_sheet(
     sheet = np.concatenate([np.concatenate(tiles[row * columns : (row + 1) * columns], axis=1) for row in range(rows)])
     with atomic_path(path) as temporary:
         temporary.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
-
-
-def check_picture_size(size: tuple[int, int]) -> None:
-    """Raise `ValueError` unless width and height are even numbers of 64 to 4096 pixels, as encoders want them."""
-    if len(size) != 2 or any(
-        length != int(length) or not 64 <= length <= MAX_PICTURE_LENGTH or length % 2 for length in size
-    ):
-        raise ValueError(
-            f"Width and height must be even numbers of at least 64 and at most {MAX_PICTURE_LENGTH}, got {size}."
-        )

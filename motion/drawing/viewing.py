@@ -14,8 +14,9 @@ import numpy as np
 from ...assets import VIEWER_SCRIPT
 from ..motion import Motion
 from ..skeleton import CONTACT_JOINTS, JOINT_INDEX, JOINT_NAMES, PARENTS, Skeleton, neutral_skeleton
-from .body_mesh import VERTEX_UNIT_METRES, WEIGHT_UNIT, human_body
-from .drawing import BODY_PARTS
+from .body_mesh import VERTEX_UNIT_METRES, WEIGHT_UNIT
+from .body_parts import BODY_PARTS
+from .clothes import human_body
 
 """The viewer's bundle, built by `make viewer`; it defines `InfiniteDanceViewer.mount`."""
 
@@ -152,6 +153,9 @@ def _pack_human(skeleton: Skeleton) -> dict[str, Any]:
         "triangles": _base64(mesh.triangles.astype("<u2")),
         "joints": _base64(mesh.joints.astype("u1")),
         "weights": _base64(np.round(mesh.weights * WEIGHT_UNIT).astype("u1")),
+        # One byte a vertex: which of the materials it has; their colors are sRGB.
+        "parts": _base64(np.asarray(mesh.parts).astype("u1")),
+        "materials": [{"name": each.name, "color": list(each.color)} for each in mesh.materials],
         "note": mesh.note,
     }
 

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..drawing.body_mesh import BodyMesh, capsule_body, human_body
+from ..drawing.body_mesh import BodyMesh, capsule_body
+from ..drawing.clothes import human_body
 from ..motion import Motion
 from ..skeleton import Skeleton
 from .bone_names import FINGER_BONE_NAMES, bone_names

@@ -17,7 +17,6 @@ from .rig import Rig, export_rig
 
 _COMPONENT_TYPES = {"f4": 5126, "u2": 5123, "u4": 5125, "u1": 5121}
 _VERTEX_BUFFER, _INDEX_BUFFER = 34962, 34963
-_BODY_COLOR = [0.42, 0.52, 0.62, 1.0]
 
 
 class _Glb:
@@ -153,23 +152,27 @@ def _add_skin(glb: _Glb, rig: Rig) -> None:
 
 
 def _add_body(glb: _Glb, rig: Rig, body: BodyMesh) -> None:
-    """Add the mesh and its material; the node of the mesh is a sibling of the skeleton, as glTF advises."""
+    """Add the mesh and its materials; the node of the mesh is a sibling of the skeleton, as glTF advises."""
     vertices = (body.vertices + rig.rest_positions[rig.first_joint]).astype("<f4")
-    bounds = {"min": vertices.min(axis=0).tolist(), "max": vertices.max(axis=0).tolist()}
     # A joint without weight must be 0.
     joints = np.where(body.weights > 0, body.joints + rig.first_joint, 0).astype("u1")
     weights = np.round(body.weights * WEIGHT_UNIT).astype("u1")
-    attributes = {
-        "POSITION": glb.add(vertices, "VEC3", target=_VERTEX_BUFFER, **bounds),
-        "NORMAL": glb.add(body.normals().astype("<f4"), "VEC3", target=_VERTEX_BUFFER),
-        "JOINTS_0": glb.add(joints, "VEC4", target=_VERTEX_BUFFER),
-        "WEIGHTS_0": glb.add(weights, "VEC4", target=_VERTEX_BUFFER, normalized=True),
-    }
-    indices = glb.add(body.triangles.reshape(-1).astype("<u2"), "SCALAR", target=_INDEX_BUFFER)
-    surface = {"baseColorFactor": _BODY_COLOR, "metallicFactor": 0.0, "roughnessFactor": 0.75}
-    glb.json["materials"] = [{"name": "body", "pbrMetallicRoughness": surface}]
-    glb.json["meshes"] = [
-        {"name": "body", "primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}
-    ]
+    normals = body.normals().astype("<f4")
+    glb.json["materials"], primitives = [], []
+    for index, material in enumerate(body.materials):
+        used, triangles = np.unique(body.triangles[body.faces_of(index)], return_inverse=True)
+        bounds = {"min": vertices[used].min(axis=0).tolist(), "max": vertices[used].max(axis=0).tolist()}
+        attributes = {
+            "POSITION": glb.add(vertices[used], "VEC3", target=_VERTEX_BUFFER, **bounds),
+            "NORMAL": glb.add(normals[used], "VEC3", target=_VERTEX_BUFFER),
+            "JOINTS_0": glb.add(joints[used], "VEC4", target=_VERTEX_BUFFER),
+            "WEIGHTS_0": glb.add(weights[used], "VEC4", target=_VERTEX_BUFFER, normalized=True),
+        }
+        indices = glb.add(triangles.reshape(-1).astype("<u2"), "SCALAR", target=_INDEX_BUFFER)
+        color = [*(round(value, 4) for value in material.linear_color), 1.0]
+        surface = {"baseColorFactor": color, "metallicFactor": 0.0, "roughnessFactor": 0.75}
+        glb.json["materials"].append({"name": material.name, "pbrMetallicRoughness": surface})
+        primitives.append({"attributes": attributes, "indices": indices, "material": index})
+    glb.json["meshes"] = [{"name": "body", "primitives": primitives}]
     glb.json["scenes"][0]["nodes"].append(len(glb.json["nodes"]))
     glb.json["nodes"].append({"name": "body", "mesh": 0, "skin": 0})

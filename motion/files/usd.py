@@ -106,3 +106,21 @@ def _add_body(stage: Any, rig: Rig, body: BodyMesh) -> None:
     weights = body.weights.reshape(-1).astype(np.float32)
     binding.CreateJointWeightsPrimvar(False, INFLUENCES).Set(Vt.FloatArray.FromNumpy(weights))
     binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1))
+    _add_materials(stage, mesh, body)
+
+
+def _add_materials(stage: Any, mesh: Any, body: BodyMesh) -> None:
+    """Add what the parts of the body look like, each a subset of the faces."""
+    from pxr import Gf, Sdf, UsdGeom, UsdShade, Vt
+
+    UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).SetMaterialBindSubsetsFamilyType(UsdGeom.Tokens.partition)
+    for index, part in enumerate(body.materials):
+        material = UsdShade.Material.Define(stage, f"/dance/materials/{part.name}")
+        shader = UsdShade.Shader.Define(stage, f"/dance/materials/{part.name}/surface")
+        shader.CreateIdAttr("UsdPreviewSurface")
+        shader.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).Set(Gf.Vec3f(*part.linear_color))
+        shader.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(0.75)
+        material.CreateSurfaceOutput().ConnectToSource(shader.ConnectableAPI(), "surface")
+        faces = Vt.IntArray.FromNumpy(body.faces_of(index).astype(np.int32))
+        subset = UsdGeom.Subset.CreateGeomSubset(mesh, part.name, UsdGeom.Tokens.face, faces, "materialBind")
+        UsdShade.MaterialBindingAPI.Apply(subset.GetPrim()).Bind(material)

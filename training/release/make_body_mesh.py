@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from ...motion.drawing.body_mesh import (
-    INFLUENCES,
     VERTEX_UNIT_METRES,
     WEIGHT_UNIT,
     BodyMesh,
     fit_to_joints,
     rest_positions,
+    strongest_influences,
 )
 from ...motion.files.bone_names import BONE_NAMES
 from ...motion.skeleton import JOINT_INDEX, JOINT_NAMES, MIRROR_ORDER, NUM_JOINTS, neutral_skeleton
@@ -93,13 +93,9 @@ def make_body_mesh(folder: Path) -> dict[str, np.ndarray]:
     vertices, weights = vertices[used], weights[used]
     unmoved = weights.sum(axis=1) == 0
     weights[unmoved, JOINT_INDEX["head"]] = 1.0  # the eyes
-    joints = np.argsort(-weights, axis=1, kind="stable")[:, :INFLUENCES]
-    weights = np.take_along_axis(weights, joints, axis=1)
-    whole = np.round(weights / weights.sum(axis=1, keepdims=True) * WEIGHT_UNIT).astype(int)
-    whole[:, 0] += WEIGHT_UNIT - whole.sum(axis=1)
-    joints[whole == 0] = 0  # as glTF asks of joints without weight
+    joints, weights = strongest_influences(weights)
     triangles = np.zeros((0, 3), dtype=int)
-    mesh = BodyMesh(vertices, triangles, joints, whole / WEIGHT_UNIT)
+    mesh = BodyMesh(vertices, triangles, joints, weights)
     mesh = fit_to_joints(mesh, joints_there, rest_positions(neutral_skeleton()))
     skeleton = neutral_skeleton()
     floor = rest_positions(skeleton)[:, 1].min() - skeleton.toe_rest_height
@@ -108,7 +104,7 @@ def make_body_mesh(folder: Path) -> dict[str, np.ndarray]:
         "vertices": np.round(flat_soles / VERTEX_UNIT_METRES).astype(np.int16),
         "quads": quads.reshape(-1, 4).astype(np.uint16),
         "joints": joints.astype(np.uint8),
-        "weights": whole.astype(np.uint8),
+        "weights": np.round(weights * WEIGHT_UNIT).astype(np.uint8),
     }
 
 

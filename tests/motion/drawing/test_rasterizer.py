@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from infinitedance.capture.camera import Camera
-from infinitedance.motion.drawing.body_mesh import human_body, skin
+from infinitedance.motion.drawing.body_mesh import skin
+from infinitedance.motion.drawing.clothes import human_body
 from infinitedance.motion.drawing.rasterizer import Canvas, View, draw_mesh, skin_with_normals
 from infinitedance.motion.skeleton import NUM_JOINTS, neutral_skeleton
 

@@ -13,8 +13,10 @@ from infinitedance.motion.skeleton import CONTACT_JOINTS, JOINT_INDEX, JOINT_NAM
 
 cv2 = pytest.importorskip("cv2", reason="needs the extra `video`")
 
-from infinitedance.motion.drawing.drawing import BALLS, Painter, build_scene  # noqa: E402
+from infinitedance.motion.drawing.body_parts import BALLS  # noqa: E402
+from infinitedance.motion.drawing.drawing import Painter  # noqa: E402
 from infinitedance.motion.drawing.rendering import render_contact_sheet, render_video  # noqa: E402
+from infinitedance.motion.drawing.scene import build_scene  # noqa: E402
 
 SIZE = (320, 240)
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
@@ -35,7 +37,7 @@ def turned(motion, joint, axis, degrees, frame=slice(None)):
 
 
 def pixel_of(scene, motion, joint, frame):
-    pixels, _ = scene.project(motion.joint_positions()[frame, JOINT_INDEX[joint]].astype(float), scene.cameras[frame])
+    pixels, _ = scene.project(motion.joint_positions()[frame, JOINT_INDEX[joint]].astype(float), frame)
     return pixels.round().astype(int)
 
 
@@ -144,7 +146,7 @@ def test_equal_dances_give_equal_videos(moving, make_moving, tone, tmp_path):
 @pytest.mark.parametrize(
     ("name", "arguments", "error", "message"),
     [
-        ("dance.avi", {}, ValueError, "must end in .mp4"),
+        ("dance.avi", {}, ValueError, "must end in .mp4 or"),
         ("absent/dance.mp4", {}, FileNotFoundError, "the folder .*absent does not exist"),
         ("dance.mp4", {"size": (321, 240)}, ValueError, "even numbers of at least 64"),
         ("dance.mp4", {"size": (2, 2)}, ValueError, "even numbers of at least 64"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from infinitedance.assets import VIEWER_SCRIPT
-from infinitedance.motion.drawing.body_mesh import human_body
+from infinitedance.motion.drawing.clothes import human_body
 from infinitedance.motion.drawing.viewing import audio_type, viewer_dance, viewer_page
 from infinitedance.motion.motion import Motion
 
@@ -48,6 +48,8 @@ def test_the_human_body_is_packed_on_the_bones_of_the_dancer(motion):
     np.testing.assert_allclose(vertices, mesh.vertices, atol=1e-4)
     np.testing.assert_array_equal(unpack(packed["triangles"], "<u2").reshape(-1, 3), mesh.triangles)
     np.testing.assert_array_equal(unpack(packed["joints"], "u1").reshape(-1, 4), mesh.joints)
+    np.testing.assert_array_equal(unpack(packed["parts"], "u1"), mesh.parts)
+    assert [each["name"] for each in packed["materials"]] == [each.name for each in mesh.materials]
     assert np.all(unpack(packed["weights"], "u1").reshape(-1, 4).astype(int).sum(axis=1) == 255)
 
 

@@ -11,7 +11,8 @@ import roma
 import torch
 from scipy.spatial.transform import Rotation
 
-from infinitedance.motion.drawing.body_mesh import capsule_body, human_body, rest_positions, skin
+from infinitedance.motion.drawing.body_mesh import capsule_body, rest_positions, skin
+from infinitedance.motion.drawing.clothes import human_body
 from infinitedance.motion.files import (
     BONE_NAMES,
     EXPORT_FORMATS,
@@ -95,9 +96,9 @@ class Glb:
         skin = self.gltf.skins[0]
         inverse_bind = self.array(skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
         moves = matrices[skin.joints] @ inverse_bind
-        attributes = self.gltf.meshes[0].primitives[0].attributes
         vertices, joints, weights = (
-            self.array(getattr(attributes, name)) for name in ("POSITION", "JOINTS_0", "WEIGHTS_0")
+            np.concatenate([self.array(getattr(each.attributes, name)) for each in self.gltf.meshes[0].primitives])
+            for name in ("POSITION", "JOINTS_0", "WEIGHTS_0")
         )
         blended = (moves[joints] * (weights / 255)[..., None, None]).sum(axis=1)
         return np.einsum("vab,vb->va", blended[:, :3, :3], vertices) + blended[:, :3, 3]
@@ -275,6 +276,36 @@ def test_a_usd_names_its_animation_and_rests_in_the_t_pose(dance, tmp_path):
     np.testing.assert_allclose(rest[:, 3, :3], own, atol=1e-6)
     left_elbow = JOINT_NAMES.index("left_elbow")
     np.testing.assert_allclose(rest[left_elbow, 1, :3], [1, 0, 0], atol=1e-6)  # rows are the axes
+
+
+def test_the_clothes_of_a_glb_are_materials_in_linear_colors(dance, tmp_path):
+    export_motion(dance, tmp_path / "dance.glb")
+    glb = Glb(tmp_path / "dance.glb")
+    mesh = human_body(dance.skeleton)
+    found = [(each.name, each.pbrMetallicRoughness.baseColorFactor) for each in glb.gltf.materials]
+    assert [name for name, _ in found] == [each.name for each in mesh.materials]
+    shirt = next(each for each in mesh.materials if each.name == "shirt")
+    np.testing.assert_allclose(dict(found)["shirt"][:3], np.array(shirt.color) ** 2.2, atol=0.01)
+    primitives = glb.gltf.meshes[0].primitives
+    assert [each.material for each in primitives] == list(range(len(mesh.materials)))
+    counts = [len(glb.array(each.indices)) // 3 for each in primitives]
+    assert counts == [len(mesh.faces_of(index)) for index in range(len(mesh.materials))] and min(counts) > 20
+
+
+def test_the_clothes_of_a_usd_are_bound_to_all_its_faces(dance, tmp_path):
+    pytest.importorskip("pxr")
+    from pxr import Usd, UsdGeom, UsdShade
+
+    export_motion(dance, tmp_path / "dance.usdc")
+    stage = Usd.Stage.Open(str(tmp_path / "dance.usdc"))
+    body = UsdGeom.Mesh(stage.GetPrimAtPath("/dance/body"))
+    valid, why = UsdGeom.Subset.ValidateFamily(body, UsdGeom.Tokens.face, "materialBind")
+    assert valid, why
+    for material in human_body(dance.skeleton).materials:
+        subset = stage.GetPrimAtPath(f"/dance/body/{material.name}")
+        bound, _ = UsdShade.MaterialBindingAPI(subset).ComputeBoundMaterial()
+        color = bound.ComputeSurfaceSource()[0].GetInput("diffuseColor").Get()
+        np.testing.assert_allclose(color, material.linear_color, atol=1e-6)
 
 
 def test_the_unreal_preset_has_a_root_on_the_floor_that_carries_the_path(dance, tmp_path):

@@ -31,14 +31,16 @@ function sample(root, clip, times, points) {
 }
 
 const placeOf = (object) => object.getWorldPosition(new THREE.Vector3()).toArray();
-const boxOf = (mesh) => {
-  const { min, max } = new THREE.Box3().setFromObject(mesh, true);
-  return [min.toArray(), max.toArray()];
+// Three.js makes a mesh of each material.
+const skinnedMeshes = (root) => {
+  const meshes = [];
+  root.traverse((object) => object.isSkinnedMesh && meshes.push(object));
+  return meshes;
 };
-const skinnedMesh = (root) => {
-  let mesh = null;
-  root.traverse((object) => (mesh = object.isSkinnedMesh ? object : mesh));
-  return mesh;
+const around = (meshes) => meshes.reduce((box, mesh) => box.expandByObject(mesh, true), new THREE.Box3());
+const boxOf = (meshes) => {
+  const { min, max } = around(meshes);
+  return [min.toArray(), max.toArray()];
 };
 
 export async function validate(base64) {
@@ -50,13 +52,15 @@ export async function validate(base64) {
 export async function readGlb(base64, times, nodes, step) {
   const { animations, parser, scene } = await gltf(base64);
   const joints = await Promise.all(nodes.map((node) => parser.getDependency("node", node)));
-  const mesh = skinnedMesh(scene);
+  const meshes = skinnedMeshes(scene);
   const places = sample(scene, animations[0], times, () => {
     const vertices = [];
-    for (let index = 0; mesh && index < mesh.geometry.attributes.position.count; index += step) {
-      vertices.push(mesh.localToWorld(mesh.getVertexPosition(index, new THREE.Vector3())).toArray());
+    for (const mesh of meshes) {
+      for (let index = 0; index < mesh.geometry.attributes.position.count; index += step) {
+        vertices.push(mesh.localToWorld(mesh.getVertexPosition(index, new THREE.Vector3())).toArray());
+      }
     }
-    return { joints: joints.map(placeOf), vertices, box: mesh && boxOf(mesh) };
+    return { joints: joints.map(placeOf), vertices, box: boxOf(meshes) };
   });
   return { places, duration: animations[0].duration, notes: scene.userData };
 }
@@ -97,8 +101,8 @@ export async function readFbx(base64, times, names) {
   scene.traverse((object) => scales.push(...object.scale.toArray()));
   scene.updateMatrixWorld(true);
   const rest = joints.map(placeOf);
-  const mesh = skinnedMesh(scene);
-  const box = () => (mesh ? boxOf(mesh) : null);
+  const meshes = skinnedMeshes(scene);
+  const box = () => (meshes.length ? boxOf(meshes) : null);
   const places = sample(scene, scene.animations[0], times, () => ({ joints: joints.map(placeOf), box: box() }));
   const { duration, name } = scene.animations[0];
   return { places, rest, scales, unit: scene.userData.unitScaleFactor, duration, name };
@@ -113,8 +117,7 @@ export async function picture(base64, { time = null, ...options } = {}) {
 
 function draw(scene, { width = 480, height = 640, view = [1.2, 1.3, 2.6] } = {}) {
   scene.updateMatrixWorld(true);
-  const mesh = skinnedMesh(scene);
-  const middle = new THREE.Box3().setFromObject(mesh, true).getCenter(new THREE.Vector3());
+  const middle = around(skinnedMeshes(scene)).getCenter(new THREE.Vector3());
   const floor = new THREE.GridHelper(4, 16, 0x888888, 0xcccccc);
   floor.position.set(middle.x, 0, middle.z);
   const sun = new THREE.DirectionalLight(0xffffff, 2.2);
