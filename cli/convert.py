@@ -125,14 +125,16 @@ def _check_is_other(output: Path, source: Path) -> None:
 
 def _with_beats(motion: Motion, song: Path) -> Motion:
     """Return a motion that knows its beats: its own, or else those of its song."""
+    from ..media.decoding import check_file
+
+    if motion.provenance.get("downbeat_times_seconds"):
+        check_file(song, str(song))
+        return motion
     from dataclasses import replace
 
     from ..audio.beats import estimate_beats
     from ..audio.loading import load_audio
     from ..audio.spectra import SAMPLING_RATE
 
-    waveform = load_audio(song, SAMPLING_RATE)
-    if motion.provenance.get("downbeat_times_seconds"):
-        return motion
-    clock = estimate_beats(waveform, SAMPLING_RATE)
+    clock = estimate_beats(load_audio(song, SAMPLING_RATE), SAMPLING_RATE)
     return replace(motion, provenance={**motion.provenance, **clock.times_within(motion.duration_seconds)})
