@@ -19,7 +19,7 @@ from typing import Any
 
 from infinitedance.evaluation.report.tables import Cell, table_markdown
 
-from . import ablations, finetuning, loops, one_billion, retrieval
+from . import ablations, command_speed, finetuning, loops, one_billion, retrieval
 from .beats import __main__ as beats
 from .capture import report as capture
 from .capture.measures import MEASURES as CAPTURE_MEASURES
@@ -42,6 +42,7 @@ PAGES = {
     "capture_results": capture.INTRODUCTION,
     "one_billion": one_billion.INTRODUCTION,
     "loops": loops.INTRODUCTION,
+    "command_speed": command_speed.INTRODUCTION,
 }
 """Pages of docs/ that are written whole from the JSON file beside them, and what stands before their sections."""
 TEXTS = ("README.md", "docs/**/*.md", "assets/*.md", "assets/*/README.md", "spaces_demo/**/*.md", "spaces_demo/*.py")

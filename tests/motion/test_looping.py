@@ -80,18 +80,16 @@ def test_the_search_finds_the_bars_that_are_alike_and_prefers_those_that_turn_le
     assert loop_of_whole_bars(waltz)[1].turn_degrees < 50  # of 45 to 180
 
 
-def test_at_the_seam_nothing_jumps_though_the_cut_would(three_bars):
-    loop, seam = three_bars
+@pytest.mark.parametrize(("from_bar", "leads_at_end"), [(1, False), (2, True)])
+def test_at_the_seam_nothing_jumps_though_the_cut_would(from_bar, leads_at_end, waltz):
+    loop, seam = loop_of_whole_bars(waltz, 3, from_bar)
     assert seam.cut_position_jump_metres > 0.05 and seam.cut_velocity_jump > 0.1
     assert seam.position_jump_metres < 0.001 and seam.velocity_jump < 0.01
-    assert seam.blend_seconds == MAX_BLEND_SECONDS
+    assert (seam.blend_seconds, seam.leads_at_end) == (MAX_BLEND_SECONDS, leads_at_end)
     played = kinks(positions_of(loop))
     around_seam = played[3 * BAR_FRAMES - 3 - 2 :][:5]  # of the first wrap, in the middle
-    assert around_seam.max() <= np.quantile(played, 0.95)
-
-
-def test_no_frame_of_a_loop_is_more_sudden_than_the_dance_by_much(waltz, three_bars):
-    assert kinks(positions_of(three_bars[0])).max() < 1.5 * kinks(waltz.joint_positions().astype(np.float64)).max()
+    danced = kinks(waltz.joint_positions().astype(np.float64))
+    assert around_seam.max() < 1.2 * danced.max() and played.max() < 1.5 * danced.max()
 
 
 def test_the_last_key_is_the_first_and_between_them_are_whole_bars(three_bars):
@@ -159,7 +157,7 @@ def test_a_blend_is_no_longer_than_half_a_bar(waltz):
 
 
 def test_beats_count_from_the_first_frame_of_the_loop_and_the_repeated_one_has_none(waltz):
-    loop, _ = loop_of_whole_bars(waltz, 3, 2)
+    loop, _ = loop_of_whole_bars(with_beats(waltz, BEATS[:21] + 0.5), 3, 2)
     assert loop.provenance["seed"] == 7
     np.testing.assert_allclose(loop.provenance["downbeat_times_seconds"], np.arange(3) * 2.0, atol=1e-6)
     np.testing.assert_allclose(loop.provenance["beat_times_seconds"], np.arange(9) * 2 / 3, atol=1e-6)
