@@ -46,7 +46,8 @@ from .utils.hub_folders import MODEL_FILES, local_folder
 
 logger = logging.getLogger(__name__)
 
-_Arguments, _Result = ParamSpec("_Arguments"), TypeVar("_Result")
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 REFERENCES_FOLDER = "references"
 """Where the folder of a model holds its reference dances."""
 

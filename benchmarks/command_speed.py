@@ -142,10 +142,10 @@ def measure_stages(song: Path, repeats: int) -> list[Table]:
             for line in printed.splitlines() if repeat else ():
                 name, seconds = line.split("|")
                 found.setdefault(name, []).append(float(seconds))
-    seconds = {name: statistics.median(values) for name, values in found.items()}
-    rows: list[list] = [[name, value] for name, value in seconds.items()]
+    medians = {name: statistics.median(values) for name, values in found.items()}
+    rows: list[list] = [[name, value] for name, value in medians.items()]
     note = "Processor time of all threads. Drawing and encoding share both cores."
-    return [Table("", ["what", "processors, s"], [*rows, ["all", sum(seconds.values())]], note)]
+    return [Table("", ["what", "processors, s"], [*rows, ["all", sum(medians.values())]], note)]
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -205,7 +206,7 @@ def main() -> None:
             f"Dances of choreollama-{model}",
             f"python -m benchmarks.loops {options} --sections {model}",
             MODELS[model],
-            lambda model=model: measure(model, arguments.songs_dir, arguments.work_dir),
+            partial(measure, model, arguments.songs_dir, arguments.work_dir),
         )
         for model in MODELS
     }

@@ -94,8 +94,8 @@ def run(arguments: argparse.Namespace) -> None:
             song_loop = loop_of_song(arguments.song, seam.start_seconds, seconds)
         where = "end" if seam.leads_at_end else "start"
         print(
-            f"loop of {seam.num_bars} bars from bar {seam.first_bar} on, {seconds:.3f} s from "
-            f"{seam.start_seconds:.3f} s, its {where} blended for {seam.blend_seconds:.2f} s; "
+            f"loop of {seam.num_bars} {'bar' if seam.num_bars == 1 else 'bars'} from bar {seam.first_bar} on, "
+            f"{seconds:.3f} s from {seam.start_seconds:.3f} s, its {where} blended for {seam.blend_seconds:.2f} s; "
             f"{seam.travel_metres:.2f} m of travel and {seam.turn_degrees:.0f} degrees of turning are returned"
         )
         print(

@@ -268,6 +268,10 @@ def _closed(passes: Motion, cut: _Cut, move: FloorMove) -> Motion:
     """Return three passes that all lead over the same place: way and turn of each are taken back, by other steps."""
     feet = feet_of(passes)
     stances = _with_whole_steps(stances_of(feet, passes), round(_LEAST_STEP_SECONDS * passes.frame_rate))
+    blended = np.arange(cut.blend) - (cut.blend if cut.leads_at_end else 0)
+    for side in (0, 1):
+        if stances[cut.length : 2 * cut.length, side].all():  # it has to go back without a step, then
+            stances[(blended[:, None] + cut.length * np.arange(3)) % len(stances), side] = False
     freedom = np.maximum(step_freedom(stances, passes.frame_rate)[cut.length : 2 * cut.length], _LEAST_FREEDOM)
     steps = gaussian_filter1d(freedom, _SHARE_SECONDS * passes.frame_rate, mode="wrap")
     once = np.cumsum(steps) / steps.sum()
