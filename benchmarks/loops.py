@@ -43,7 +43,8 @@ first whole bar; by default it is where the loop closes best. The last key repea
   loop's start; where that is too short, the start out of what it does after the loop's end. A foot that stands in one
   place in both stays there; one that lands elsewhere makes a step.
 - **The path.** A loop comes back to where it began. How far the dancer travels and turns in one pass is taken back
-  over all its bars, while a foot is in the air: feet that stand do not slide for it. `--in-place` removes the path.
+  evenly over all its bars, by each foot when it steps: feet that stand do not slide for it. `--in-place` removes the
+  path.
 - **The song.** With `--song` the cut is written beside the loop, `loop.song.wav` beside `loop.glb`: the samples of the
   song from the loop's first frame on, exactly as long as the loop. Its last 5 ms lead into the sound before its start.
   A loop lasts whole frames, so a bar of it is off the song's by half a frame at most; `--frame-rate 60` halves that.
@@ -53,7 +54,12 @@ that of the joint that jumps most. A *kink* is how much its velocity changes in 
 through the four frames before and after; it is not 0 in a dance, so that of the seam is compared with those of the
 dance. *Slide* is the speed over the floor of feet that are low, weighted by how low they are, as a dash where none is.
 """
-LENGTHS = {"best": None, "four bars": 4}
+ASKED: dict[str, tuple[int | None, int | None]] = {
+    "best": (None, None),
+    "four bars": (4, None),
+    "two bars from bar 3 on": (2, 3),
+}
+"""Bars of a loop, and that in which it starts."""
 SEAM_FRAMES = 3
 """To either side, in which the kink of a seam is looked for."""
 
@@ -99,9 +105,9 @@ def kinks(positions: np.ndarray, frame_rate: float) -> np.ndarray:
     return np.linalg.norm(before + after, axis=-1).max(axis=1)
 
 
-def measure_loop(song: Path, dance: Motion, num_bars: int | None) -> Measured:
+def measure_loop(song: Path, dance: Motion, num_bars: int | None, from_bar: int | None = None) -> Measured:
     """Cut a loop of a dance and of its song, and measure what is seen and heard where it starts again."""
-    loop, seam = loop_of_whole_bars(dance, num_bars)
+    loop, seam = loop_of_whole_bars(dance, num_bars, from_bar)
     length = loop.num_frames - 1
     played = np.concatenate([loop.joint_positions().astype(np.float64)[:-1]] * 3)
     start = round(seam.start_seconds * dance.frame_rate)
@@ -132,13 +138,13 @@ def measure(model: str, songs_dir: Path, work_dir: Path) -> list[Table]:
     """Make the dances of a model and measure their loops."""
     songs = [*sorted(path for path in songs_dir.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES), DEMO_SONG]
     made = list(dances(MusicToDancePipeline.from_pretrained(model), songs, work_dir / model))
-    measured = {name: [measure_loop(*each, bars) for each in made] for name, bars in LENGTHS.items()}
+    measured = {name: [measure_loop(*each, *asked) for each in made] for name, asked in ASKED.items()}
     return [_summary(measured), *(_details(name, found) for name, found in measured.items())]
 
 
 def _summary(measured: dict[str, list[Measured]]) -> Table:
     rows: list[list] = []
-    for length, found in measured.items():
+    for asked, found in measured.items():
         columns = {
             "jump, cut only, mm": [1000 * each.seam.cut_position_jump_metres for each in found],
             "jump, mm": [1000 * each.seam.position_jump_metres for each in found],
@@ -148,12 +154,12 @@ def _summary(measured: dict[str, list[Measured]]) -> Table:
             "slide of the loop over that of the dance": [each.slide[1] / each.slide[0] for each in found],
             "step of the sound over those around": [each.sound_step for each in found],
         }
-        rows += [[length, name, float(np.median(values)), float(np.max(values))] for name, values in columns.items()]
+        rows += [[asked, name, float(np.median(values)), float(np.max(values))] for name, values in columns.items()]
     note = "Wanted: jumps of at most 20 mm and 0.05 m/s; kinks, slides and steps like those of the dance and the song."
-    return Table("In short", ["length", "what", "median", "largest"], rows, note)
+    return Table("In short", ["asked", "what", "median", "largest"], rows, note)
 
 
-def _details(length: str, found: list[Measured]) -> Table:
+def _details(asked: str, found: list[Measured]) -> Table:
     columns = [
         "song",
         "from bar",
@@ -189,7 +195,7 @@ def _details(length: str, found: list[Measured]) -> Table:
         ]
         for each in found
     ]
-    return Table(f"Loops, length: {length}", columns, rows, "Kinks and slides in m/s.")
+    return Table(f"Loops: {asked}", columns, rows, "Kinks and slides in m/s.")
 
 
 def main() -> None:

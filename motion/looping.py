@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from .feet.planting import plant_feet
 from .finishing.blending import FloorMove, feet_of, joined, lead_over, smoothstep, take
-from .finishing.staging import restepped, runs_of, stances_of, step_freedom, turned_path
+from .finishing.staging import restepped, runs_of, stances_of, turned_path
 from .motion import Motion
 from .skeleton import CONTACT_JOINTS, NUM_JOINTS
 
@@ -28,8 +27,6 @@ _FAR_COSINE = np.cos(np.radians(150) / 2)
 """Of half the angle between two turns of a joint, from which on it is chance which way leads from one to the other."""
 _TRAVEL_COST, _TURN_COST = 0.05, 0.1
 """Mean distance of joints that a metre of travel and a radian of turning away weigh as much as."""
-_SHARE_SECONDS = 0.15
-_LEAST_FREEDOM = 0.1
 _LEAST_STEP_SECONDS = 0.35
 """A foot that the dance lifts for less begins its step before, and ends it after."""
 
@@ -109,8 +106,8 @@ def loop_of_whole_bars(
 
     Over half a bar, at most `MAX_BLEND_SECONDS`, the end of the loop is led over into what comes before its start in
     the dance, or its start out of what comes after its end. The way that the dancer gets over the floor, and turns, in
-    one pass is returned while feet are in the air: no foot that stands slides for it. The last frame is the first
-    again: players count a clip from its first key to its last, which are whole bars so, to half a frame.
+    one pass is returned evenly, by each foot when it steps: no foot that stands slides for it. The last frame is the
+    first again: players count a clip from its first key to its last, which are whole bars so, to half a frame.
 
     Args:
         motion: A dance on the floor y = 0 whose provenance holds `downbeat_times_seconds`.
@@ -272,10 +269,7 @@ def _closed(passes: Motion, cut: _Cut, move: FloorMove) -> Motion:
     for side in (0, 1):
         if stances[cut.length : 2 * cut.length, side].all():  # it has to go back without a step, then
             stances[(blended[:, None] + cut.length * np.arange(3)) % len(stances), side] = False
-    freedom = np.maximum(step_freedom(stances, passes.frame_rate)[cut.length : 2 * cut.length], _LEAST_FREEDOM)
-    steps = gaussian_filter1d(freedom, _SHARE_SECONDS * passes.frame_rate, mode="wrap")
-    once = np.cumsum(steps) / steps.sum()
-    share = np.concatenate([[-1.0], once - 1, once, once[:-1] + 1])
+    share = np.arange(passes.num_frames) / cut.length - 1
     path = passes.root_positions[:, [0, 2]].astype(np.float64)
     yaw = -move.yaw * share
     turned = turned_path(path, yaw)

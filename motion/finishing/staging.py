@@ -77,7 +77,7 @@ def keep_on_stage(
     phrases = _phrase_frames(phrase_starts_seconds, motion)
     feet = feet_of(motion)
     stances = stances_of(feet, motion)
-    freedom = step_freedom(stances, motion.frame_rate)
+    freedom = _freedom(stances, motion.frame_rate)
     yaw = _facing_yaw(facing_heading(motion.joint_positions(), motion.frame_rate), phrases, freedom, motion.frame_rate)
     path = motion.root_positions[:, [0, 2]].astype(np.float64)
     turned = turned_path(path, yaw)
@@ -115,7 +115,7 @@ def runs_of(flags: np.ndarray) -> np.ndarray:
     return edges.reshape(-1, 2)
 
 
-def step_freedom(stances: np.ndarray, frame_rate: float) -> np.ndarray:
+def _freedom(stances: np.ndarray, frame_rate: float) -> np.ndarray:
     """Return how freely the path may be changed in each step from frame to frame, `(frames - 1,)`, 0 to 1.
 
     Not at all where both feet rest, and the less the longer the foot stands that carries.

@@ -128,6 +128,18 @@ def test_a_dance_that_wanders_off_is_returned_to_its_place(waltz):
     assert kinks(loop.root_positions[:, None].astype(np.float64)).max() < 0.1  # it goes back little by little
 
 
+def test_feet_that_never_step_go_back_in_the_blend(waltz):
+    """Both feet are dragged over the floor, so slowly that they count as standing, and the arms keep moving."""
+    rotations = np.repeat(waltz.joint_rotations[:1], waltz.num_frames, axis=0)
+    rotations[:, 16:] = waltz.joint_rotations[:, 16:]
+    way = np.linspace(0, 1.0, waltz.num_frames)[:, None] * [1, 0, 0]
+    standing = replace(waltz, joint_rotations=rotations, root_positions=waltz.root_positions[0] + way)
+    for from_bar in (1, 3):
+        loop, seam = loop_of_whole_bars(standing, 1, from_bar)
+        assert seam.travel_metres > 0.1 and seam.position_jump_metres < 0.005
+        assert kinks(positions_of(loop)).max() < 1
+
+
 def test_where_the_dance_stands_and_looks_makes_no_difference(waltz):
     moved = FloorMove(2.0, np.array([3.0, 0.0, -1.0]))(waltz)
     loops = [loop_of_whole_bars(dance, 3, 2)[0] for dance in (waltz, moved)]
