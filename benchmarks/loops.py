@@ -49,10 +49,12 @@ first whole bar; by default it is where the loop closes best. The last key repea
   song from the loop's first frame on, exactly as long as the loop. Its last 5 ms lead into the sound before its start.
   A loop lasts whole frames, so a bar of it is off the song's by half a frame at most; `--frame-rate 60` halves that.
 
-The tables are of dances of the models that ship, to all songs of a folder, with the genre that suits each. A jump is
-that of the joint that jumps most. A *kink* is how much its velocity changes in one frame, between the slopes of cubics
-through the four frames before and after; it is not 0 in a dance, so that of the seam is compared with those of the
-dance. *Slide* is the speed over the floor of feet that are low, weighted by how low they are, as a dash where none is.
+The tables are of dances of the models that ship, to all songs of a folder, with the genre that suits each. A *jump* is
+how far the joint that jumps most is, where the loop leads to at its last key, from where its first key has it, and how
+much its velocities there differ. A *kink* is how much the velocity of a joint changes in one frame, between the slopes
+of cubics through the four frames before and after; it is not 0 in a dance, so the largest around the seam is compared
+with those of the dance. *Slide* is the speed over the floor of feet that are low, the lower the heavier; a dash where
+none is.
 """
 ASKED: dict[str, tuple[int | None, int | None]] = {
     "best": (None, None),

@@ -136,11 +136,11 @@ def loop_of_whole_bars(
     passes = _closed(_three_passes(motion, cut, move), cut, move)
     closed_positions = passes.joint_positions().astype(np.float64)
     closed_velocities = np.gradient(closed_positions, axis=0) * motion.frame_rate
-    first, last = cut.length, 2 * cut.length
+    first, last, contacts = cut.length, 2 * cut.length, passes.foot_contacts
     keys = [*range(cut.length), 0]
     loop = replace(
         take(passes, [first + key for key in keys]),
-        foot_contacts=passes.foot_contacts[first:][keys],
+        foot_contacts=None if contacts is None or motion.foot_contacts is None else contacts[first:][keys],
         provenance=_shifted_beats(motion, cut),
     )
     seam = Seam(

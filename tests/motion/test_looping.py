@@ -163,6 +163,11 @@ def test_a_loop_leads_into_what_comes_before_its_start_or_goes_on_from_what_foll
     np.testing.assert_allclose(loop.joint_rotations[kept, upper_body], source[kept, upper_body], atol=1e-3)
 
 
+def test_a_dance_whose_contacts_are_not_known_gives_a_loop_without(waltz):
+    loop, _ = loop_of_whole_bars(replace(waltz, foot_contacts=None), 3, 2)
+    assert loop.foot_contacts is None and loop.is_loop
+
+
 def test_a_blend_is_no_longer_than_half_a_bar(waltz):
     quick = with_beats(waltz, BEATS[:72] / 2)  # bars of a second
     assert loop_of_whole_bars(quick, 4, 3)[1].blend_seconds == 0.5
