@@ -36,7 +36,7 @@ infinitedance convert dance.npz loop.glb --loop --song song.mp3
 infinitedance convert dance.npz chorus.glb --loop 8 --from-bar 17 --in-place --song song.mp3
 ```
 
-`--loop` cuts the whole bars that close best, at least four; `--loop 8` cuts eight. `--from-bar` says where, 1 for the
+`--loop` cuts the whole bars that close best, four to 32; `--loop 8` cuts eight. `--from-bar` says where, 1 for the
 first whole bar; by default it is where the loop closes best. The last key repeats the first.
 
 - **The seam.** Over half a bar, 0.8 s at most, the end of the loop is blended into what the dance does before the

@@ -16,8 +16,8 @@ from .skeleton import CONTACT_JOINTS, NUM_JOINTS
 
 BEAT_KEYS = ("beat_times_seconds", "downbeat_times_seconds")
 """Where the provenance of a dance holds its beats and the first beats of its bars, in seconds from frame 0."""
-LEAST_BARS = 4
-"""Of a loop whose length is chosen, if the dance has twice as many; else half of what it has."""
+LEAST_BARS, MOST_BARS = 4, 32
+"""Of a loop whose length is chosen, if the dance has eight or more; else at least half of what it has."""
 MAX_BLEND_SECONDS = 0.8
 """One dance is led into itself over half a bar, or this if it is less: a step with each foot."""
 MIN_BLEND_SECONDS = 0.2
@@ -111,8 +111,8 @@ def loop_of_whole_bars(
 
     Args:
         motion: A dance on the floor y = 0 whose provenance holds `downbeat_times_seconds`.
-        num_bars: Length of the loop; by default that with the smallest seam, from four bars up, or from half of the
-            bars that there are if these are less than eight.
+        num_bars: Length of the loop; by default that with the smallest seam, from four bars, or half of the bars that
+            there are if these are less than eight, to 32.
         from_bar: Where it starts, 1 for the first whole bar; by default where the seam is smallest.
 
     Returns:
@@ -131,7 +131,8 @@ def loop_of_whole_bars(
         )
     positions = motion.joint_positions().astype(np.float64)
     velocities = np.gradient(positions, axis=0) * motion.frame_rate
-    cut = min(cuts, key=lambda each: _cost(each, motion, positions, velocities))
+    cuts.sort(key=lambda each: _cost(each, positions, velocities))
+    cut = next((each for each in cuts if not _has_opposites(each, motion, positions)), cuts[0])
     move = _move_of(cut, positions)
     passes = _closed(_three_passes(motion, cut, move), cut, move)
     closed_positions = passes.joint_positions().astype(np.float64)
@@ -182,7 +183,7 @@ def _asked(bars: int, num_bars: int | None, from_bar: int | None) -> tuple[range
     starts = range(bars) if from_bar is None else range(from_bar - 1, from_bar)
     left = bars - starts[0]
     if num_bars is None:
-        return range(min(LEAST_BARS, max(1, left // 2)), left + 1), starts
+        return range(min(LEAST_BARS, max(1, left // 2)), min(MOST_BARS, left) + 1), starts
     if not 1 <= num_bars <= left:
         where = "The dance" if from_bar is None else f"From bar {from_bar} on the dance"
         raise ValueError(f"{where} has {left} whole bars, got {num_bars} for the loop: ask for 1 to {left}.")
@@ -224,19 +225,24 @@ def _moved(points: np.ndarray, move: FloorMove, is_position: bool = True) -> np.
     return points @ turn.T + (move.shift if is_position else 0)
 
 
-def _cost(cut: _Cut, motion: Motion, positions: np.ndarray, velocities: np.ndarray) -> float:
+def _cost(cut: _Cut, positions: np.ndarray, velocities: np.ndarray) -> float:
     """Return how much has to be changed to close a loop, as a mean distance of the joints in metres."""
     move = _move_of(cut, positions)
     jump = np.linalg.norm(_moved(positions[cut.start], move) - positions[cut.end], axis=-1)
     turned = _moved(velocities[cut.start], move, is_position=False)
     velocity_jump = np.linalg.norm(turned - velocities[cut.end], axis=-1)
     travel = np.linalg.norm((positions[cut.end, 0] - positions[cut.start, 0])[[0, 2]])
-    frames = np.arange(cut.blend) - (cut.blend if cut.leads_at_end else 0)
-    turns = move(take(motion, cut.start + frames)).joint_rotations * motion.joint_rotations[cut.end + frames]
-    is_far = np.abs(turns.sum(axis=-1)).min() < _FAR_COSINE
     # One metre a second weighs as much as a tenth of a metre: what it moves a joint by in three frames.
     jumps = np.average(jump + velocity_jump / 10, weights=_WEIGHTS)
-    return float(jumps + _TRAVEL_COST * travel + _TURN_COST * abs(move.yaw) + is_far)
+    return float(jumps + _TRAVEL_COST * travel + _TURN_COST * abs(move.yaw))
+
+
+def _has_opposites(cut: _Cut, motion: Motion, positions: np.ndarray) -> bool:
+    """Return whether a joint points to nearly opposite directions in what is led over into each other."""
+    frames = np.arange(cut.blend) - (cut.blend if cut.leads_at_end else 0)
+    start = _move_of(cut, positions)(take(motion, cut.start + frames))
+    cosines = np.abs((start.joint_rotations * motion.joint_rotations[cut.end + frames]).sum(axis=-1))
+    return bool(cosines.min() < _FAR_COSINE)
 
 
 def _three_passes(motion: Motion, cut: _Cut, move: FloorMove) -> Motion:
