@@ -6,8 +6,9 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from .modeling.choreollama.adapters_choreollama import (
     AdapterStack,
     check_adapter_folder,
 )
+from .modeling.choreollama.generation_choreollama import threads_for
 from .modeling.choreollama.logits_processors import MAX_SCALE, Guidance
 from .modeling.choreollama.modeling_choreollama import ChoreoLlamaForConditionalGeneration
 from .motion.finishing.ending import check_ending
@@ -44,6 +46,8 @@ from .utils.hub_folders import MODEL_FILES, local_folder
 
 logger = logging.getLogger(__name__)
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 REFERENCES_FOLDER = "references"
 """Where the folder of a model holds its reference dances."""
 
@@ -82,6 +86,18 @@ class _Progress(BaseStreamer):
 
     def end(self) -> None:
         self.bar.close()
+
+
+def _on_few_threads(method: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Run a method of the pipeline of a small model on one thread."""
+
+    @wraps(method)
+    def run(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+        pipeline: Any = arguments[0]
+        with threads_for(pipeline.model.config.hidden_size):
+            return method(*arguments, **options)
+
+    return run
 
 
 class MusicToDancePipeline(PushToHubMixin):
@@ -389,6 +405,7 @@ class MusicToDancePipeline(PushToHubMixin):
             **sampling,
         )[0]
 
+    @_on_few_threads
     def dances(
         self,
         audio: str | os.PathLike | np.ndarray,
@@ -482,6 +499,7 @@ class MusicToDancePipeline(PushToHubMixin):
             dances.append(Dance(replace(motion, provenance=provenance), row, tuple(windows), report))
         return dances
 
+    @_on_few_threads
     def listen(self, audio: str | os.PathLike | np.ndarray, genre: str | None = None, **hints: Any) -> HeardSong:
         """Hear what a song is made of, and choose the genre that suits it if none is given.
 
@@ -502,8 +520,9 @@ class MusicToDancePipeline(PushToHubMixin):
         if genre is not None or not self.genres:
             return song
         genre, reason = suiting_genre(self.genres, song.song_map, liveliness(song.waveform, sampling_rate))
-        return replace(self.listen(song.waveform, genre, **hints), genre_reason=reason)
+        return replace(song.counted_as(genre, **hints), genre_reason=reason)
 
+    @_on_few_threads
     def model_inputs(
         self, song: HeardSong, *, side: str | None = None, energy: Energy | None = None
     ) -> dict[str, torch.Tensor]:
@@ -525,6 +544,7 @@ class MusicToDancePipeline(PushToHubMixin):
             inputs["energy"] = torch.from_numpy(curve)[None]
         return dict(inputs)
 
+    @_on_few_threads
     def perform(
         self,
         song: HeardSong,

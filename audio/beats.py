@@ -78,6 +78,14 @@ class BeatClock:
             raise ValueError(f"`first_downbeat_index` must lie in [0, {len(times)}), got {self.first_downbeat_index}.")
         object.__setattr__(self, "beat_times_seconds", times)
 
+    def equals(self, other: "BeatClock") -> bool:
+        """Return whether another clock counts the same beats in the same way."""
+        return (
+            np.array_equal(self.beat_times_seconds, other.beat_times_seconds)
+            and self.beats_per_bar == other.beats_per_bar
+            and self.first_downbeat_index == other.first_downbeat_index
+        )
+
     @classmethod
     def steady(
         cls, bpm: float, duration_seconds: float, first_beat_seconds: float = 0.0, meter: int = 4
@@ -196,6 +204,25 @@ class BeatEstimate:
     alternatives: tuple[BeatAlternative, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class HeardBeats:
+    """What beats are found from, however they are counted then.
+
+    Args:
+        activations: Probabilities of a beat that begins no bar and of one that does, `(frames, 2)`, 50 a second.
+        onsets: How strongly sounds begin, 120 a second.
+        low_onsets: Likewise of low sounds.
+    """
+
+    activations: np.ndarray
+    onsets: np.ndarray
+    low_onsets: np.ndarray
+
+    @property
+    def activity(self) -> np.ndarray:
+        return self.activations.sum(axis=1)
+
+
 def estimate_beats(
     waveform: np.ndarray,
     sampling_rate: int,
@@ -219,6 +246,7 @@ def track_beats(
     bpm: float | None = None,
     meter: int | None = None,
     first_downbeat_seconds: float | None = None,
+    heard: HeardBeats | None = None,
 ) -> BeatEstimate:
     """Find the beats and bars of a whole song.
 
@@ -233,6 +261,7 @@ def track_beats(
         bpm: The tempo of the whole song, if known. It is kept to the digit.
         meter: Beats per bar, if known.
         first_downbeat_seconds: Time of a downbeat, if known.
+        heard: What `hear_beats` found in this waveform, if that was done before.
 
     Returns:
         The clock of the song, with its confidence and alternatives.
@@ -240,9 +269,6 @@ def track_beats(
     Raises:
         ValueError: If the waveform or one of the overrides is out of range.
     """
-    from .beat_network import beat_activations
-    from .loudness import hop_powers, integrated_loudness
-
     waveform = check_waveform(waveform, sampling_rate)
     duration = len(waveform) / sampling_rate
     if bpm is not None:
@@ -255,9 +281,7 @@ def track_beats(
         )
     genre = known_genre(genre)
 
-    gain = reference_gain(integrated_loudness(hop_powers(waveform, sampling_rate)))
-    onsets = onset_envelopes(waveform, 0, len(waveform) // ONSET_HOP + 1, gain)
-    song = _Heard(beat_activations(waveform, gain), *onsets)
+    song = hear_beats(waveform, sampling_rate) if heard is None else heard
     meters = [meter] if meter is not None else possible_meters(genre)
     if bpm is None:
         times, bar = _find_beats(song, genre, meters)
@@ -275,20 +299,23 @@ def track_beats(
     return BeatEstimate(clock, _clarity(song.activations, times), _alternatives(song, clock, duration))
 
 
-@dataclass(frozen=True, eq=False)
-class _Heard:
-    """What beats are found from: activations, 50 a second, and onsets of all and of low sounds, 120 a second."""
+def hear_beats(waveform: np.ndarray, sampling_rate: int) -> HeardBeats:
+    """Hear where a song may have beats.
 
-    activations: np.ndarray
-    onsets: np.ndarray
-    low_onsets: np.ndarray
+    Args:
+        waveform: `(samples,)`, mono.
+        sampling_rate: 24,000 Hz.
+    """
+    from .beat_network import beat_activations
+    from .loudness import hop_powers, integrated_loudness
 
-    @property
-    def activity(self) -> np.ndarray:
-        return self.activations.sum(axis=1)
+    waveform = check_waveform(waveform, sampling_rate)
+    gain = reference_gain(integrated_loudness(hop_powers(waveform, sampling_rate)))
+    onsets = onset_envelopes(waveform, 0, len(waveform) // ONSET_HOP + 1, gain)
+    return HeardBeats(beat_activations(waveform, gain), *onsets)
 
 
-def _find_beats(song: _Heard, genre: str | None, meters: Sequence[int]) -> tuple[np.ndarray, int]:
+def _find_beats(song: HeardBeats, genre: str | None, meters: Sequence[int]) -> tuple[np.ndarray, int]:
     """Return the beats that are counted, in seconds, and how many a bar has."""
     activity = song.activity
     path = best_bars(song.activations, meters, *tempo_range(genre))
@@ -357,7 +384,7 @@ def _clarity(activations: np.ndarray, times: np.ndarray) -> float:
     return float(likely.clip(0, 1).mean())
 
 
-def _downbeat_scores(song: _Heard, times: np.ndarray, meter: int) -> np.ndarray:
+def _downbeat_scores(song: HeardBeats, times: np.ndarray, meter: int) -> np.ndarray:
     """Return how much speaks for the bars to begin at each of the first beats, `(meter,)`."""
     likelihood = _likelihood(song.activations, times)
     inside = (times >= 0) & (times * ACTIVATION_RATE < len(song.activations))
@@ -390,7 +417,7 @@ def _accent_scores(low_onsets: np.ndarray, times: np.ndarray, meter: int) -> np.
     return scores
 
 
-def _bar_score(song: _Heard, times: np.ndarray, meter: int) -> float:
+def _bar_score(song: HeardBeats, times: np.ndarray, meter: int) -> float:
     """Return the log likelihood of the best bars of one meter."""
     beats = _likelihood(song.activations, times)[:, 0].sum()
     return float(beats + _downbeat_scores(song, times, meter).max() - METER_COSTS.get(meter, 0.0) * len(times))
@@ -407,7 +434,7 @@ def _is_compound(onsets: np.ndarray, times: np.ndarray) -> bool:
     return strength(1 / 3) + strength(2 / 3) > 2 * COMPOUND_RATIO * strength(1 / 2)
 
 
-def _alternatives(song: _Heard, clock: BeatClock, duration: float) -> tuple[BeatAlternative, ...]:
+def _alternatives(song: HeardBeats, clock: BeatClock, duration: float) -> tuple[BeatAlternative, ...]:
     """Return other ways to count a song, the most likely first."""
     times, meter, first = clock.beat_times_seconds, clock.beats_per_bar, clock.first_downbeat_index
     clarity, here = _clarity(song.activations, times), _evidence(song.activations, times)
@@ -434,7 +461,7 @@ def _alternatives(song: _Heard, clock: BeatClock, duration: float) -> tuple[Beat
     return tuple(sorted([*tempo, *downbeats], key=lambda way: -way.confidence))
 
 
-def _with_best_bar(song: _Heard, times: np.ndarray, meter: int) -> BeatClock:
+def _with_best_bar(song: HeardBeats, times: np.ndarray, meter: int) -> BeatClock:
     first = int(_downbeat_scores(song, times, meter).argmax())
     return BeatClock(times, meter, min(first, len(times) - 1))
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from infinitedance.evaluation.report.tables import Cell, table_markdown
 
-from . import ablations, blender_import, finetuning, one_billion, retrieval, video
+from . import ablations, blender_import, command_speed, finetuning, loops, one_billion, retrieval, video
 from .beats import __main__ as beats
 from .capture import report as capture
 from .capture.measures import MEASURES as CAPTURE_MEASURES
@@ -43,6 +43,8 @@ PAGES = {
     "one_billion": one_billion.INTRODUCTION,
     "blender_import": blender_import.INTRODUCTION,
     "video_results": video.INTRODUCTION,
+    "loops": loops.INTRODUCTION,
+    "command_speed": command_speed.INTRODUCTION,
 }
 """Pages of docs/ that are written whole from the JSON file beside them, and what stands before their sections."""
 TEXTS = ("README.md", "docs/**/*.md", "assets/*.md", "assets/*/README.md", "spaces_demo/**/*.md", "spaces_demo/*.py")

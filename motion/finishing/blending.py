@@ -226,11 +226,30 @@ def lead_over(first: Motion, second: Motion, weights: np.ndarray, second_feet: F
 
 
 def _between(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return quaternions on the shortest way between two, `(frames, joints, 4)` wxyz, by weights `(frames,)`."""
+    """Return quaternions on the way between two, `(frames, joints, 4)` wxyz, by weights `(frames,)`.
+
+    It is the shortest one in the middle frame, and does not change to the other way round before or after it.
+    """
     starts, ends = (roma.quat_wxyz_to_xyzw(torch.from_numpy(array).double()) for array in (first, second))
-    way = roma.unitquat_to_rotvec(roma.quat_product(roma.quat_conjugation(starts), ends))
+    way = _without_flips(roma.unitquat_to_rotvec(roma.quat_product(roma.quat_conjugation(starts), ends)))
     steps = roma.rotvec_to_unitquat(way * torch.from_numpy(weights)[:, None, None])
     return roma.quat_xyzw_to_wxyz(roma.quat_product(starts, steps)).numpy()
+
+
+def _without_flips(ways: torch.Tensor) -> torch.Tensor:
+    """Return turns, `(frames, joints, 3)` rotation vectors, each on the way round that is next to its neighbor's."""
+    if ((ways[1:] - ways[:-1]).norm(dim=-1) <= torch.pi).all():
+        return ways
+    ways = ways.clone()
+    middle = len(ways) // 2
+    neighbors = [(frame, frame - 1) for frame in range(middle + 1, len(ways))]
+    neighbors += [(frame, frame + 1) for frame in range(middle - 1, -1, -1)]
+    for frame, neighbor in neighbors:
+        rounds = normalize(ways[frame], dim=-1) * 2 * torch.pi
+        choices = torch.stack([ways[frame], ways[frame] - rounds, ways[frame] + rounds])
+        nearest = (choices - ways[neighbor]).norm(dim=-1).argmin(dim=0)
+        ways[frame] = choices[nearest, torch.arange(ways.shape[1])]
+    return ways
 
 
 def joined(pieces: list[Motion]) -> Motion:

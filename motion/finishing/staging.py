@@ -76,16 +76,16 @@ def keep_on_stage(
         )
     phrases = _phrase_frames(phrase_starts_seconds, motion)
     feet = feet_of(motion)
-    stances = _stances(feet, motion)
+    stances = stances_of(feet, motion)
     freedom = _freedom(stances, motion.frame_rate)
     yaw = _facing_yaw(facing_heading(motion.joint_positions(), motion.frame_rate), phrases, freedom, motion.frame_rate)
     path = motion.root_positions[:, [0, 2]].astype(np.float64)
-    turned = _turned_path(path, yaw)
+    turned = turned_path(path, yaw)
     new_path = turned + _shift_into_circle(turned - middle, _RADIUS_SHARE * radius_metres, freedom)
     new_path = middle + _cut_to_circle(new_path - middle, radius_metres)
     if not yaw.any() and np.array_equal(new_path, path):
         return motion
-    return _restepped(motion, feet, stances, yaw, new_path)
+    return restepped(motion, feet, stances, yaw, new_path)
 
 
 def _phrase_frames(phrase_starts_seconds: Sequence[float], motion: Motion) -> list[int]:
@@ -97,19 +97,19 @@ def _phrase_frames(phrase_starts_seconds: Sequence[float], motion: Motion) -> li
     return frames[(frames >= 0) & (frames < motion.num_frames)].tolist()
 
 
-def _stances(feet: Feet, motion: Motion) -> np.ndarray:
+def stances_of(feet: Feet, motion: Motion) -> np.ndarray:
     """Return when each foot stands, `(frames, 2)` bool: its ball or its ankle touches."""
     both = np.concatenate([feet.ankles(motion.skeleton), feet.toes], axis=1)
     touches = detect_contacts(both, motion.frame_rate, motion.skeleton.contact_rest_heights)
     stands = touches[:, :2] | touches[:, 2:]
     for side in (0, 1):
-        for first, end in _runs(~stands[:, side]):
+        for first, end in runs_of(~stands[:, side]):
             if 0 < first and end < len(stands) and end - first < _LEAST_STEP_SECONDS * motion.frame_rate:
                 stands[first:end, side] = True
     return stands
 
 
-def _runs(flags: np.ndarray) -> np.ndarray:
+def runs_of(flags: np.ndarray) -> np.ndarray:
     """Return the runs of true flags, `(runs, 2)`: first frame, and the one after the last."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return edges.reshape(-1, 2)
@@ -122,10 +122,10 @@ def _freedom(stances: np.ndarray, frame_rate: float) -> np.ndarray:
     """
     lengths = np.zeros(stances.shape)
     for side in (0, 1):
-        for first, end in _runs(stances[:, side]):
+        for first, end in runs_of(stances[:, side]):
             lengths[first:end, side] = (end - first) / frame_rate
     rests = np.zeros(len(stances), dtype=bool)
-    for first, end in _runs(stances[:, 0] & stances[:, 1]):
+    for first, end in runs_of(stances[:, 0] & stances[:, 1]):
         rests[first:end] = end - first >= _REST_SECONDS * frame_rate
     free = ~rests / np.maximum(1, lengths.max(axis=1) / _STANCE_SECONDS) ** 2
     free = np.minimum(free, uniform_filter1d(free, 5, mode="nearest"))
@@ -153,7 +153,7 @@ def _facing_yaw(heading: np.ndarray, phrases: list[int], freedom: np.ndarray, fr
     return yaw
 
 
-def _turned_path(path: np.ndarray, yaw: np.ndarray) -> np.ndarray:
+def turned_path(path: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     """Return a path over the floor, `(frames, 2)`, whose steps are turned, from the same start."""
     steps = np.diff(path, axis=0)
     angles = (yaw[1:] + yaw[:-1]) / 2
@@ -211,7 +211,7 @@ def _cut_to_circle(path: np.ndarray, radius: float) -> np.ndarray:
     return path * np.minimum(1, radius / np.maximum(np.linalg.norm(path, axis=-1, keepdims=True), 1e-9))
 
 
-def _restepped(motion: Motion, feet: Feet, stances: np.ndarray, yaw: np.ndarray, new_path: np.ndarray) -> Motion:
+def restepped(motion: Motion, feet: Feet, stances: np.ndarray, yaw: np.ndarray, new_path: np.ndarray) -> Motion:
     """Move root and feet: the root with its time, each foot with the time at which it stands.
 
     Args:
@@ -255,10 +255,10 @@ def _own_times(stands: np.ndarray, catch_up_frames: int) -> np.ndarray:
     """
     frames = np.arange(len(stands), dtype=np.float64)
     times = frames.copy()
-    for first, end in _runs(stands):
+    for first, end in runs_of(stands):
         times[first:end] = (first + end - 1) / 2
     late = times - frames
-    for left, landed in _runs(~stands):
+    for left, landed in runs_of(~stands):
         ease = min(landed - left + 1, catch_up_frames)
         air = np.arange(left, landed)
         if left > 0:

@@ -2,12 +2,15 @@
 
 import csv
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
 from infinitedance.cli import main
+from infinitedance.dataset_builder.procedural.dance import synthesize_dance
 from infinitedance.motion.files import load_motion, save_motion
 from infinitedance.motion.motion import Motion
 from infinitedance.motion.skeleton import JOINT_INDEX, NUM_JOINTS
@@ -50,19 +53,41 @@ def test_another_frame_rate_keeps_the_dance_and_its_length(frame_rate, dance, tm
     np.testing.assert_allclose(shoulder_to_elbow, expected, atol=2e-3)
 
 
-def test_a_loop_in_place_lasts_its_bars_and_says_its_seam(dance, tmp_path, capsys):
+@pytest.fixture
+def waltz(tmp_path):
+    """Six bars of two seconds."""
+    beats = np.arange(18) * 2 / 3
+    provenance = {"seed": 7, "beat_times_seconds": beats.tolist(), "downbeat_times_seconds": beats[::3].tolist()}
+    dance = replace(synthesize_dance("waltz", 90, 12.0, seed=0), provenance=provenance)
+    save_motion(dance, tmp_path / "waltz.npz")
+    return tmp_path / "waltz.npz"
+
+
+def test_a_loop_in_place_lasts_its_bars_and_says_its_seam(waltz, tmp_path, capsys):
     output = tmp_path / "loop.npz"
-    assert main(["convert", str(dance), str(output), "--loop", "--in-place", "--frame-rate", "60"]) == 0
+    arguments = ["--loop", "2", "--from-bar", "2", "--in-place", "--frame-rate", "60"]
+    assert main(["convert", str(waltz), str(output), *arguments]) == 0
     printed = capsys.readouterr().out
-    assert "loop of 1 bars, 2.000 s from 0.000 s on; at its seam joints jump by 0 mm" in printed
-    assert "0.00 m away" in printed and "121 frames at 60 Hz" in printed
+    assert "loop of 2 bars from bar 2 on, 4.000 s from 2.000 s, its end blended for 0.80 s" in printed
+    assert "90 degrees of turning are returned" in printed
+    assert "at its seam joints jump by at most 0 mm and 0.00 m/s; only cut: 0 mm" in printed
+    assert "241 frames at 60 Hz" in printed
     loop = load_motion(output)
-    assert not loop.root_positions[:, [0, 2]].any()
-    assert loop.provenance == {
-        "seed": 7,
-        "beat_times_seconds": BEATS[:4].tolist(),
-        "downbeat_times_seconds": [0.0],
-    }
+    assert loop.is_loop and not loop.root_positions[:, [0, 2]].any()
+    assert loop.provenance["downbeat_times_seconds"] == pytest.approx([0, 2])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop.npz", "waltz.npz"]
+
+
+@pytest.mark.parametrize("name", ["loop.glb", "loop.smplx.npz"])
+def test_the_song_of_a_loop_is_cut_where_the_loop_is(name, waltz, tmp_path, capsys):
+    sound = np.random.default_rng(0).normal(size=12 * 22_050) * 0.1
+    soundfile.write(tmp_path / "song.wav", sound, 22_050, subtype="PCM_16")
+    arguments = [str(waltz), str(tmp_path / name), "--loop", "--song", str(tmp_path / "song.wav")]
+    assert main(["convert", *arguments]) == 0
+    start = float(re.search(r"s from (\S+) s, its", capsys.readouterr().out)[1])
+    cut, rate = soundfile.read(tmp_path / "loop.song.wav")
+    assert rate == 22_050 and len(cut) % (2 * rate) == 0  # whole bars
+    np.testing.assert_allclose(cut[:-200], sound[round(start * rate) :][: len(cut) - 200], atol=2**-15)
 
 
 def test_the_song_gives_the_beats_of_a_dance_that_knows_none(dance, clicks, tmp_path):
@@ -98,6 +123,9 @@ def test_what_cannot_be_converted_is_told_in_one_line_and_leaves_nothing(dance, 
         ([text, glb], "text.bvh"),
         ([dance, dance], "must be another file than the input"),
         ([without_beats, glb, "--loop"], "give the song (`--song`)"),
+        ([dance, glb, "--loop", "3"], "The dance has 1 whole bars, got 3 for the loop"),
+        ([dance, glb, "--from-bar", "1"], "give `--loop` too"),
+        ([dance, glb, "--loop", "--from-bar", "9"], "must start with one of the bars 1 to 1"),
         ([dance, glb, "--song", tmp_path / "missing.ogg"], "missing.ogg"),
         ([dance, tmp_path / "dance.vrma", "--names", "mixamo"], "names of their own, got mixamo"),
         ([dance, tmp_path / "dance.csv", "--body", "human"], "`body` must be given for .glb"),
@@ -141,3 +169,11 @@ def test_markers_for_other_programs_are_refused_before_anything_is_written(dance
 def test_the_rate_is_told_where_blender_does_not_take_it_from_the_file(name, told, dance, tmp_path, capsys):
     assert main(["convert", str(dance), str(tmp_path / name)]) == 0
     assert ("bpy.context.scene.render.fps = 30" in capsys.readouterr().out) == told
+
+
+def test_bars_that_are_no_number_are_refused_with_the_way_to_write_them(dance, tmp_path, capsys):
+    for text in ("0", "-1", str(dance)):
+        with pytest.raises(SystemExit) as ended:
+            main(["convert", "--loop", text, str(tmp_path / "loop.glb")])
+        assert ended.value.code == 2
+        assert "BARS" in capsys.readouterr().err

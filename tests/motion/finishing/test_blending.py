@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from infinitedance.motion.finishing.blending import (
     TOES,
     Feet,
     FloorMove,
+    blend,
     feet_of,
     lead_over,
     move_to_go_on,
@@ -74,3 +77,19 @@ def test_a_foot_that_stands_in_the_same_place_in_both_motions_does_not_move(walt
 @pytest.mark.parametrize(("angle", "expected"), [(0.1, 0.1), (2 * np.pi + 0.1, 0.1), (-np.pi - 0.1, np.pi - 0.1)])
 def test_angles_are_wrapped(angle, expected):
     assert wrapped(angle) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("degrees", [(150, 210), (210, 150), (120, 330), (30, 60)])
+def test_a_blend_of_a_joint_that_turns_past_the_opposite_direction_does_not_jump(degrees, waltz):
+    first, angles = take(waltz, [0] * 21), np.radians(np.linspace(*degrees, 21))
+    rotations = first.joint_rotations.copy()
+    rotations[:, 18] = [1, 0, 0, 0]
+    first = replace(first, joint_rotations=rotations)
+    turned = rotations.copy()
+    turned[:, 18] = np.stack([np.cos(angles / 2), np.sin(angles / 2), 0 * angles, 0 * angles], axis=-1)
+    weights = smoothstep(np.linspace(0, 1, 21))
+    led = blend(first, replace(first, joint_rotations=turned), weights).joint_rotations[:, 18]
+    steps = 2 * np.arccos(np.clip(np.abs((led[1:] * led[:-1]).sum(axis=-1)), 0, 1))
+    assert np.degrees(steps).max() < 35
+    np.testing.assert_allclose(np.abs((led[-1] * turned[-1, 18]).sum()), 1, atol=1e-6)
+    np.testing.assert_allclose(np.abs((led[0] * rotations[0, 18]).sum()), 1, atol=1e-6)
