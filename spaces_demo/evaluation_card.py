@@ -40,6 +40,11 @@ _ROWS = (
     ),
 )
 
+_CLEAR_LOCK, _CLEAR_SCORE = 2.0, 0.05
+"""Twice that of any other song, or more than one dance scatters by."""
+_STEADY_MM, _LOOSE_MM = 4.5, 9.0
+"""One and a half times and three times what feet of real dances slide in a frame."""
+
 
 def evaluation_card(dance: Dance) -> dict[str, Any]:
     """Measure a dance, as values that JSON can hold; `None` for what a dance of this length cannot tell."""
@@ -66,18 +71,46 @@ def evaluation_card(dance: Dance) -> dict[str, Any]:
     return card
 
 
+def verdict(card: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return what is good about a dance and what is not, each in some words."""
+    good, weak = [], []
+    lock, score = card["pulse_lock"], card["beat_score_beyond_chance"]
+    if lock is not None or score is not None:
+        if (lock or 0) >= _CLEAR_LOCK or (score or 0) >= _CLEAR_SCORE:
+            good.append("it keeps time with the song")
+        else:
+            weak.append("it hardly keeps time with the song: correct the beat, or make another one")
+    slide = card["slide_mm_per_frame"]
+    if slide is not None:
+        steps = ((_STEADY_MM, good, "its feet stay where they stand"), (_LOOSE_MM, weak, "its feet slide a little"))
+        words, text = next(((words, text) for most, words, text in steps if slide <= most), (weak, "its feet slide"))
+        words.append(text)
+    report = card["copy_report"]
+    if report is not None and report["copied_share"] > 0:
+        weak.append(f"{100 * report['copied_share']:.0f} % of it is copied from a reference dance")
+    return good, weak
+
+
 def card_html(card: dict[str, Any], title: str) -> str:
-    """Return a card as an HTML table, with the references below it."""
+    """Return a card: in a sentence what is good and what is not, and the measures and references when it is opened."""
     rows = "".join(
         f'<tr><th scope="row">{name}<small>{explanation}</small></th>'
         f"<td>{'cannot be measured' if card[key] is None else form.format(card[key])}</td><td>{real}</td></tr>"
         for key, name, form, real, explanation in _ROWS
     )
+    good, weak = verdict(card)
+    told = "".join(
+        f'<p class="{kind}"><b>{name}:</b> {escape("; ".join(words))}.</p>'
+        for kind, name, words in (("good", "Good", good), ("weak", "Not so good", weak))
+        if words
+    )
     tempo = "" if card["tempo_bpm"] is None else f" Estimated tempo: {card['tempo_bpm']:.0f} beats per minute."
     return (
-        f'<div class="evaluation"><h3>{escape(title)}</h3><table><thead><tr><th scope="col">Measure</th>'
+        f'<section class="evaluation"><h2>{escape(title)}</h2>'
+        f"{told or '<p>It is too short to say how good it is.</p>'}"
+        '<details><summary>The figures</summary><table><thead><tr><th scope="col">Measure</th>'
         f'<th scope="col">This dance</th><th scope="col">Real dances</th></tr></thead><tbody>{rows}{_copy_row(card)}'
-        f"</tbody></table><p>{_references_text(card)}{tempo}</p></div>"
+        f"</tbody></table><p>{_references_text(card)}{tempo}</p></details></section>"
     )
 
 
