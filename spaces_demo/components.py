@@ -149,7 +149,8 @@ _DOWNLOADS_HTML = """
 _DOWNLOADS_JS = """
 let wasShown = false;
 watch("value", () => {
-  if (props.value && !wasShown && props.value.is_drawing) element.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  const isNew = props.value?.is_drawing && !wasShown;
+  if (isNew) element.scrollIntoView({ block: "nearest", behavior: "smooth" });
   wasShown = !!props.value;
 });
 """

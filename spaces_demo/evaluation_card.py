@@ -46,10 +46,14 @@ _STEADY_MM, _LOOSE_MM = 4.5, 9.0
 """One and a half times and three times what feet of real dances slide in a frame."""
 
 
-def evaluation_card(dance: Dance) -> dict[str, Any]:
-    """Measure a dance, as values that JSON can hold; `None` for what a dance of this length cannot tell."""
-    positions = dance.motion.joint_positions().astype(np.float64)
-    song = _song(dance.motion)
+def measures_of(motion: Motion) -> dict[str, float | None]:
+    """Measure a dance, as values that JSON can hold; `None` for what a dance of this length cannot tell.
+
+    Args:
+        motion: At 30 Hz; the beats of the song are those that its provenance names.
+    """
+    positions = motion.joint_positions().astype(np.float64)
+    song = _song(motion)
     card: dict[str, Any] = {"tempo_bpm": None, "beat_score_beyond_chance": None, "pulse_lock": None}
     if song is not None:
         music = measure_music(MeasuredDance("dance", positions, song), [song])
@@ -61,7 +65,12 @@ def evaluation_card(dance: Dance) -> dict[str, Any]:
     feet = positions[:, list(CONTACT_JOINTS)]
     contacts = foot_contact.detect_contacts(feet, FRAME_RATE, foot_contact.fit_rest_heights(feet))
     card["slide_mm_per_frame"] = foot_contact.foot_slide_mm(feet, contacts)
-    card = {name: None if value is None or math.isnan(value) else round(value, 4) for name, value in card.items()}
+    return {name: None if value is None or math.isnan(value) else round(value, 4) for name, value in card.items()}
+
+
+def evaluation_card(dance: Dance) -> dict[str, Any]:
+    """Measure a dance, and say what it took from which references, as values that JSON can hold."""
+    card: dict[str, Any] = dict(measures_of(dance.motion))
     card["copy_report"] = None if dance.copy_report is None else dance.copy_report.to_dict()
     hits = {hit.clip_id: hit for window in dance.references for hit in window.hits}
     card["references"] = [
@@ -85,7 +94,7 @@ def verdict(card: dict[str, Any]) -> tuple[list[str], list[str]]:
         steps = ((_STEADY_MM, good, "its feet stay where they stand"), (_LOOSE_MM, weak, "its feet slide a little"))
         words, text = next(((words, text) for most, words, text in steps if slide <= most), (weak, "its feet slide"))
         words.append(text)
-    report = card["copy_report"]
+    report = card.get("copy_report")
     if report is not None and report["copied_share"] > 0:
         weak.append(f"{100 * report['copied_share']:.0f} % of it is copied from a reference dance")
     return good, weak
@@ -141,7 +150,7 @@ def _references_text(card: dict[str, Any]) -> str:
 
 def _song(motion: Motion) -> Song | None:
     """Return the song from the beats that the pipeline wrote down; `None` with fewer than two."""
-    beats, downbeats = (motion.provenance[f"{kind}_times_seconds"] for kind in ("beat", "downbeat"))
+    beats, downbeats = (motion.provenance.get(f"{kind}_times_seconds", []) for kind in ("beat", "downbeat"))
     if len(beats) < 2:
         return None
     first = beats.index(downbeats[0]) if downbeats else 0

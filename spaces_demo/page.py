@@ -103,7 +103,7 @@ class _Page:
         song = gr.Audio(
             label="Song", sources=["upload", "microphone"], type="filepath", elem_id="song", buttons=[], editable=False
         )
-        refuse_addresses(song)
+        refuse_addresses(song, studio.files.root)
         self.example = gr.Button("Use the example song", size="sm", elem_id="example")
         self.problems["song"] = make_problem()
         self.editor = make_song_editor()

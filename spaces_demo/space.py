@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..assets import DEFAULT_MODEL, DEMO_SONG
-from ..utils.extras import require_extra
+from ..utils.extras import is_installed, require_extra
 from .appearance import CSS, make_theme
 from .limits import SpaceLimits
 from .studio import Studio, load_pipeline
@@ -83,14 +83,17 @@ def running_space(
     check_address(server_name or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), server_port)
     limits = limits or SpaceLimits()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    import gradio.mcp
     from starlette.middleware import Middleware
 
     from .page import build_demo
 
+    speaks_mcp = is_installed("mcp")
     claim_zero_gpu()
     with VisitorFiles.temporary(60 * limits.keep_minutes) as files:
         before = os.environ.get("GRADIO_TEMP_DIR")
         os.environ["GRADIO_TEMP_DIR"] = str(files.root)  # uploads and downloads, swept with the rest
+        gradio.mcp.DEFAULT_TEMP_DIR = str(files.root)  # read before, when it was imported
         pipeline, no_references = load_pipeline(model, references, adapter)
         demo = build_demo(Studio(pipeline, files, limits, no_references))
         try:
@@ -105,6 +108,7 @@ def running_space(
                 ssr_mode=False,
                 allowed_paths=[str(DEMO_SONG)],  # Gradio copies files of the working directory only without this
                 footer_links=["api"],
+                mcp_server=speaks_mcp,
                 theme=make_theme(),
                 css=CSS,
                 app_kwargs={

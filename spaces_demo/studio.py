@@ -276,7 +276,7 @@ class Studio:
             request: What will be asked for.
 
         Returns:
-            Name, length and outline of the whole song; of the part its start, length, beats and downbeats in seconds of the
+            Name, length and outline of the song; of the part its start, length, beats and downbeats in seconds of the
             song, its tempo and meter, how clearly it has them, and the genre with the reason, if nobody asked for one.
 
         Raises:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ..motion.files import BONE_NAMES
 from .asking import ANY_GENRE, USUAL_ENERGY, make_dances
+from .motion_desk import FORMATS, MotionDesk
 from .studio import DOWNLOADS, Studio
+from .visitor_limits import refuse_addresses
 
 
 def add_tools(studio: Studio, inputs: dict[str, Any]) -> None:
@@ -89,11 +93,82 @@ def add_tools(studio: Studio, inputs: dict[str, Any]) -> None:
         return paths, [{"seed": variant.seed, "genre": variant.genre, **variant.card} for variant in made.variants]
 
     gr.Button(visible=False).click(make_dance, [*inputs.values(), formats], [files, report], api_name="dance", **work)
+    _add_motion_tools(MotionDesk(studio.files, studio.limits), files, report, work)
 
 
-def told(function: Any, *arguments: Any) -> Any:
+def _add_motion_tools(desk: MotionDesk, files: Any, report: Any, work: dict[str, Any]) -> None:
+    motion_file = gr.File(label="Motion", visible=False)
+    song_file = gr.File(label="Song of the motion", visible=False)
+    for component in (motion_file, song_file):
+        refuse_addresses(component, desk.files.root)
+    output_format = gr.Dropdown(list(FORMATS), value=".glb", label="Format", visible=False)
+    bones = gr.Dropdown(list(BONE_NAMES), value=None, label="Bone names", visible=False)
+    frame_rate = gr.Dropdown([24, 25, 30, 60], value=None, label="Frames per second", visible=False)
+    stays = gr.Checkbox(False, label="In place", visible=False)
+    strength = gr.Number(1, label="Strength", visible=False)
+
+    def convert_motion(
+        motion: str,
+        output_format: str = ".glb",
+        bone_names: str | None = None,
+        frame_rate: int | None = None,
+        in_place: bool = False,
+    ) -> tuple[list[str], dict[str, Any]]:
+        """Write a motion file in another format, for Blender, Unity, Unreal, VRM and others.
+
+        Args:
+            motion: Motion file that was uploaded: BVH, SMPL or AMASS npz, this package's npz, joint positions.
+            output_format: Ending of the file to write.
+            bone_names: How bones are called: smpl, mixamo, vrm or unreal; smpl if it is not given.
+            frame_rate: Frames per second of the result; that of the file if it is not given.
+            in_place: Keep the dancer on the spot.
+        """
+        return _answer(
+            desk.convert, _path(motion), output_format, names=bone_names, frame_rate=frame_rate, stays=in_place
+        )
+
+    def restore_motion(motion: str, strength: float = 1.0) -> tuple[list[str], dict[str, Any]]:
+        """Stop feet from sliding in a motion file, and return the file with how its feet were before and after.
+
+        Args:
+            motion: Motion file that was uploaded.
+            strength: How firmly feet are held, 0 to 1.
+        """
+        return _answer(desk.restore, _path(motion), strength)
+
+    def measure_motion(motion: str, song: str | None = None) -> dict[str, Any]:
+        """Measure a dance: whether it keeps time with its song, and whether its feet slide.
+
+        Args:
+            motion: Motion file that was uploaded.
+            song: Audio file that was uploaded, danced to from its start on; what the motion file names if not given.
+        """
+        return told(desk.measure, _path(motion), None if song is None else Path(song))
+
+    tools: list[tuple[Any, list[Any], list[Any]]] = [
+        (convert_motion, [motion_file, output_format, bones, frame_rate, stays], [files, report]),
+        (measure_motion, [motion_file, song_file], [report]),
+    ]
+    if desk.can_restore:
+        tools.append((restore_motion, [motion_file, strength], [files, report]))
+    for tool, given, returned in tools:
+        gr.Button(visible=False).click(tool, given, returned, api_name=tool.__name__, **work)
+
+
+def _path(upload: str | None) -> Path:
+    if not upload:
+        raise gr.Error("Give a motion file that was uploaded.", print_exception=False)
+    return Path(upload)
+
+
+def _answer(function: Any, *arguments: Any, **options: Any) -> tuple[list[str], dict[str, Any]]:
+    paths, about = told(function, *arguments, **options)
+    return [str(path) for path in paths], about
+
+
+def told(function: Any, *arguments: Any, **options: Any) -> Any:
     """Call a function; report what the caller did wrong."""
     try:
-        return function(*arguments)
+        return function(*arguments, **options)
     except (ValueError, FileNotFoundError) as error:
         raise gr.Error(str(error), title="That did not work", duration=None, print_exception=False) from error
