@@ -25,6 +25,7 @@ FORMATS: Mapping[str, str] = {
     suffix: text for suffix, text in EXPORT_FORMATS.items() if suffix not in (".usda", ".usdc")
 }
 """What `convert` writes, and what each is."""
+MAX_FRAME_RATE = 240
 _REPORT_ENDINGS = ("_contacts.csv", "_report.json", "_report.html")
 
 
@@ -65,6 +66,8 @@ class MotionDesk:
         Returns:
             The file, and what it holds.
         """
+        if frame_rate is not None and not 1 <= frame_rate <= MAX_FRAME_RATE:
+            raise ValueError(f"`frame_rate` must lie between 1 and {MAX_FRAME_RATE}, got {frame_rate:g}.")
         motion, about = self._read(upload)
         try:
             if frame_rate is not None:

@@ -15,7 +15,7 @@ STAGES = {
 }
 """What is done, in this order, as visitors read it."""
 _TYPICAL_COSTS = {"reading": 0.003, "listening": 0.07, "dancing": 0.035, "finishing": 0.08, "measuring": 0.015}
-"""Seconds that a second of a dance takes two cores; of another machine all are so many times as large."""
+"""Seconds that a second of a dance takes two cores; on another machine all are longer or shorter together."""
 _LEAST_FRAMES = 24
 """Of a dance that say how fast it is made."""
 
@@ -51,7 +51,8 @@ class Step:
 class Pace:
     """Clock of one piece of work, which knows how long each stage of earlier ones took.
 
-    A stage takes so many seconds for a second of the dance. Before any was measured, nothing is told.
+    A stage takes so many seconds for a second of the dance. How long is left is told as soon as frames are danced,
+    whose speed says how fast the machine is, and from the second dance on from the start.
     """
 
     def __init__(self) -> None:
@@ -78,12 +79,10 @@ class Pace:
 
     def dance(self, done: int, total: int) -> None:
         """Say how many frames are danced."""
-        if self._stage == "listening":
-            self.begin("dancing")
-        left = self._expected("dancing")
         if done >= min(_LEAST_FRAMES, total):
-            left = (time.perf_counter() - self._stage_started) * (total - done) / done
-        self._tell(left, (done, total))
+            self.costs["dancing"] = (time.perf_counter() - self._stage_started) / done * total / self._seconds
+        expected = self._expected("dancing")
+        self._tell(None if expected is None else expected * (total - done) / total, (done, total))
         if done == total:
             self.begin("finishing")
 
@@ -96,11 +95,10 @@ class Pace:
             self.costs[self._stage] = (time.perf_counter() - self._stage_started) / self._seconds
 
     def _expected(self, stage: str) -> float | None:
-        if not self.costs:
-            return None
-        typical = sum(_TYPICAL_COSTS[each] for each in self.costs)
-        speed = sum(self.costs.values()) / typical
-        return self.costs.get(stage, speed * _TYPICAL_COSTS[stage]) * self._seconds
+        cost = self.costs.get(stage)
+        if cost is None and "dancing" in self.costs:
+            cost = _TYPICAL_COSTS[stage] * self.costs["dancing"] / _TYPICAL_COSTS["dancing"]
+        return None if cost is None else cost * self._seconds
 
     def _tell(self, left: float | None, frames: tuple[int, int] | None = None) -> None:
         stages = list(STAGES)

@@ -10,7 +10,7 @@ from ..motion.motion import Motion
 from ..motion.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 
 NUM_POSES = 3
-_SPACING_CM, _HEIGHT_CM = 110, 220
+_SPACING_CM, _HEIGHT_CM = 150, 220
 _YAW = np.deg2rad(30)
 _HEAD_CM = 13
 

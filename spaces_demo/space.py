@@ -7,8 +7,9 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -97,24 +98,25 @@ def running_space(
         pipeline, no_references = load_pipeline(model, references, adapter)
         demo = build_demo(Studio(pipeline, files, limits, no_references))
         try:
-            _, url, _ = demo.launch(
-                server_name=server_name,
-                server_port=server_port,
-                inbrowser=opens_browser,
-                prevent_thread_lock=True,
-                quiet=True,
-                max_file_size=f"{limits.max_file_megabytes}mb",
-                state_session_capacity=1000,
-                ssr_mode=False,
-                allowed_paths=[str(DEMO_SONG)],  # Gradio copies files of the working directory only without this
-                footer_links=["api"],
-                mcp_server=speaks_mcp,
-                theme=make_theme(),
-                css=CSS,
-                app_kwargs={
-                    "middleware": [Middleware(VisitorLimits, limits, files, partial(count_jobs_in, demo))],
-                },
-            )
+            with redirect_stdout(StringIO()):  # Gradio tells of MCP in letters that not every terminal has
+                _, url, _ = demo.launch(
+                    server_name=server_name,
+                    server_port=server_port,
+                    inbrowser=opens_browser,
+                    prevent_thread_lock=True,
+                    quiet=True,
+                    max_file_size=f"{limits.max_file_megabytes}mb",
+                    state_session_capacity=1000,
+                    ssr_mode=False,
+                    allowed_paths=[str(DEMO_SONG)],  # Gradio copies files of the working directory only without this
+                    footer_links=["api"],
+                    mcp_server=speaks_mcp,
+                    theme=make_theme(),
+                    css=CSS,
+                    app_kwargs={
+                        "middleware": [Middleware(VisitorLimits, limits, files, partial(count_jobs_in, demo))],
+                    },
+                )
             yield demo, url
         finally:
             demo.close(verbose=False)
@@ -142,4 +144,6 @@ def launch(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with running_space(model, references, adapter, **options) as (demo, url):
         print(f"{url}  (Ctrl-C ends)", flush=True)
+        if demo.mcp_server:
+            print(f"{url}gradio_api/mcp/  for assistants that speak MCP", flush=True)
         demo.block_thread()

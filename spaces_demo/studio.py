@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from ..assets import DEFAULT_MODEL
 from ..audio.beats import MAX_BPM, MAX_METER, MIN_BPM
+from ..audio.heard_song import HeardSong
 from ..motion.drawing.rendering import render_video
 from ..motion.drawing.viewing import viewer_dance, viewer_page
 from ..motion.files import EXPORT_FORMATS, export_motion, load_motion, save_motion
@@ -48,6 +49,8 @@ OnStep = Callable[[Step], None]
 VIDEO_SIZE = (960, 540)
 MAX_SEED = 2**31 - 1
 _SET_FILE = "dances.json"
+_HEARD_SONGS = 8
+"""That are kept, each of up to 12 MB."""
 _GONE = "The files of this dance are no longer kept. Make it again."
 _FIELDS = {
     "bpm": "beats",
@@ -224,6 +227,7 @@ class Studio:
         self.pipeline, self.files, self.limits = pipeline, files, limits
         self.no_references = no_references
         self.pace = Pace()
+        self._heard: dict[tuple, HeardSong] = {}
 
     @property
     def reference_names(self) -> list[str]:
@@ -243,6 +247,7 @@ class Studio:
         Raises:
             FieldError: If the song or the request cannot be used; the text is for the visitor.
         """
+        request.check(self.limits)
         pace = self.pace.start(request.seconds, on_step)
         excerpt, part = self.take_part(upload, request, self.files.new_folder())
         return self._make(excerpt, part, request, pace)
@@ -287,13 +292,8 @@ class Studio:
         except ValueError as error:
             raise FieldError("song", str(error)) from error
         with tempfile.TemporaryDirectory(dir=self.files.root) as folder:
-            excerpt, _ = self.take_part(upload, request, Path(folder))
-            started = time.perf_counter()
-            try:
-                song = self.pipeline.listen(excerpt.path, request.genre, **request.beat_hints)
-            except ValueError as error:
-                raise FieldError("beats", str(error).replace(str(excerpt.path), excerpt.path.stem)) from error
-        self.pace.costs["listening"] = (time.perf_counter() - started) / excerpt.seconds
+            excerpt, part = self.take_part(upload, request, Path(folder))
+            song = self._hear(excerpt, part, request)
         beats, start = song.song_map.beats, request.start_seconds
         return {
             "name": upload.name,
@@ -342,11 +342,29 @@ class Studio:
             )
         except ValueError as error:
             raise FieldError("song", str(error)) from error
-        return excerpt, f"{upload.parent.name}/{upload.name} {request.start_seconds:g} {excerpt.seconds:.3f}"
+        state = upload.stat()
+        place = (str(upload), state.st_size, state.st_mtime_ns, float(request.start_seconds), excerpt.seconds)
+        return excerpt, hashlib.sha256(repr(place).encode()).hexdigest()[:16]
+
+    def _hear(self, excerpt: Excerpt, part: str, request: DanceRequest, pace: Pace | None = None) -> HeardSong:
+        """Hear a part of a song; what was heard lately is kept, for the dances to it."""
+        key = (part, request.genre, *request.beat_hints.values())
+        if key not in self._heard:
+            if pace is not None:
+                pace.begin("listening", excerpt.seconds)
+            try:
+                self._heard[key] = self.pipeline.listen(excerpt.path, request.genre, **request.beat_hints)
+            except ValueError as error:
+                told = str(error).replace(str(excerpt.path), excerpt.path.stem)
+                raise FieldError("song", told) from error
+            while len(self._heard) > _HEARD_SONGS:
+                self._heard.pop(next(iter(self._heard)), None)
+        return self._heard[key]
 
     def _make(self, excerpt: Excerpt, part: str, request: DanceRequest, pace: Pace) -> DanceSet:
-        pace.begin("listening", excerpt.seconds)
-        made = self._dance(excerpt, request, pace)
+        song = self._hear(excerpt, part, request, pace)
+        pace.begin("dancing", excerpt.seconds)
+        made = self._dance(song, excerpt, request, pace)
         pace.begin("measuring")
         request = replace(request, pinned_references=list(request.pinned_references))
         dances = DanceSet(excerpt.path, excerpt.seconds, part, request, ())
@@ -376,12 +394,13 @@ class Studio:
         dances.check_kept()
         return dances
 
-    def _dance(self, excerpt: Excerpt, request: DanceRequest, pace: Pace) -> list[Dance]:
+    def _dance(self, song: HeardSong, excerpt: Excerpt, request: DanceRequest, pace: Pace) -> list[Dance]:
         sampling: dict[str, Any] = {} if request.guidance_scale is None else {"guidance_scale": request.guidance_scale}
         frames_per_token = self.pipeline.model.config.frames_per_token
         try:
             return self.pipeline.dances(
-                excerpt.path,
+                song,
+                song_name=excerpt.path.name,
                 genre=request.genre,
                 seeds=[int(request.seed) + k for k in range(int(request.num_variants))],
                 num_references=request.num_references,
@@ -390,7 +409,6 @@ class Studio:
                 energy=request.energy,
                 ending=request.ending,
                 on_progress=lambda done, total: pace.dance(frames_per_token * done, frames_per_token * total),
-                **request.beat_hints,
                 **sampling,
             )
         except ValueError as error:

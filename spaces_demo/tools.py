@@ -103,7 +103,7 @@ def _add_motion_tools(desk: MotionDesk, files: Any, report: Any, work: dict[str,
         refuse_addresses(component, desk.files.root)
     output_format = gr.Dropdown(list(FORMATS), value=".glb", label="Format", visible=False)
     bones = gr.Dropdown(list(BONE_NAMES), value=None, label="Bone names", visible=False)
-    frame_rate = gr.Dropdown([24, 25, 30, 60], value=None, label="Frames per second", visible=False)
+    frame_rate = gr.Number(None, label="Frames per second", visible=False)
     stays = gr.Checkbox(False, label="In place", visible=False)
     strength = gr.Number(1, label="Strength", visible=False)
 
@@ -111,7 +111,7 @@ def _add_motion_tools(desk: MotionDesk, files: Any, report: Any, work: dict[str,
         motion: str,
         output_format: str = ".glb",
         bone_names: str | None = None,
-        frame_rate: int | None = None,
+        frame_rate: float | None = None,
         in_place: bool = False,
     ) -> tuple[list[str], dict[str, Any]]:
         """Write a motion file in another format, for Blender, Unity, Unreal, VRM and others.
@@ -120,7 +120,7 @@ def _add_motion_tools(desk: MotionDesk, files: Any, report: Any, work: dict[str,
             motion: Motion file that was uploaded: BVH, SMPL or AMASS npz, this package's npz, joint positions.
             output_format: Ending of the file to write.
             bone_names: How bones are called: smpl, mixamo, vrm or unreal; smpl if it is not given.
-            frame_rate: Frames per second of the result; that of the file if it is not given.
+            frame_rate: Frames per second of the result, 1 to 240; that of the file if it is not given.
             in_place: Keep the dancer on the spot.
         """
         return _answer(

@@ -22,6 +22,7 @@ class VisitorFiles:
 
     def __init__(self, root: Path, keep_seconds: float):
         self.root, self.keep_seconds = root.resolve(), keep_seconds
+        self.root.mkdir(parents=True, exist_ok=True)
 
     @classmethod
     @contextmanager

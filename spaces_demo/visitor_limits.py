@@ -19,6 +19,7 @@ _FILE_FIELD = b"filename"
 """Before `=`, or `*=`, in any case."""
 _FILE_ROUTE = "/gradio_api/file="
 """Before the path of an uploaded file in its address."""
+_TOO_LARGE_TEXT = "The request is too large."
 _BUSY, _TOO_LARGE, _FULL = 429, 413, 507
 
 
@@ -59,6 +60,7 @@ class VisitorLimits:
             if path.endswith("/upload"):
                 receive = self._counted(receive, visitor)
             else:
+                _check_stated_size(scope)
                 receive = _bounded(receive)
             if path.endswith("/queue/join") or "/call/" in path:
                 if self.count_jobs(visitor) >= self.limits.max_visitor_jobs:
@@ -114,6 +116,13 @@ class VisitorLimits:
                 del self.uploads[visitor]
 
 
+def _check_stated_size(scope: Any) -> None:
+    """Raise `RefusedError` if a request says that it is larger than any that a page sends."""
+    sizes = [value for name, value in scope["headers"] if name == b"content-length"]
+    if any(size.isdigit() and int(size) > _FORM_BYTES for size in sizes):
+        raise RefusedError(_TOO_LARGE, _TOO_LARGE_TEXT)
+
+
 def _bounded(receive: Any) -> Any:
     """Return a `receive` that ends a request without a file as soon as no page would send so much."""
     num_bytes = 0
@@ -123,7 +132,7 @@ def _bounded(receive: Any) -> Any:
         message = await receive()
         num_bytes += len(message.get("body", b""))
         if num_bytes > _FORM_BYTES:
-            raise RefusedError(_TOO_LARGE, "The request is too large.")
+            raise RefusedError(_TOO_LARGE, _TOO_LARGE_TEXT)
         return message
 
     return bounded
