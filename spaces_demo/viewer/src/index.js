@@ -130,6 +130,8 @@ class Viewer {
       isCounting: this.#counting !== null,
       range: this.clock.range,
       numClicks: this.#metronome.numClicks,
+      keepsPitch: this.audio?.preservesPitch ?? null,
+      cameraYaw: this.theatre.cameraYaw,
       audioTime: this.audio?.currentTime ?? null,
       rootPositions: this.theatre.stages.map((stage) => stage.figure.jointPosition(0).toArray()),
     };

@@ -119,6 +119,11 @@ export class Theatre {
     });
   }
 
+  // From which side the camera looks, as an angle about the vertical axis.
+  get cameraYaw() {
+    return this.controls.getAzimuthalAngle();
+  }
+
   get #homeYaw() {
     return beginningYaw(this.stages[0]) + YAW;
   }
