@@ -1,6 +1,6 @@
 /*!
 InfiniteDance viewer: Apache-2.0, see LICENSE of the repository; built by `make viewer` from spaces_demo/viewer.
-Sources sha256: 68c4f7b85a28138bd35cca8db892dc2773d7b0a6a7429f4548a4030fe13f82cf
+Sources sha256: 983117e57503f678cd9cf01b1da5a57d3dd09cbdf53a7c21d4a9f43016b66f03
 
 It contains three.js:
 
@@ -4386,8 +4386,8 @@ label select { color: var(--text); }
     <button data-action="tap" title="Tap four times or more in time with the song">Tap the beat</button>
     <button data-action="half" title="Half as fast">Half</button>
     <button data-action="double" title="Twice as fast">Double</button>
-    <button data-action="earlier" aria-label="The bar begins one beat earlier" title="The bar begins one beat earlier">\u2190 1</button>
-    <button data-action="later" aria-label="The bar begins one beat later" title="The bar begins one beat later">1 \u2192</button>
+    <button data-action="earlier" aria-label="The bar begins one beat earlier" title="The bar begins one beat earlier">1 earlier</button>
+    <button data-action="later" aria-label="The bar begins one beat later" title="The bar begins one beat later">1 later</button>
     <label>Beats in a bar <select data-action="meter"></select></label>
     <button data-action="reset" title="As it was heard">Reset</button>
   </div>
@@ -4502,9 +4502,10 @@ kbd { font: inherit; font-size: 12px; padding: 0 5px; border: 1px solid var(--li
 @container (max-width: 520px) {
   .bar { justify-content: space-between; padding: 4px 6px 8px; }
   .bar.practice { justify-content: flex-start; }
+  [data-action="back"], [data-action="on"] { display: none !important; }
   [data-action="help"] { display: none !important; } /* keys need a keyboard */
   .time { flex: 1; }
-  .space { flex-basis: 100%; height: 0; }
+  .space { display: none; }
   .bar button, .bar select { min-width: 38px; height: 42px; }
   .bar button.main { width: 42px; }
   .labels > div { padding: 10px 12px; }

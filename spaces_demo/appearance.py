@@ -29,11 +29,11 @@ CSS = """
 #columns { align-items: stretch; }
 #stage, #stage .html-container, #stage .html-container > div { display: flex; flex-direction: column; flex: 1 0 auto; }
 #stage-box { flex: 1 0 auto; }
-#stage .stage-host, #stage .stage-empty { flex: 1 0 560px; display: flex; flex-direction: column; }
+#stage .stage-host, #stage .stage-empty { flex: 1 0 560px; display: flex; flex-direction: column; max-height: 760px; }
 #stage [data-testid="status-tracker"] .error, #stage .clear-status { display: none; }
 #stage [data-testid="status-tracker"] { inset: 0; height: auto; }
 #stage .progress-level {
-  position: absolute; left: 50%; top: 68%; transform: translate(-50%, -50%); width: min(360px, 80%);
+  position: absolute; left: 50%; top: 60%; transform: translate(-50%, -50%); width: min(440px, 88%);
   padding: 14px 18px; box-sizing: border-box; border-radius: 10px; background: var(--block-background-fill);
   border: 1px solid var(--border-color-primary);
 }
@@ -53,7 +53,7 @@ CSS = """
 #stage .stage-empty p { margin: 0; max-width: 32ch; }
 #stage-box { position: relative; gap: 0; }
 #cancel {
-  position: absolute; left: 50%; top: calc(68% + 46px); transform: translateX(-50%); z-index: 60; width: auto;
+  position: absolute; left: 50%; top: calc(60% + 66px); transform: translateX(-50%); z-index: 60; width: auto;
   min-width: 120px;
 }
 #actions { gap: 8px; flex-wrap: wrap; }
@@ -64,18 +64,22 @@ CSS = """
   background: #fdecea; font-size: 14px;
 }
 .dark .problem { color: #ffc9c4; background: #3a1a1c; border-left-color: #f97066; }
-.problem-slot:not(:has(.problem)), #editor:has(.is-empty), #editor.is-empty { display: none; }
+.problem-slot:not(:has(.problem)), #editor:has(.is-empty) { display: none; }
 #editor {
   padding: 14px; border: 1px solid var(--border-color-primary); border-radius: var(--block-radius);
   background: var(--block-background-fill);
 }
-#inputs:has(#editor .has-song, #editor.has-song) :is(#example, #song .component-wrapper, #song .source-selection) {
+#inputs:has(#editor .has-song) :is(#example, #song .component-wrapper, #song .source-selection) {
   display: none;
 }
-#inputs:has(#editor .has-song, #editor.has-song) #song { min-height: 44px; }
+#inputs:has(#song-problem .problem) #song:has(audio, .component-wrapper) :is(audio, .component-wrapper),
+#inputs:has(#song-problem .problem) #song:has(audio, .component-wrapper) .source-selection {
+  display: none;
+}
+#inputs:has(#editor .has-song, #song-problem .problem) #song { min-height: 44px; }
 #editor .waiting { margin: 0; padding: 10px 2px; color: var(--body-text-color-subdued); }
 .gallery ul { display: flex; gap: 10px; margin: 0; padding: 2px 2px 8px; list-style: none; overflow-x: auto; }
-.gallery li { flex: 0 0 172px; display: flex; flex-direction: column; gap: 6px; }
+.gallery li { flex: 0 0 172px; min-width: 0; display: flex; flex-direction: column; gap: 6px; }
 .gallery button { font: inherit; color: inherit; cursor: pointer; border-radius: 10px; text-align: left; }
 .gallery .pick {
   display: block; width: 100%; box-sizing: border-box; padding: 8px 10px; background: var(--block-background-fill);
@@ -112,6 +116,7 @@ CSS = """
 .evaluation p { margin: 10px 0 0; }
 .downloads { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); gap: 12px 24px; align-items: start; }
 .downloads h2, .downloads .missing { grid-column: 1 / -1; margin-bottom: 0; }
+.downloads .film { max-width: 560px; }
 .downloads video { width: 100%; border-radius: 10px; background: #0003; }
 .downloads .waiting {
   margin: 0; width: 100%; aspect-ratio: 16 / 9; display: grid; place-items: center; border-radius: 10px;

@@ -51,7 +51,7 @@ const show = async () => {
   await loadScript(value.script.url);
   const dances = await Promise.all(value.dances.map(async (file) => (await fetch(file.url)).json()));
   if (turn !== newest) return;
-  const options = { theme: theme(), together: true };
+  const options = { theme: theme(), together: host().clientWidth > 520 };
   shown = element.viewer = window.InfiniteDanceViewer.mount(host(), dances, value.song.url, options);
   address(value.link);
   if (value.plays) shown.play();
@@ -100,13 +100,13 @@ _GALLERY_HTML = """
   {{#each value}}
     <li class="{{this.state}}">
       <button class="pick" data-index="{{this.index}}" aria-pressed="{{this.is_shown}}"
-      aria-label="Show {{this.name}}, {{this.detail}}">
+      aria-label="Show {{this.name}}, {{this.song}}, {{this.detail}}">
         <svg viewBox="0 0 {{this.width}} {{this.height}}" aria-hidden="true">
         <path class="trunk" d="{{this.poses.trunk}}"/><path class="left" d="{{this.poses.left}}"/>
         <path class="right" d="{{this.poses.right}}"/>
         {{#each this.poses.heads}}<circle cx="{{this.x}}" cy="{{this.y}}" r="{{this.r}}"/>{{/each}}
         </svg>
-        <b>{{this.name}}</b><span>{{this.detail}}</span>
+        <b>{{this.name}}</b><span>{{this.song}}</span><span>{{this.detail}}</span>
       </button>
       {{#if this.can_compare}}<button class="compare" data-index="{{this.index}}" data-beside="1"
       aria-pressed="{{this.is_beside}}">{{this.compare}}</button>{{/if}}
@@ -172,9 +172,9 @@ def make_gallery() -> gr.HTML:
     return _html("Your dances", _GALLERY_HTML, _GALLERY_JS, "gallery")
 
 
-def make_problem() -> gr.HTML:
-    """Return a place for what is wrong with the field above it; its value is the text."""
-    return _html("Problem", _PROBLEM_HTML, _PROBLEM_JS, None, "problem-slot")
+def make_problem(field: str) -> gr.HTML:
+    """Return a place for what is wrong with the field above it, which it is named after; its value is the text."""
+    return _html("Problem", _PROBLEM_HTML, _PROBLEM_JS, f"{field}-problem", "problem-slot")
 
 
 def make_downloads() -> gr.HTML:
@@ -182,7 +182,7 @@ def make_downloads() -> gr.HTML:
     return _html("Downloads", _DOWNLOADS_HTML, _DOWNLOADS_JS, "downloads")
 
 
-def _html(label: str, template: str, script: str | None, name: str | None, kind: str | None = None) -> gr.HTML:
+def _html(label: str, template: str, script: str | None, name: str, kind: str | None = None) -> gr.HTML:
     return gr.HTML(
         label=label,
         html_template=template,
@@ -237,7 +237,8 @@ def gallery_value(visit: Visit) -> list[dict[str, Any]]:
             {
                 "index": index,
                 "name": named(variant.genre),
-                "detail": f"{song}, {kept.dances.seconds:.0f} s, seed {variant.seed}",
+                "song": song,
+                "detail": f"{kept.dances.seconds:.0f} s, seed {variant.seed}",
                 "state": "shown" if index == visit.shown else "beside" if is_beside else "",
                 "is_shown": str(index == visit.shown).lower(),
                 "is_beside": str(is_beside).lower(),

@@ -40,8 +40,9 @@ _ROWS = (
     ),
 )
 
-_CLEAR_LOCK, _CLEAR_SCORE = 2.0, 0.05
-"""Twice that of any other song, or more than one dance scatters by."""
+_CLEAR_LOCK, _CLEAR_SCORE = 2.0, 0.1
+"""Twice the pulse lock to any other song, or twice as much beat score as one dance scatters by."""
+_SOME_LOCK, _SOME_SCORE = 1.3, 0.05
 _STEADY_MM, _LOOSE_MM = 4.5, 9.0
 """One and a half times and three times what feet of real dances slide in a frame."""
 
@@ -87,6 +88,8 @@ def verdict(card: dict[str, Any]) -> tuple[list[str], list[str]]:
     if lock is not None or score is not None:
         if (lock or 0) >= _CLEAR_LOCK or (score or 0) >= _CLEAR_SCORE:
             good.append("it keeps time with the song")
+        elif (lock or 0) >= _SOME_LOCK or (score or 0) >= _SOME_SCORE:
+            weak.append("it keeps time only loosely")
         else:
             weak.append("it hardly keeps time with the song: correct the beat, or make another one")
     slide = card["slide_mm_per_frame"]

@@ -14,7 +14,7 @@ STAGES = {
     "measuring": "Measuring the dance",
 }
 """What is done, in this order, as visitors read it."""
-_TYPICAL_COSTS = {"reading": 0.003, "listening": 0.07, "dancing": 0.035, "finishing": 0.08, "measuring": 0.015}
+_TYPICAL_COSTS = {"reading": 0.003, "listening": 0.07, "dancing": 0.02, "finishing": 0.075, "measuring": 0.01}
 """Seconds that a second of a dance takes two cores; on another machine all are longer or shorter together."""
 _LEAST_FRAMES = 24
 """Of a dance that say how fast it is made."""
@@ -61,6 +61,7 @@ class Pace:
         self._seconds = 0.0
         self._stage = ""
         self._started = self._stage_started = self._share = 0.0
+        self._first_frames: tuple[float, int] | None = None  # when, and how many
 
     def start(self, seconds: float, on_step: Callable[[Step], None]) -> Pace:
         """Return the clock of a new dance of so many seconds, which tells `on_step` of each step."""
@@ -79,8 +80,12 @@ class Pace:
 
     def dance(self, done: int, total: int) -> None:
         """Say how many frames are danced."""
-        if done >= min(_LEAST_FRAMES, total):
-            self.costs["dancing"] = (time.perf_counter() - self._stage_started) / done * total / self._seconds
+        now = time.perf_counter()
+        if self._first_frames is None:
+            self._first_frames = now, done  # what was prepared before is not done again
+        elapsed, frames = now - self._first_frames[0], done - self._first_frames[1]
+        if frames >= _LEAST_FRAMES:
+            self.costs["dancing"] = elapsed / frames * total / self._seconds
         expected = self._expected("dancing")
         self._tell(None if expected is None else expected * (total - done) / total, (done, total))
         if done == total:
@@ -91,7 +96,7 @@ class Pace:
         self._close()
 
     def _close(self) -> None:
-        if self._stage:
+        if self._stage not in ("", "dancing"):
             self.costs[self._stage] = (time.perf_counter() - self._stage_started) / self._seconds
 
     def _expected(self, stage: str) -> float | None:

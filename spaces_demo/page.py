@@ -82,7 +82,7 @@ class _Page:
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=4, min_width=300, elem_id="inputs"):
                 self.inputs = self._make_inputs()
-                self.problems["request"] = make_problem()
+                self.problems["request"] = make_problem("request")
                 self.start = gr.Button("Make a dance", variant="primary", size="lg", elem_id="start")
             with gr.Column(scale=7, min_width=300, elem_id="results"):
                 with gr.Column(elem_id="stage-box"):
@@ -92,7 +92,7 @@ class _Page:
                     self.another = gr.Button("Another one", variant="primary", elem_id="another")
                     self.link = gr.Button("Copy link", elem_id="link")
                     self.take = gr.Button("Take it home", elem_id="take")
-                self.card = gr.HTML(elem_id="card", visible=False)
+        self.card = gr.HTML(elem_id="card", visible=False)
         self.gallery = make_gallery()
         self.downloads = make_downloads()
 
@@ -105,9 +105,9 @@ class _Page:
         )
         refuse_addresses(song, studio.files.root)
         self.example = gr.Button("Use the example song", size="sm", elem_id="example")
-        self.problems["song"] = make_problem()
+        self.problems["song"] = make_problem("song")
         self.editor = make_song_editor()
-        self.problems["beats"] = make_problem()
+        self.problems["beats"] = make_problem("beats")
         genre = gr.Dropdown(self._genre_choices(), value=ANY_GENRE, label="Dance", elem_id="genre")
         seconds = gr.Slider(
             2, limits.max_dance_seconds, 30, step=1, label="Length in seconds", info="Less where the song ends."
@@ -203,8 +203,8 @@ class _Page:
         }
 
     def _genre_choices(self, suggested: str | None = None) -> list[tuple[str, str]]:
-        suits = "What suits the song" if suggested is None else f"What suits the song: {named(suggested)}"
-        return [(suits, ANY_GENRE), *((named(genre), genre) for genre in self.studio.pipeline.genres)]
+        automatic = "Automatic" if suggested is None else f"Automatic: {named(suggested)}"
+        return [(automatic, ANY_GENRE), *((named(genre), genre) for genre in self.studio.pipeline.genres)]
 
     def listen_to_controls(self, demo: Any) -> None:
         """Connect the controls with what they do."""
@@ -231,6 +231,8 @@ class _Page:
             self.draw, self.visit, self.downloads, show_progress="hidden", **work
         )
         demo.load(self.come_back, self.links, [self.visit, *self._shown(), self.problems["song"]], **quick)
+        empty = [self.inputs[name] for name in ("seed", "bpm", "meter", "first_downbeat_seconds")]
+        demo.load(lambda: [None] * len(empty), None, empty, **quick)  # Gradio shows 0 until it is told again
         self._listen_to_song(quick)
 
     def _listen_to_song(self, quick: dict[str, Any]) -> None:
@@ -340,8 +342,8 @@ class _Page:
 
     def pick(self, event: gr.EventData, visit: Visit) -> list[Any]:
         """Show a dance of the gallery, or let it dance beside the one that is shown."""
-        index = int(event.index)
         try:
+            index = int(event.index)
             visit = visit.compare(index) if event.beside else visit.pick(index)
             for kept in visit.on_stage():
                 kept.dances.check_kept()
