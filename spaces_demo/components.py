@@ -85,7 +85,7 @@ const show = async () => {
   if (turn !== newest) return;
   shown = element.editor = window.InfiniteDanceViewer.editSong(host, value, {
     theme: theme(),
-    onCorrect: (correction) => trigger("correct", correction),
+    onCorrect: (correction) => trigger("input", correction),
   });
 };
 watch("value", show);
@@ -119,7 +119,7 @@ _GALLERY_HTML = """
 _GALLERY_JS = """
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-index]");
-  if (button) trigger("pick", { index: Number(button.dataset.index), beside: !!button.dataset.beside });
+  if (button) trigger("select", { index: Number(button.dataset.index), beside: !!button.dataset.beside });
 });
 """
 _PROBLEM_HTML = """{{#if value}}<p class="problem" role="alert">{{value}}</p>{{/if}}"""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -74,7 +75,7 @@ class _Page:
 
     def __init__(self, studio: Studio):
         self.studio = studio
-        self.cancelled: set[str | None] = set()  # sessions
+        self.stops: dict[str | None, Event] = {}  # of the newest work of each session
         keep_seconds = 60 * studio.limits.keep_minutes
         self.visit = gr.State(Visit(), time_to_live=keep_seconds)
         self.links = gr.BrowserState([], storage_key="infinitedance")
@@ -217,7 +218,7 @@ class _Page:
             (self.start, self.make, [self.visit, *self.inputs.values()]),
             (self.another, self.make_another, [self.visit]),
         ]
-        events = []
+        events: list[Any] = []
         for button, make, inputs in making:
             button.click(lambda: self._waiting(True), None, waiting, **quick)
             button.click(None, js=_SHOW_STAGE)
@@ -225,7 +226,7 @@ class _Page:
             made.then(lambda: self._waiting(False), None, waiting, **quick)
             events.append(made)
         self.cancel.click(self.stop, None, waiting, cancels=events, **quick)
-        self.gallery.pick(self.pick, self.visit, [self.visit, *self._shown()], **quick)
+        self.gallery.select(self.pick, self.visit, [self.visit, *self._shown()], **quick)
         self.link.click(None, None, self.link, js=_COPY_LINK)
         self.take.click(self.write, self.visit, self.downloads, show_progress_on=self.take, **work).success(
             self.draw, self.visit, self.downloads, show_progress="hidden", **work
@@ -259,7 +260,7 @@ class _Page:
             [self.editor, *forgotten],
             **quick,
         ).then(**hearing)
-        self.editor.correct(_corrected, None, [inputs[name] for name in corrected], **quick).then(**hearing)
+        self.editor.input(_corrected, None, [inputs[name] for name in corrected], **quick).then(**hearing)
         for name in ("start_seconds", "bpm", "meter", "first_downbeat_seconds"):
             inputs[name].submit(**hearing)
             inputs[name].blur(**hearing)
@@ -314,11 +315,10 @@ class _Page:
         return self._work(make, request, progress)
 
     def _work(self, make: Callable[[Callable[[Step], None]], Visit], request: Any, progress: Any) -> list[Any]:
-        session = request.session_hash
-        self.cancelled.discard(session)
+        stop = self.stops[request.session_hash] = Event()
 
         def on_step(step: Step) -> None:
-            if session in self.cancelled:
+            if stop.is_set():
                 raise CancelledError
             progress(step.share, desc=step.text)
 
@@ -326,6 +326,9 @@ class _Page:
             visit = make(on_step)
         except (CancelledError, ValueError, FileNotFoundError) as error:
             return self._unchanged(error)
+        finally:
+            if self.stops.get(request.session_hash) is stop:
+                del self.stops[request.session_hash]
         links = [kept.link for kept in visit.kept]
         return [visit, links, *self._show(visit, plays=True), *(None for _ in self.problems)]
 
@@ -337,7 +340,8 @@ class _Page:
 
     def stop(self, request: gr.Request) -> list[Any]:
         """End the work of a visitor at its next step."""
-        self.cancelled.add(request.session_hash)
+        if request.session_hash in self.stops:
+            self.stops[request.session_hash].set()
         return self._waiting(False)
 
     def pick(self, event: gr.EventData, visit: Visit) -> list[Any]:
@@ -384,12 +388,9 @@ class _Page:
         except ValueError as error:
             told = [str(error) if each == getattr(error, "field", "song") else None for each in ("song", "beats")]
             return [None if told[0] else gr.skip(), gr.skip(), *told]
-        suggested = heard["genre"] if heard["genre_reason"] else None
-        if suggested is None and asked["genre"] == ANY_GENRE:
-            suggested = heard["genre"]
         genre = gr.skip()
         if asked["genre"] == ANY_GENRE:
-            genre = gr.Dropdown(choices=self._genre_choices(suggested), info=heard["genre_reason"] or "")
+            genre = gr.Dropdown(choices=self._genre_choices(heard["genre"]), info=heard["genre_reason"] or "")
         return [song_editor_value(upload, heard), genre, None, None]
 
     def write(self, visit: Visit) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class DanceRequest:
 
     def check(self, limits: SpaceLimits) -> None:
         """Raise `FieldError`, in words for the visitor, unless all numbers lie within the limits."""
-        ranges = {
+        ranges: dict[str, tuple[float, float]] = {
             "seed": (0, MAX_SEED),
             "num_variants": (1, limits.max_variants),
             "start_seconds": (0, 60 * limits.max_song_minutes),

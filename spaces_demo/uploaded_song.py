@@ -117,16 +117,18 @@ def outline_of(upload: Path, limits: SpaceLimits) -> tuple[float, list[int]]:
     with open_sound(upload, upload.name) as sound:
         _check_sound(sound, limits)
         step, rate = max(1, sound.sampling_rate // _OUTLINE_RATE), sound.sampling_rate
-        peaks, num_samples = [], 0
+        peaks, rest, num_samples = [], np.zeros(0), 0
         for block in sound.blocks():
             num_samples += len(block)
             if num_samples > 60 * limits.max_song_minutes * rate:
                 raise ValueError(_too_long(upload.name, num_samples / rate, limits))
-            loudest = np.abs(block).max(axis=1, initial=0)
-            peaks.append(np.maximum.reduceat(loudest, np.arange(0, len(loudest), step)) if len(loudest) else loudest)
-    levels = np.nan_to_num(np.concatenate(peaks)) if peaks else np.zeros(0)
-    parts = np.array_split(levels, min(_OUTLINE_VALUES, max(1, len(levels))))
-    heights = np.array([part.max(initial=0) for part in parts])
+            loudest = np.concatenate([rest, np.abs(block).max(axis=1, initial=0)])
+            whole = len(loudest) // step * step
+            peaks.append(loudest[:whole].reshape(-1, step).max(axis=1))
+            rest = loudest[whole:]
+    levels = np.nan_to_num(np.concatenate([*peaks, [rest.max(initial=0)]]))
+    count = min(_OUTLINE_VALUES, len(levels))
+    heights = np.maximum.reduceat(levels, np.arange(count) * len(levels) // count)
     return num_samples / rate, np.round(100 * heights / max(heights.max(), SILENCE_PEAK)).astype(int).tolist()
 
 

@@ -5,6 +5,7 @@ Screenshots of each state are written to outputs/screenshots, for a person to lo
 
 import base64
 import contextlib
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -269,6 +270,7 @@ def test_another_one_joins_the_gallery_beside_the_first_and_survives_a_reload(vi
 
 
 def test_cancel_ends_the_work_and_leaves_the_page_as_it_was(visit, screenshot):
+    made = set(Path(os.environ["GRADIO_TEMP_DIR"]).rglob("dances.json"))
     driver = visit()
     find(driver, "#example").click()
     wait(driver, f"{EDITOR}?.state().bpm > 0")
@@ -282,6 +284,8 @@ def test_cancel_ends_the_work_and_leaves_the_page_as_it_was(visit, screenshot):
     set_number(driver, "Length", 2)
     make_dance(driver)
     assert len(driver.find_elements("css selector", ".gallery li")) == 1
+    now = set(Path(os.environ["GRADIO_TEMP_DIR"]).rglob("dances.json"))
+    assert len(now - made) == 1  # the first one was never made
 
 
 def test_the_part_and_the_beat_are_seen_heard_and_corrected(visit, song, screenshot):

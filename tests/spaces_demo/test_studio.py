@@ -10,7 +10,7 @@ from infinitedance import MusicToDancePipeline
 from infinitedance.motion.files import load_motion
 from infinitedance.spaces_demo import studio as studio_module
 from infinitedance.spaces_demo.appearance import notes
-from infinitedance.spaces_demo.evaluation_card import card_html
+from infinitedance.spaces_demo.evaluation_card import card_html, verdict
 from infinitedance.spaces_demo.limits import SpaceLimits
 from infinitedance.spaces_demo.pace import STAGES
 from infinitedance.spaces_demo.studio import DOWNLOADS, DanceRequest, FieldError, Studio, load_pipeline
@@ -231,6 +231,28 @@ def test_a_card_says_what_a_short_dance_cannot_tell(studio, song):
     assert variant.card["pulse_lock"] is None
     json.dumps(variant.card, allow_nan=False)
     assert "cannot be measured" in card_html(variant.card, "title")
+
+
+@pytest.mark.parametrize(
+    ("lock", "score", "slide", "copied", "good", "weak"),
+    [
+        (2.5, 0.0, 3.0, None, ["keeps time", "stay where"], []),
+        (None, 0.2, 4.4, 0.0, ["keeps time", "stay where"], []),
+        (1.5, 0.0, 6.0, 0.1, [], ["loosely", "a little", "10 % of it is copied"]),
+        (1.0, 0.02, 12.0, None, [], ["hardly", "feet slide"]),
+        (None, None, None, None, [], []),
+    ],
+)
+def test_a_card_says_in_words_what_is_good_and_what_is_not(lock, score, slide, copied, good, weak):
+    card = {"pulse_lock": lock, "beat_score_beyond_chance": score, "slide_mm_per_frame": slide, "tempo_bpm": None}
+    report = {"copied_share": copied, "nearest_millimetres": 1.0, "longest_run_tokens": 0}
+    card |= {"references": [], "copy_report": None if copied is None else report}
+    told = verdict(card)
+    for words, wanted in zip(told, (good, weak), strict=True):
+        assert len(words) == len(wanted) and all(text in word for word, text in zip(words, wanted, strict=True))
+    page = card_html(card, "title")
+    assert ("Good:" in page) == bool(good) and ("Not so good:" in page) == bool(weak)
+    assert ("too short" in page) == (not good and not weak) and "<details>" in page
 
 
 def test_without_a_library_the_reason_is_said(tiny_pipeline_dir, tmp_path):
