@@ -53,12 +53,17 @@ _HEARD_SONGS = 8
 """That are kept, each of up to 12 MB."""
 _GONE = "The files of this dance are no longer kept. Make it again."
 _FIELDS = {
-    "bpm": "beats",
-    "meter": "beats",
-    "first_downbeat_seconds": "beats",
-    "start_seconds": "beats",
-    "seconds": "beats",
+    "bpm": ("beats", "The tempo, in beats a minute,"),
+    "meter": ("beats", "The number of beats in a bar"),
+    "first_downbeat_seconds": ("beats", "The first beat of a bar, in seconds,"),
+    "start_seconds": ("beats", "The start in the song, in seconds,"),
+    "seconds": ("beats", "The length, in seconds,"),
+    "seed": ("request", "The seed"),
+    "num_variants": ("request", "The number of variants"),
+    "energy": ("request", "The energy"),
+    "guidance_scale": ("request", "The guidance"),
 }
+"""Where on the page a number is asked for, and what it is called there."""
 
 
 class FieldError(ValueError):
@@ -137,18 +142,20 @@ class DanceRequest:
         if self.meter is not None:
             ranges["meter"] = (1, MAX_METER)
         for name, (low, high) in ranges.items():
-            value, field = getattr(self, name), _FIELDS.get(name, "request")
+            value, (field, called) = getattr(self, name), _FIELDS[name]
             if not _is_number(value):
-                raise FieldError(field, f"`{name}` must be a number, got {value!r}.")
+                raise FieldError(field, f"{called} must be a number, got {value!r}.")
             if not low <= value <= high:
-                raise FieldError(field, f"`{name}` must lie between {low:g} and {high:g}, got {value:g}.")
+                raise FieldError(field, f"{called} must lie between {low:,g} and {high:,.10g}, got {value:g}.")
         for name in ("seed", "num_variants", "meter"):
             value = getattr(self, name)
             if value is not None and value != int(value):
-                raise FieldError(_FIELDS.get(name, "request"), f"`{name}` must be a whole number, got {value}.")
+                field, called = _FIELDS[name]
+                raise FieldError(field, f"{called} must be a whole number, got {value}.")
         downbeat = self.first_downbeat_seconds
         if downbeat is not None and not (_is_number(downbeat) and 0 <= downbeat - self.start_seconds <= self.seconds):
-            raise FieldError("beats", f"`first_downbeat_seconds` must lie in the part to dance to, got {downbeat!r}.")
+            field, called = _FIELDS["first_downbeat_seconds"]
+            raise FieldError(field, f"{called} must lie in the part to dance to, got {downbeat!r}.")
 
 
 def _is_number(value: Any) -> bool:

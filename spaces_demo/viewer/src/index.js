@@ -269,9 +269,11 @@ class Viewer {
         return this.#press("counts", this.#showsCounts);
       case "countIn":
         this.#countsIn = !this.#countsIn;
+        this.#metronome.wake();
         return this.#press("countIn", this.#countsIn);
       case "clicks":
         this.#metronome.isOn = !this.#metronome.isOn;
+        this.#metronome.wake();
         return this.#press("clicks", this.#metronome.isOn);
       case "loopFrom":
         return this.#loopBars(Math.max(0, this.timeline.barAt(clock.time())));

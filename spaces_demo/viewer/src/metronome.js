@@ -9,6 +9,12 @@ export class Metronome {
   isOn = false;
   numClicks = 0;
 
+  // Browsers let only what a person does begin to sound.
+  wake() {
+    this.#context ??= new AudioContext();
+    this.#context.resume();
+  }
+
   // Place the clicks that come next, of a song that is at `time` and plays at `rate`.
   follow(time, rate, { beats, downbeats }) {
     if (!this.isOn) return;

@@ -153,6 +153,7 @@ export class SongEditor {
 
   #play() {
     const { start, seconds } = this.part;
+    this.#metronome.wake();
     this.audio.currentTime = start;
     this.audio.play();
     const beats = { beats: this.heard.beats, downbeats: new Set(this.heard.downbeats) };
