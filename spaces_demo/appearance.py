@@ -28,6 +28,7 @@ CSS = """
 .html-container { padding: 0 !important; }
 #columns { align-items: stretch; }
 #stage, #stage .html-container, #stage .html-container > div { display: flex; flex-direction: column; flex: 1 0 auto; }
+#scene { flex: 1 0 auto; max-height: 830px; position: sticky; top: 12px; }
 #stage-box { flex: 1 0 auto; }
 #stage .stage-host, #stage .stage-empty { flex: 1 0 560px; display: flex; flex-direction: column; max-height: 760px; }
 #stage [data-testid="status-tracker"] .error, #stage .clear-status { display: none; }

@@ -86,13 +86,14 @@ class _Page:
                 self.problems["request"] = make_problem("request")
                 self.start = gr.Button("Make a dance", variant="primary", size="lg", elem_id="start")
             with gr.Column(scale=7, min_width=300, elem_id="results"):
-                with gr.Column(elem_id="stage-box"):
-                    self.viewer = make_viewer()
-                    self.cancel = gr.Button("Cancel", size="sm", visible=False, elem_id="cancel")
-                with gr.Row(visible=False, elem_id="actions") as self.actions:
-                    self.another = gr.Button("Another one", variant="primary", elem_id="another")
-                    self.link = gr.Button("Copy link", elem_id="link")
-                    self.take = gr.Button("Take it home", elem_id="take")
+                with gr.Column(elem_id="scene"):
+                    with gr.Column(elem_id="stage-box"):
+                        self.viewer = make_viewer()
+                        self.cancel = gr.Button("Cancel", size="sm", visible=False, elem_id="cancel")
+                    with gr.Row(visible=False, elem_id="actions") as self.actions:
+                        self.another = gr.Button("Another one", variant="primary", elem_id="another")
+                        self.link = gr.Button("Copy link", elem_id="link")
+                        self.take = gr.Button("Take it home", elem_id="take")
         self.card = gr.HTML(elem_id="card", visible=False)
         self.gallery = make_gallery()
         self.downloads = make_downloads()
@@ -114,20 +115,22 @@ class _Page:
             2, limits.max_dance_seconds, 30, step=1, label="Length in seconds", info="Less where the song ends."
         )
         with gr.Accordion("More options", open=False, elem_id="more"):
-            seed = gr.Number(
-                None,
-                label="Seed",
-                info="A number makes the same dance again; without one each is new.",
-                precision=0,
-                elem_id="seed",
-            )
             num_variants = gr.Slider(
                 1, limits.max_variants, 1, step=1, label="Variants", info="Dances to compare, one seed after another."
             )
-            start_seconds = gr.Number(0, label="Start in the song, seconds", elem_id="start-seconds")
-            bpm = gr.Number(None, label="Tempo, beats a minute", info="As it is heard, if empty.", elem_id="bpm")
-            meter = gr.Number(None, label="Beats in a bar", info="As they are heard, if empty.", precision=0)
-            first_downbeat_seconds = gr.Number(None, label="First beat of a bar, seconds", info="As heard, if empty.")
+            with gr.Row(elem_classes="pair"):
+                seed = gr.Number(
+                    None, label="Seed", info="The same makes the same.", precision=0, min_width=120, elem_id="seed"
+                )
+                start_seconds = gr.Number(
+                    0, label="Start", info="Seconds of the song.", min_width=120, elem_id="start-seconds"
+                )
+            with gr.Row(elem_classes="pair"):
+                bpm = gr.Number(None, label="Tempo", info="Beats a minute.", min_width=120, elem_id="bpm")
+                meter = gr.Number(None, label="Beats in a bar", info="3 for a waltz.", precision=0, min_width=120)
+            first_downbeat_seconds = gr.Number(
+                None, label="First beat of a bar", info="In seconds; as heard, if empty."
+            )
             guidance_scale = gr.Slider(
                 0,
                 limits.max_guidance_scale,

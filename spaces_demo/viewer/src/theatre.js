@@ -20,7 +20,6 @@ export class Theatre {
   #follows = true;
   #isTogether = false;
   #size = [1, 1, 1];
-  #gap = 0;
   #fit = 1; // metres from the camera to the focus that show the whole body
   #held; // where each part looked when following ended
   #blend = 0; // 1: looks where it was held, 0: looks at the dancer
@@ -90,7 +89,6 @@ export class Theatre {
 
   // Side by side as they are seen at first, both facing the same way, and so far apart that they never meet.
   #place() {
-    this.#gap = 0;
     for (const { figure, grid } of this.stages) {
       figure.object.position.set(0, 0, 0);
       figure.object.rotation.y = 0;
@@ -110,9 +108,7 @@ export class Theatre {
     const apart = times.map((time) =>
       focusOf(second, time).sub(starts[1]).sub(focusOf(first, time).sub(starts[0])).dot(right),
     );
-    const [least, most] = [Math.min(...apart), Math.max(...apart)];
-    const gap = Math.max(LEAST_GAP_METRES, Math.min(ELBOW_ROOM_METRES - least, MOST_GAP_METRES));
-    this.#gap = gap + Math.max(0, Math.min(most, MOST_GAP_METRES));
+    const gap = Math.max(LEAST_GAP_METRES, Math.min(ELBOW_ROOM_METRES - Math.min(...apart), MOST_GAP_METRES));
     this.stages.forEach(({ figure }, index) => {
       figure.object.position.copy(right).multiplyScalar((index - 0.5) * gap * this.scale).sub(starts[index]).setY(0);
       figure.object.updateMatrixWorld(true);
@@ -160,12 +156,25 @@ export class Theatre {
     this.layout = magnification(layouts[0]) >= magnification(layouts[1]) ? layouts[0] : layouts[1];
     this.camera.aspect = this.layout.width / this.layout.height;
     this.camera.updateProjectionMatrix();
-    const slope = Math.tan((FIELD_OF_VIEW_DEGREES * Math.PI) / 360);
-    const halfWidth = HALF_WIDTH_METRES + this.#gap / 2;
-    const fit = (Math.max(HALF_HEIGHT_METRES, halfWidth / this.camera.aspect) / slope) * this.scale;
+    const fit = this.#distanceToFit(HALF_WIDTH_METRES * this.scale);
     this.handheld.position.sub(this.controls.target).multiplyScalar(fit / this.#fit).add(this.controls.target);
     this.#fit = fit;
     this.controls.update();
+  }
+
+  // How far the camera must be away to show so much to the left and to the right, and a whole body.
+  #distanceToFit(halfWidth) {
+    const slope = Math.tan((FIELD_OF_VIEW_DEGREES * Math.PI) / 360);
+    return Math.max(HALF_HEIGHT_METRES * this.scale, halfWidth / this.camera.aspect) / slope;
+  }
+
+  // How much farther back the camera must be to show two dancers at these places, one of whom may be nearer.
+  #stepBack([first, second]) {
+    const toCamera = this.handheld.position.clone().sub(this.controls.target).setY(0).normalize();
+    const apart = second.clone().sub(first).multiplyScalar(0.5);
+    const depth = Math.abs(apart.dot(toCamera));
+    const aside = Math.abs(apart.x * toCamera.z - apart.z * toCamera.x);
+    return Math.max(0, this.#distanceToFit(HALF_WIDTH_METRES * this.scale + aside) + depth - this.#fit);
   }
 
   // Advance what moves by itself; return whether it still moves.
@@ -178,7 +187,9 @@ export class Theatre {
   draw(time, showsContacts) {
     const { columns, rows, width, height } = this.layout;
     const places = this.stages.map(({ dance, figure }) => figure.toWorld(...dance.focus(time)));
+    let back = 0;
     if (this.#isTogether) {
+      back = this.#stepBack(places);
       const middle = places[0].clone().add(places[1]).multiplyScalar(0.5);
       places.forEach((place) => place.copy(middle));
     }
@@ -187,7 +198,8 @@ export class Theatre {
       stage.focus = places[index].lerp(this.#held[index], eased);
       stage.pose(time, stage.focus, showsContacts);
       this.renderer.autoClear = !this.#isTogether || index === 0; // the second dancer is drawn among what is there
-      this.camera.position.copy(this.handheld.position).add(stage.focus);
+      const offset = this.handheld.position.clone().sub(this.controls.target);
+      this.camera.position.copy(this.handheld.position).add(stage.focus).addScaledVector(offset, back / this.#fit);
       this.camera.quaternion.copy(this.handheld.quaternion);
       const place = this.#isTogether ? 0 : index;
       const part = [(place % columns) * width, (rows - 1 - Math.floor(place / columns)) * height, width, height];
