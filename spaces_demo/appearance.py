@@ -26,11 +26,17 @@ CSS = """
 .masthead p, .notes p { margin: 0; color: var(--body-text-color-subdued); }
 .notes p { font-size: 13px; max-width: 80ch; }
 .html-container { padding: 0 !important; }
-#columns { align-items: stretch; }
+#columns {
+  display: grid; gap: 16px; align-items: stretch;
+  grid-template: "inputs results" auto "making results" 1fr "options options" auto / minmax(288px, 4fr) 7fr;
+}
+#columns > * { min-width: 0 !important; }
+#more .row > *, #more .form > * { flex: 1 1 240px; }
+#inputs { grid-area: inputs; } #making { grid-area: making; }
+#options { grid-area: options; } #results { grid-area: results; }
 #stage, #stage .html-container, #stage .html-container > div { display: flex; flex-direction: column; flex: 1 0 auto; }
-#scene { flex: 1 0 auto; max-height: 830px; position: sticky; top: 12px; }
 #stage-box { flex: 1 0 auto; }
-#stage .stage-host, #stage .stage-empty { flex: 1 0 560px; display: flex; flex-direction: column; max-height: 760px; }
+#stage .stage-host, #stage .stage-empty { flex: 1 0 560px; display: flex; flex-direction: column; }
 #stage [data-testid="status-tracker"] .error, #stage .clear-status { display: none; }
 #stage [data-testid="status-tracker"] { inset: 0; height: auto; }
 #stage .progress-level {
@@ -136,6 +142,7 @@ CSS = """
   .downloads { grid-template-columns: minmax(0, 1fr); }
 }
 @media (max-width: 640px) {
+  #columns { grid-template: "inputs" auto "options" auto "making" auto "results" auto / minmax(0, 1fr); }
   .evaluation :is(th, td) { font-size: 13px; }
   #stage .stage-empty { flex-basis: 320px; }
 }

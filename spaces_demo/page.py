@@ -81,27 +81,30 @@ class _Page:
         self.links = gr.BrowserState([], storage_key="infinitedance")
         self.problems: dict[str, Any] = {}
         with gr.Row(elem_id="columns"):
-            with gr.Column(scale=4, min_width=300, elem_id="inputs"):
-                self.inputs = self._make_inputs()
+            # In the order of the keyboard; the style sheet puts the options below both columns.
+            with gr.Column(elem_id="inputs"):
+                inputs = self._make_song_inputs()
+            with gr.Column(elem_id="options"):
+                inputs |= self._make_options()
+            with gr.Column(elem_id="making"):
                 self.problems["request"] = make_problem("request")
                 self.start = gr.Button("Make a dance", variant="primary", size="lg", elem_id="start")
-            with gr.Column(scale=7, min_width=300, elem_id="results"):
-                with gr.Column(elem_id="scene"):
-                    with gr.Column(elem_id="stage-box"):
-                        self.viewer = make_viewer()
-                        self.cancel = gr.Button("Cancel", size="sm", visible=False, elem_id="cancel")
-                    with gr.Row(visible=False, elem_id="actions") as self.actions:
-                        self.another = gr.Button("Another one", variant="primary", elem_id="another")
-                        self.link = gr.Button("Copy link", elem_id="link")
-                        self.take = gr.Button("Take it home", elem_id="take")
+            with gr.Column(elem_id="results"):
+                with gr.Column(elem_id="stage-box"):
+                    self.viewer = make_viewer()
+                    self.cancel = gr.Button("Cancel", size="sm", visible=False, elem_id="cancel")
+                with gr.Row(visible=False, elem_id="actions") as self.actions:
+                    self.another = gr.Button("Another one", variant="primary", elem_id="another")
+                    self.link = gr.Button("Copy link", elem_id="link")
+                    self.take = gr.Button("Take it home", elem_id="take")
+        self.inputs = inputs
         self.card = gr.HTML(elem_id="card", visible=False)
         self.gallery = make_gallery()
         self.downloads = make_downloads()
 
-    def _make_inputs(self) -> dict[str, Any]:
-        """Return the controls by the names of the endpoint's arguments."""
+    def _make_song_inputs(self) -> dict[str, Any]:
+        """Return the controls of the song and of what is danced to it, by the names of the arguments."""
         studio, limits = self.studio, self.studio.limits
-        config = studio.pipeline.model.config
         song = gr.Audio(
             label="Song", sources=["upload", "microphone"], type="filepath", elem_id="song", buttons=[], editable=False
         )
@@ -114,22 +117,18 @@ class _Page:
         seconds = gr.Slider(
             2, limits.max_dance_seconds, 30, step=1, label="Length in seconds", info="Less where the song ends."
         )
-        with gr.Accordion("More options", open=False, elem_id="more"):
-            num_variants = gr.Slider(
-                1, limits.max_variants, 1, step=1, label="Variants", info="Dances to compare, one seed after another."
+        return {"song": song, "genre": genre, "seconds": seconds}
+
+    def _make_options(self) -> dict[str, Any]:
+        """Return the controls that few need, by the names of the arguments."""
+        studio, limits, config = self.studio, self.studio.limits, self.studio.pipeline.model.config
+        width: dict[str, Any] = {"min_width": 240}
+        with gr.Accordion("More options", open=False, elem_id="more"), gr.Row():
+            seed = gr.Number(
+                None, label="Seed", info="The same number makes the same dance.", precision=0, elem_id="seed", **width
             )
-            with gr.Row(elem_classes="pair"):
-                seed = gr.Number(
-                    None, label="Seed", info="The same makes the same.", precision=0, min_width=120, elem_id="seed"
-                )
-                start_seconds = gr.Number(
-                    0, label="Start", info="Seconds of the song.", min_width=120, elem_id="start-seconds"
-                )
-            with gr.Row(elem_classes="pair"):
-                bpm = gr.Number(None, label="Tempo", info="Beats a minute.", min_width=120, elem_id="bpm")
-                meter = gr.Number(None, label="Beats in a bar", info="3 for a waltz.", precision=0, min_width=120)
-            first_downbeat_seconds = gr.Number(
-                None, label="First beat of a bar", info="In seconds; as heard, if empty."
+            num_variants = gr.Slider(
+                1, limits.max_variants, 1, step=1, label="Variants", info="Dances to compare.", **width
             )
             guidance_scale = gr.Slider(
                 0,
@@ -138,6 +137,7 @@ class _Page:
                 step=0.1,
                 label="Guidance",
                 info="How closely the dance follows music and genre: 1 as learned, more is stricter.",
+                **width,
             )
             side = gr.Radio(
                 [("Right", "right"), ("Left", "left")],
@@ -147,9 +147,13 @@ class _Page:
                 if config.controls_side
                 else "This model takes no side.",
                 interactive=config.controls_side,
+                **width,
             )
-            follows_loudness = gr.Checkbox(
-                True, label="Energy follows the loudness of the song", visible=config.controls_energy
+            ending = gr.Radio(
+                [("Pose on the last downbeat", "pose"), ("Come to rest", "fade"), ("Dance to the end", "none")],
+                value="pose",
+                label="Ending",
+                **width,
             )
             energy = gr.Slider(
                 0,
@@ -157,15 +161,22 @@ class _Page:
                 USUAL_ENERGY,
                 step=0.05,
                 label="Energy",
-                info="Else this much: 0 is rest, 0.5 the usual speed, 1 twice that."
+                info="0 is rest, 0.5 the usual speed, 1 twice that."
                 if config.controls_energy
                 else "This model takes no energy.",
                 interactive=config.controls_energy,
+                **width,
             )
-            ending = gr.Radio(
-                [("Pose on the last downbeat", "pose"), ("Come to rest", "fade"), ("Dance to the end", "none")],
-                value="pose",
-                label="Ending",
+            follows_loudness = gr.Checkbox(
+                True, label="Energy follows the loudness of the song", visible=config.controls_energy, **width
+            )
+            start_seconds = gr.Number(
+                0, label="Start", info="In seconds of the song.", elem_id="start-seconds", **width
+            )
+            bpm = gr.Number(None, label="Tempo", info="Beats a minute; as heard, if empty.", elem_id="bpm", **width)
+            meter = gr.Number(None, label="Beats in a bar", info="As heard, if empty.", precision=0, **width)
+            first_downbeat_seconds = gr.Number(
+                None, label="First beat of a bar", info="In seconds; as heard, if empty.", **width
             )
             has_references = not studio.no_references
             num_references = gr.Slider(
@@ -177,6 +188,7 @@ class _Page:
                 info=studio.no_references
                 or "Dances of the library, found by the music, that guide the dance at any moment.",
                 interactive=has_references,
+                **width,
             )
             pinned_references = gr.Dropdown(
                 studio.reference_names,
@@ -186,11 +198,9 @@ class _Page:
                 info="Used from start to end; they count among the reference dances.",
                 interactive=has_references,
                 visible=has_references,
+                **width,
             )
         return {
-            "song": song,
-            "genre": genre,
-            "seconds": seconds,
             "start_seconds": start_seconds,
             "seed": seed,
             "guidance_scale": guidance_scale,

@@ -159,16 +159,12 @@ def problems(driver) -> list[str]:
 def check_layout(driver, width: int) -> None:
     """Nothing sticks out of the screen, and where there are two columns they end together."""
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width
-    columns = [find(driver, selector).rect for selector in ("#inputs", "#results")]
-    if columns[0]["y"] == columns[1]["y"]:
-        used = [
-            max(child["y"] + child["height"] for child in children_of(driver, name)) for name in ("inputs", "results")
+    left, right = (driver.find_elements("css selector", f"{name} > *") for name in ("#making", "#results"))
+    if find(driver, "#inputs").rect["y"] == find(driver, "#results").rect["y"]:
+        ends = [
+            max(part.rect["y"] + part.rect["height"] for part in side if part.is_displayed()) for side in (left, right)
         ]
-        assert abs(used[0] - used[1]) < 120, used
-
-
-def children_of(driver, name: str) -> list[dict]:
-    return [element.rect for element in driver.find_elements("css selector", f"#{name} > *") if element.is_displayed()]
+        assert abs(ends[0] - ends[1]) < 90, ends
 
 
 def test_a_song_becomes_a_dance_that_plays_in_time_and_can_be_taken_home(visit, song, screenshot, tmp_path):
