@@ -63,9 +63,15 @@ def test_the_first_dance_tells_how_long_once_its_frames_say_how_fast_the_machine
 def test_the_bar_never_goes_back(clock):
     pace, told = Pace(), []
     make_dance(pace, clock, 10, [])
-    make_dance(pace, clock, 10, told, (1, 30, 4, 6, 1))  # slower than the last one said
+    work = pace.start(10, told.append)
+    clock.now += 3
+    work.begin("dancing")
+    for done in (0, 30, 200, 400):  # slowly at first
+        work.dance(done, 400)
+        clock.now += 2
+    assert told[3].remaining_seconds > told[2].remaining_seconds + 10
     shares = [step.share for step in told]
-    assert shares == sorted(shares)
+    assert shares == sorted(shares) and shares[3] == shares[2]
 
 
 @pytest.mark.parametrize(
