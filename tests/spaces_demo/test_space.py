@@ -57,7 +57,8 @@ def test_side_energy_and_ending_are_asked_of_models_that_control_them(
         components = [component["props"] for component in demo.get_config_file()["components"]]
         return {props["label"]: props for props in components if props.get("label") in labels}
 
-    assert [props.get("interactive") for props in controls(space[0]).values()] == [False, False, None]
+    interactive = {label: props.get("interactive") for label, props in controls(space[0]).items()}
+    assert interactive == {"Side": False, "Energy": False, "Ending": None}
     cases = [
         ({"side": "left", "energy": 0.8}, ("left", 0.8, "pose")),
         ({"ending": "fade"}, ("right", None, "fade")),
