@@ -408,7 +408,7 @@ class MusicToDancePipeline(PushToHubMixin):
     @_on_few_threads
     def dances(
         self,
-        audio: str | os.PathLike | np.ndarray,
+        audio: str | os.PathLike | np.ndarray | HeardSong,
         *,
         seeds: Sequence[int],
         song_name: str | None = None,
@@ -430,7 +430,8 @@ class MusicToDancePipeline(PushToHubMixin):
         """Make several dances to one song, in one batch; each equals the one made alone with its seed.
 
         Args:
-            audio: As in `__call__`, like all that follows.
+            audio: As in `__call__`, like all that follows; or a song that `listen` heard with this genre and these
+                hints.
             seeds: One for each dance.
             song_name: See `__call__`.
             genre: See `__call__`.
@@ -456,10 +457,10 @@ class MusicToDancePipeline(PushToHubMixin):
             raise ValueError("`seeds` must hold at least one number, got none.")
         self.processor.genre_to_id(genre)
         self._check_asked(side, energy, ending, stage_radius)
-        if song_name is None and not isinstance(audio, np.ndarray):
+        if song_name is None and isinstance(audio, str | os.PathLike):
             song_name = Path(audio).name
         hints = {"bpm": bpm, "meter": meter, "first_downbeat_seconds": first_downbeat_seconds}
-        song = self.listen(audio, genre, **hints)
+        song = audio if isinstance(audio, HeardSong) else self.listen(audio, genre, **hints)
         inputs = self.model_inputs(song, side=side, energy=energy)
         num_frames = inputs["input_features"].shape[1]
         windows: list[RetrievedWindow] = []

@@ -115,6 +115,7 @@ SMOKES = (
         ("codec/model.safetensors", "mine/adapter_model.safetensors", "styled/demo_song_any_0.bvh"),
     ),
     Smoke("demo", ("space",), ()),
+    Smoke("mcp", ("space gradio_api/mcp/schema",), ()),  # lists the tools, where there are any
 )
 FBX = Smoke("fbx", ("infinitedance convert base/demo_song_pop_0.npz dance.fbx",), ("dance.fbx",))
 """Its package is a download of 374 MB, for Python 3.13."""
@@ -151,8 +152,8 @@ class Environment:
 
     def run(self, command: str, folder: Path) -> None:
         """Run a command of a `Smoke`."""
-        if command == "space":
-            self._serve(folder)
+        if command.startswith("space"):
+            self._serve(folder, command.removeprefix("space").strip())
             return
         package = self.package()
         places = {
@@ -163,8 +164,8 @@ class Environment:
         words[:1] = [self.python] if words[0] == "python" else [self.python, "-m", words[0]]
         run(words, cwd=folder)
 
-    def _serve(self, folder: Path) -> None:
-        """Serve the page and ask for it."""
+    def _serve(self, folder: Path, address: str) -> None:
+        """Serve the page and ask for it, or for what is at another address of it."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -174,7 +175,7 @@ class Environment:
                 for _ in range(120):
                     time.sleep(1)
                     try:
-                        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+                        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{address}") as answer:
                             assert answer.status == 200
                         return
                     except OSError:

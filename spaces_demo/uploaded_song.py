@@ -17,6 +17,7 @@ from .limits import SpaceLimits
 
 MIN_SECONDS = 1.0
 SILENCE_PEAK = 1e-4  # -80 dB below full scale
+_OUTLINE_VALUES, _OUTLINE_RATE = 600, 20
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,36 @@ def _from_second(sound: SoundReader, start_seconds: float) -> Iterator[np.ndarra
         to_skip = max(0, to_skip - len(block))
 
 
+def outline_of(upload: Path, limits: SpaceLimits) -> tuple[float, list[int]]:
+    """Return the length of a song in seconds, and how loud it is along it, as at most 600 values from 0 to 100.
+
+    Args:
+        upload: The visitor's file.
+        limits: Of the Space.
+
+    Raises:
+        ValueError: If it is beyond a limit, or cannot be read; the text is for the visitor.
+    """
+    check_file(upload, upload.name)
+    _check_size(upload, limits)
+    with open_sound(upload, upload.name) as sound:
+        _check_sound(sound, limits)
+        step, rate = max(1, sound.sampling_rate // _OUTLINE_RATE), sound.sampling_rate
+        peaks, rest, num_samples = [], np.zeros(0), 0
+        for block in sound.blocks():
+            num_samples += len(block)
+            if num_samples > 60 * limits.max_song_minutes * rate:
+                raise ValueError(_too_long(upload.name, num_samples / rate, limits))
+            loudest = np.concatenate([rest, np.abs(block).max(axis=1, initial=0)])
+            whole = len(loudest) // step * step
+            peaks.append(loudest[:whole].reshape(-1, step).max(axis=1))
+            rest = loudest[whole:]
+    levels = np.nan_to_num(np.concatenate([*peaks, [rest.max(initial=0)]]))
+    count = min(_OUTLINE_VALUES, len(levels))
+    heights = np.maximum.reduceat(levels, np.arange(count) * len(levels) // count)
+    return num_samples / rate, np.round(100 * heights / max(heights.max(), SILENCE_PEAK)).astype(int).tolist()
+
+
 def file_stem(name: str) -> str:
     """Return a name for files made from a song: letters, digits, `-` and `_` of the song's name, at most 40."""
     stem = re.sub(r"[^\w-]+", "_", Path(name).stem).strip("_-")
@@ -128,7 +159,11 @@ def _check_sound(sound: SoundReader, limits: SpaceLimits) -> None:
             "Export it at 44,100 or 48,000."
         )
     if seconds is not None and seconds > 60 * limits.max_song_minutes:
-        raise ValueError(
-            f"{name} lasts {seconds / 60:.0f} minutes; songs of up to {limits.max_song_minutes:g} minutes are taken "
-            "here. Cut out the part to dance to."
-        )
+        raise ValueError(_too_long(name, seconds, limits))
+
+
+def _too_long(name: str, seconds: float, limits: SpaceLimits) -> str:
+    return (
+        f"{name} lasts {seconds / 60:.0f} minutes; songs of up to {limits.max_song_minutes:g} minutes are taken here. "
+        "Cut out the part to dance to."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ class VisitorFiles:
 
     def __init__(self, root: Path, keep_seconds: float):
         self.root, self.keep_seconds = root.resolve(), keep_seconds
+        self.root.mkdir(parents=True, exist_ok=True)
 
     @classmethod
     @contextmanager
@@ -46,6 +48,17 @@ class VisitorFiles:
         """Make a folder for one visitor's dances."""
         folder = self.root / "dances" / uuid4().hex
         folder.mkdir(parents=True)
+        return folder
+
+    def folder(self, key: str) -> Path:
+        """Return the folder of that name, for dances that were made here.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        folder = self.root / "dances" / key
+        if not re.fullmatch("[0-9a-f]{32}", key) or not folder.is_dir():
+            raise FileNotFoundError("The files of this dance are no longer kept. Make it again.")
         return folder
 
     def total_bytes(self) -> int:

@@ -6,7 +6,9 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from .limits import SpaceLimits
 from .visitor_files import VisitorFiles
@@ -15,6 +17,9 @@ _FORM_BYTES = 100_000
 """What a form adds to the file in it, and more than any request without a file has."""
 _FILE_FIELD = b"filename"
 """Before `=`, or `*=`, in any case."""
+_FILE_ROUTE = "/gradio_api/file="
+"""Before the path of an uploaded file in its address."""
+_TOO_LARGE_TEXT = "The request is too large."
 _BUSY, _TOO_LARGE, _FULL = 429, 413, 507
 
 
@@ -55,10 +60,11 @@ class VisitorLimits:
             if path.endswith("/upload"):
                 receive = self._counted(receive, visitor)
             else:
+                _check_stated_size(scope)
                 receive = _bounded(receive)
             if path.endswith("/queue/join") or "/call/" in path:
                 if self.count_jobs(visitor) >= self.limits.max_visitor_jobs:
-                    raise RefusedError(_BUSY, "Your other dances are not done yet. Wait for them.")
+                    raise RefusedError(_BUSY, "Your other work is not done yet. Wait for them.")
             await self.app(scope, receive, send)
         except RefusedError as refusal:
             from starlette.responses import PlainTextResponse
@@ -71,7 +77,7 @@ class VisitorLimits:
         self._forget_old()
         kept = self.uploads.setdefault(visitor, deque())
         if len(kept) >= limits.max_visitor_files:
-            raise RefusedError(_BUSY, f"{limits.max_visitor_files} songs an hour are enough. Come back later.")
+            raise RefusedError(_BUSY, f"{limits.max_visitor_files} files an hour are enough. Come back later.")
         if self.files.total_bytes() > 1_000_000 * limits.max_total_megabytes:
             raise RefusedError(_FULL, "The Space has no room left. Come back later.")
         own_bytes = sum(size for _, size in kept)
@@ -87,13 +93,13 @@ class VisitorLimits:
             end = seen[-len(_FILE_FIELD) + 1 :]
             if num_bytes > 1_000_000 * limits.max_file_megabytes + _FORM_BYTES:
                 raise RefusedError(
-                    _TOO_LARGE, f"A song exceeded the maximum file size of {limits.max_file_megabytes} MB."
+                    _TOO_LARGE, f"A file exceeded the maximum file size of {limits.max_file_megabytes} MB."
                 )
             if num_files > 1:
-                raise RefusedError(_TOO_LARGE, "One song at a time.")
+                raise RefusedError(_TOO_LARGE, "One file at a time.")
             if own_bytes + num_bytes > 1_000_000 * limits.max_visitor_megabytes:
                 raise RefusedError(
-                    _BUSY, f"{limits.max_visitor_megabytes} MB of songs an hour are enough. Come back later."
+                    _BUSY, f"{limits.max_visitor_megabytes} MB of files an hour are enough. Come back later."
                 )
             if not message.get("more_body"):
                 kept.append((time.monotonic(), num_bytes))
@@ -110,6 +116,13 @@ class VisitorLimits:
                 del self.uploads[visitor]
 
 
+def _check_stated_size(scope: Any) -> None:
+    """Raise `RefusedError` if a request says that it is larger than any that a page sends."""
+    sizes = [value for name, value in scope["headers"] if name == b"content-length"]
+    if any(size.isdigit() and int(size) > _FORM_BYTES for size in sizes):
+        raise RefusedError(_TOO_LARGE, _TOO_LARGE_TEXT)
+
+
 def _bounded(receive: Any) -> Any:
     """Return a `receive` that ends a request without a file as soon as no page would send so much."""
     num_bytes = 0
@@ -119,7 +132,7 @@ def _bounded(receive: Any) -> Any:
         message = await receive()
         num_bytes += len(message.get("body", b""))
         if num_bytes > _FORM_BYTES:
-            raise RefusedError(_TOO_LARGE, "The request is too large.")
+            raise RefusedError(_TOO_LARGE, _TOO_LARGE_TEXT)
         return message
 
     return bounded
@@ -142,19 +155,28 @@ def count_jobs_in(demo: Any, visitor: str) -> int:
     return sum(visitor_of(event.request.scope) == visitor for event in waiting + running)
 
 
-def refuse_addresses(component: Any) -> None:
+def refuse_addresses(component: Any, root: Path) -> None:
     """Let a component of Gradio take files that were uploaded only; it would download what an address names.
+
+    An address of an uploaded file stands for the file, whichever host it names: assistants that speak MCP have no
+    other way to name one.
 
     Args:
         component: Such as a `gradio.Audio`. A class of our own would have Gradio write a file beside its source.
+        root: Where visitors' files lie.
     """
     import gradio as gr
 
     move_file = component.async_move_resource_to_block_cache
 
     async def move(url_or_file_path: Any) -> Any:
-        if "://" in str(url_or_file_path):
-            raise gr.Error("Give a file, not an address.", title="No song", duration=None, print_exception=False)
-        return await move_file(url_or_file_path)
+        text = str(url_or_file_path)
+        if "://" not in text:
+            return await move_file(url_or_file_path)
+        _, is_ours, name = text.partition(_FILE_ROUTE)
+        path = Path(unquote(name)).resolve()
+        if not is_ours or not path.is_relative_to(root) or not path.is_file():
+            raise gr.Error("Give a file, not an address.", title="No file", duration=None, print_exception=False)
+        return await move_file(str(path))
 
     component.async_move_resource_to_block_cache = move

@@ -116,7 +116,7 @@ def test_keys_play_step_loop_and_change_the_speed(open_page):
     wait(driver, "!viewer.state().isPlaying")
     stopped = state(driver)["time"]
     press(driver, "l", "-", "-")
-    assert state(driver)["isLooping"] and state(driver)["rate"] == 0.5
+    assert state(driver)["isLooping"] and state(driver)["rate"] == 0.5 and state(driver)["keepsPitch"]
     assert state(driver)["time"] == stopped
     press(driver, Keys.HOME)
     wait(driver, "viewer.state().time === 0")
@@ -135,9 +135,10 @@ def test_a_loop_begins_again_and_without_it_the_dance_stops_at_its_end(open_page
 
 def test_buttons_are_labeled_and_the_slider_seeks(open_page):
     driver = open_page()
+    press(driver, "p")
     buttons = driver.find_element("id", "viewer").shadow_root.find_elements("css selector", "button, input, select")
-    assert len(buttons) == 12
-    assert all(button.accessible_name for button in buttons)
+    assert len(buttons) == 21
+    assert all(button.accessible_name for button in buttons if button.is_displayed() or button.tag_name == "input")
     play = in_viewer(driver, "[data-action=play]")
     play.click()
     wait(driver, "viewer.state().isPlaying")
@@ -201,6 +202,97 @@ def test_two_dances_stand_side_by_side_on_one_clock(chromium, open_page, show, s
         np.testing.assert_allclose(places[:, 0], [1.0, -1.0], atol=1e-4)
     finally:
         sync_benchmark["resize"](chromium, 480, 420)
+
+
+def test_two_dancers_share_one_floor_and_never_meet(chromium, open_page, show, sync_benchmark, tmp_path):
+    other = viewer_dance(sync_benchmark["walking_motion"](SECONDS).mirror(), "mirrored")
+    write_page(Show([other, *show.dances], show.song, "both"), tmp_path / "both.html")  # they walk towards each other
+    sync_benchmark["resize"](chromium, 900, 420)
+    try:
+        driver = open_page((tmp_path / "both.html").as_uri())
+        press(driver, "g")
+        for time in (0, 4, 8, 11.9):
+            driver.execute_script("viewer.seek(arguments[0])", time)
+            wait(driver, f"viewer.state().time === {time}")
+            first, second = np.array(state(driver)["rootPositions"])
+            assert np.linalg.norm((first - second)[[0, 2]]) > 0.9
+        assert in_viewer(driver, "[data-action=together]").get_attribute("aria-pressed") == "true"
+        driver.execute_script("viewer.seek(0)")
+        columns = np.nonzero(is_left_arm(picture(driver)).any(axis=0))[0]
+        assert np.ptp(columns) > 200 and np.diff(columns).max() > 20  # two left arms in one picture
+        press(driver, "g")
+        wait(driver, "Math.abs(viewer.state().rootPositions[0][0]) < 1e-4")
+    finally:
+        sync_benchmark["resize"](chromium, 480, 420)
+
+
+def test_a_mirrored_dance_goes_the_other_way_before_the_same_camera(open_page):
+    driver = open_page()
+    press(driver, "f")
+    driver.execute_script("viewer.seek(1)")
+    wait(driver, "viewer.state().time === 1")
+    (before,) = state(driver)["rootPositions"]
+    seen = picture(driver)
+    press(driver, "x")
+    wait(driver, "viewer.state().rootPositions[0][0] < 0")
+    (after,) = state(driver)["rootPositions"]
+    np.testing.assert_allclose(after, [-before[0], before[1], before[2]], atol=1e-5)
+    assert is_left_arm(picture(driver)).sum() > 50
+    press(driver, "x")
+    assert (np.abs(picture(driver) - seen).max(axis=-1) > 40).mean() < 0.001
+
+
+def test_the_view_turns_to_the_front_and_back_to_three_quarters(open_page):
+    driver = open_page()
+    angles = []
+    for key in ("r", "v", "r"):
+        press(driver, key)
+        angles.append(np.degrees(state(driver)["cameraYaw"]))
+    np.testing.assert_allclose(angles, [30, 0, 30], atol=0.5)
+
+
+def test_bars_are_played_again_and_again(open_page):
+    driver = open_page()
+    press(driver, "p")
+    first, last = (in_viewer(driver, f"[data-action={name}]") for name in ("first", "last"))
+    assert len(first.find_elements("css selector", "option")) == 7  # all, and six bars of two seconds
+    first.send_keys("2")
+    wait(driver, "viewer.state().range !== null")
+    last.send_keys("2")
+    wait(driver, "viewer.state().range[1] === 4")
+    assert state(driver)["range"] == [2, 4] and state(driver)["isLooping"] and state(driver)["time"] == 2
+    assert in_viewer(driver, ".loop").is_displayed()
+    driver.execute_script("viewer.seek(3.8); viewer.play()")
+    wait(driver, "viewer.state().time > 2.1 && viewer.state().time < 3")
+    driver.execute_script("viewer.pause(); viewer.seek(8.5)")
+    in_viewer(driver, "[data-action=play]").send_keys("o")  # to the fifth bar
+    assert state(driver)["range"] == [2, 10]
+    in_viewer(driver, "[data-action=play]").send_keys("i")  # from the fifth bar on
+    assert state(driver)["range"] == [8, 10]
+    first.send_keys("a")
+    wait(driver, "viewer.state().range === null && !viewer.state().isLooping")
+
+
+def test_beats_are_counted_shown_and_heard(open_page):
+    driver = open_page()
+    press(driver, "n")
+    for time, count in ((0, "1"), (0.6, "2"), (1.6, "4"), (2.1, "1")):
+        driver.execute_script("viewer.seek(arguments[0])", time)
+        wait(driver, f"viewer.state().time === {time}")
+        assert in_viewer(driver, ".count").text == count
+    press(driver, "n", "e", "+", "+", "+", Keys.SPACE)  # at twice the speed a bar of four takes a second
+    wait(driver, "viewer.state().isCounting && viewer.state().numClicks >= 2")
+    counting = state(driver)
+    assert not counting["isPlaying"] and counting["time"] == 2  # the beginning of the bar
+    wait(driver, "viewer.state().isPlaying")
+    assert state(driver)["numClicks"] == 4
+    press(driver, "t")
+    wait(driver, "viewer.state().time > 4.2")
+    press(driver, Keys.SPACE)
+    wait(driver, "!viewer.state().isPlaying")
+    stopped = state(driver)
+    # A click for each beat that was passed, and at most one that was placed ahead.
+    assert 3 <= stopped["numClicks"] - 4 <= 2 * (stopped["time"] - 2) + 2
 
 
 def test_the_page_follows_the_dark_and_the_light_theme(chromium, open_page):

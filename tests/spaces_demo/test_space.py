@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from infinitedance.spaces_demo import space as space_module
+from infinitedance.spaces_demo.asking import make_dances
 from infinitedance.spaces_demo.limits import SpaceLimits
 
 gradio_client = pytest.importorskip("gradio_client", reason="needs the extra `demo`")
@@ -57,7 +57,8 @@ def test_side_energy_and_ending_are_asked_of_models_that_control_them(
         components = [component["props"] for component in demo.get_config_file()["components"]]
         return {props["label"]: props for props in components if props.get("label") in labels}
 
-    assert [props.get("interactive") for props in controls(space[0]).values()] == [False, False, None]
+    interactive = {label: props.get("interactive") for label, props in controls(space[0]).items()}
+    assert interactive == {"Side": False, "Energy": False, "Ending": None}
     cases = [
         ({"side": "left", "energy": 0.8}, ("left", 0.8, "pose")),
         ({"ending": "fade"}, ("right", None, "fade")),
@@ -113,11 +114,84 @@ def test_no_file_of_the_server_can_be_asked_for(space, song):
 
     for path in (song, "/etc/hostname", f"{song.parent}/../{song.parent.name}/{song.name}"):
         file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
-        request = {"data": [file, "any", 2, 0, 0, 2, 1, 0, [], None, True, 0.5, "pose", [".npz"]]}
+        request = {"data": [file, "any", 2, 0, 0, 2, 1, 0, [], None, True, 0.5, "pose", None, None, None, [".npz"]]}
         event = httpx.post(f"{space[1]}gradio_api/call/dance", json=request).json()
         answer = httpx.get(f"{space[1]}gradio_api/call/dance/{event['event_id']}", timeout=60).text
         assert "event: error" in answer and "as audio" not in answer
         assert httpx.get(f"{space[1]}gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_an_assistant_makes_converts_restores_and_measures_dances_over_mcp(space, song, tmp_path):
+    """The protocol's own client, over HTTP, as an assistant speaks with the Space."""
+    pytest.importorskip("mcp", reason="tools for assistants need the extra `mcp`")
+    import httpx
+
+    from infinitedance.motion.files import load_motion, read_motion
+
+    demo, url = space
+
+    def upload(path):
+        with path.open("rb") as file:
+            (kept,) = httpx.post(f"{url}gradio_api/upload", files={"files": (path.name, file)}).json()
+        return f"{url}gradio_api/file={kept}"
+
+    def fetch(result, suffix):
+        assert not result.isError, result
+        address = re.search(rf"'(http[^']*{re.escape(suffix)})'", result.content[0].text)[1]
+        path = tmp_path / f"fetched{suffix}"
+        path.write_bytes(httpx.get(address).content)
+        return path
+
+    async def talk(call):
+        tools = {tool.name: tool for tool in (await call.list_tools()).tools}
+        assert {"make_dance", "convert_motion", "restore_motion", "measure_motion"} == set(tools)
+        for tool in tools.values():
+            described = [each.get("description") for each in tool.inputSchema["properties"].values()]
+            assert tool.description and all(described)
+        assert tools["make_dance"].inputSchema["required"] == ["song"]
+
+        made = await call.call_tool("make_dance", {"song": upload(song), "genre": "waltz", "seconds": 2, "seed": 3})
+        assert not made.isError and "slide_mm_per_frame" in made.content[0].text
+        dance = fetch(made, ".npz")
+        assert load_motion(dance).provenance["seed"] == 3
+
+        asked = {"motion": upload(dance), "output_format": ".bvh", "frame_rate": 60}
+        converted = fetch(await call.call_tool("convert_motion", asked), ".bvh")
+        assert read_motion(converted).frame_rate == 60
+        measured = await call.call_tool("measure_motion", {"motion": upload(converted), "song": upload(song)})
+        assert "'slide_mm_per_frame': " in measured.content[0].text and "'good': [" in measured.content[0].text
+        restored = await call.call_tool("restore_motion", {"motion": upload(converted)})
+        assert "'before': {'slide_mm'" in restored.content[0].text
+        assert read_motion(fetch(restored, ".bvh")).num_frames == read_motion(converted).num_frames
+
+        # The limits of the page hold: no file of the server, no address elsewhere, nothing beyond a limit.
+        refused = [
+            ("make_dance", {"song": f"{url}gradio_api/file=/etc/hostname"}, "not an address"),
+            ("make_dance", {"song": f"{url}gradio_api/file={song}"}, "not an address"),
+            ("measure_motion", {"motion": "http://192.0.2.1/dance.bvh"}, "not an address"),
+            ("measure_motion", {"motion": "/etc/hostname"}, "url"),
+            ("make_dance", {"song": upload(song), "seconds": 600}, "120"),
+            ("convert_motion", {"motion": upload(song)}, "my song.wav"),
+        ]
+        for tool, arguments, told in refused:
+            result = await call.call_tool(tool, arguments)
+            assert result.isError and told in result.content[0].text, (tool, arguments, result)
+            assert "/tmp" not in result.content[0].text.replace(arguments.get("motion", ""), "")
+
+    async def connect():
+        from mcp import ClientSession
+        from mcp.client.streamable_http import streamable_http_client
+
+        async with (
+            streamable_http_client(f"{url}gradio_api/mcp/") as (reading, writing, _),
+            ClientSession(reading, writing) as call,
+        ):
+            await call.initialize()
+            await talk(call)
+
+    asyncio.run(connect())
+    large = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"x": "a" * 200_000}}
+    assert httpx.post(f"{url}gradio_api/mcp/", json=large).status_code == 413
 
 
 def test_a_file_that_is_too_large_is_refused_while_it_comes(connect, tmp_path):
@@ -161,12 +235,12 @@ def test_each_visitor_has_a_share_of_room_and_work(tiny_pipeline_dir, song):
 
         assert upload(b"a").status_code == 200
         many = upload(*[b"a"] * 500)
-        assert many.status_code == 413 and many.text == "One song at a time."
+        assert many.status_code == 413 and many.text == "One file at a time."
         fields = (
             b'--x\r\nContent-Disposition: form-data; name="files"; FileName="a.wav"\r\n\r\na\r\n' * 3 + b"--x--\r\n"
         )
         kind = {"Content-Type": "multipart/form-data; boundary=x"}
-        assert httpx.post(f"{url}gradio_api/upload", content=fields, headers=kind).text == "One song at a time."
+        assert httpx.post(f"{url}gradio_api/upload", content=fields, headers=kind).text == "One file at a time."
         large = upload(bytes(1_200_000))
         assert large.status_code == 413 and "maximum file size of 1 MB" in large.text
         assert [upload(b"a").status_code for _ in range(3)] == [200, 200, 429]
@@ -192,7 +266,7 @@ def test_the_page_has_a_label_for_every_control(space):
         for component in space[0].get_config_file()["components"]
         if component["type"] in ("audio", "dropdown", "slider", "number", "radio")
     ]
-    assert len(labeled) == 14 and all(props["label"] for props in labeled)
+    assert len(labeled) == 19 and all(props["label"] for props in labeled)
     references = next(props for props in labeled if props["label"] == "Reference dances")
     assert not references["interactive"] and "infinitedance index" in references["info"]
 
@@ -217,8 +291,10 @@ def test_references_that_nobody_chose_are_left_to_the_model(num_references, pinn
     """A style of an adapter dances without, where the library has none of it; asked for, that is an error."""
     requests = []
     studio = SimpleNamespace(
-        pipeline=SimpleNamespace(default_num_references=1), make=lambda song, request, stage: requests.append(request)
+        pipeline=SimpleNamespace(default_num_references=1),
+        make=lambda song, request, on_step: requests.append(request),
     )
     values = {"song": "song.wav", "genre": "mine", "follows_loudness": True, "energy": 0.5}
-    space_module._make(studio, values | {"num_references": num_references, "pinned_references": pinned}, None)
+    values |= {"start_seconds": 0, "seed": 0, "num_references": num_references, "pinned_references": pinned}
+    make_dances(studio, values, lambda step: None)
     assert [request.num_references for request in requests] == [asked]

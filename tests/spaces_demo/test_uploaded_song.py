@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from infinitedance.spaces_demo.limits import SpaceLimits
-from infinitedance.spaces_demo.uploaded_song import file_stem, take_excerpt
+from infinitedance.spaces_demo.uploaded_song import file_stem, outline_of, take_excerpt
 
 MEGABYTE = 1_000_000
 
@@ -33,6 +33,17 @@ def test_the_excerpt_is_the_song_from_its_start_on(song, folder):
 
 def test_where_the_song_ends_the_excerpt_ends(song, folder):
     assert take(song, folder, start_seconds=5.0).seconds == 2.0
+
+
+def test_the_outline_says_how_loud_a_song_is_along_its_length(tmp_path):
+    times = np.arange(24_000 * 40) / 24_000
+    levels = np.select([times < 10, times < 20], [0.0, 0.25], 0.5)
+    soundfile.write(tmp_path / "song.wav", levels * np.sin(2 * np.pi * 200 * times), 24_000)
+    seconds, outline = outline_of(tmp_path / "song.wav", SpaceLimits())
+    assert seconds == 40 and len(outline) == 600
+    assert set(outline[:148]) == {0} and set(outline[153:298]) == {50} and set(outline[303:]) == {100}
+    with pytest.raises(ValueError, match="songs of up to 0.5 minutes"):
+        outline_of(tmp_path / "song.wav", SpaceLimits(max_song_minutes=0.5))
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "ogg", "mp3", "aiff"])

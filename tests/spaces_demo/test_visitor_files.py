@@ -1,6 +1,8 @@
 import os
 import time
 
+import pytest
+
 from infinitedance.spaces_demo import visitor_files
 from infinitedance.spaces_demo.visitor_files import VisitorFiles
 
@@ -39,3 +41,13 @@ def test_a_temporary_root_is_swept_while_it_is_used_and_removed_at_the_end():
         assert not song.exists()
         (files.new_folder() / "left.npz").write_text("dance")
     assert not files.root.exists()
+
+
+def test_a_folder_is_found_by_its_own_name_only(tmp_path):
+    files = VisitorFiles(tmp_path / "files", 60)
+    folder = files.new_folder()
+    assert files.folder(folder.name) == folder
+    for key in ("..", ".", "", "/", f"../dances/{folder.name}", f"{folder.name}/", folder.name.upper(), "0" * 32):
+        if key != folder.name:
+            with pytest.raises(FileNotFoundError, match="no longer kept"):
+                files.folder(key)

@@ -11,11 +11,13 @@ export class Clock extends EventTarget {
   #rate = 1;
   isPlaying = false;
   isLooping = false;
+  range = null; // [start, end] of what is played, in seconds; all of it if null
 
   constructor(audio, duration) {
     super();
     this.#audio = audio;
     this.duration = duration;
+    if (audio) audio.preservesPitch = true; // slow music is not low music
     audio?.addEventListener("pause", () => {
       // Paused by a media key or by the system, not by us and not because it ended.
       if (this.isPlaying && !audio.ended && this.#position < this.#audioDuration) this.pause();
@@ -35,6 +37,10 @@ export class Clock extends EventTarget {
     this.#moveTo(this.time());
     this.#rate = rate;
     if (this.#audio) this.#audio.playbackRate = rate;
+  }
+
+  get #span() {
+    return this.range ?? [0, this.duration];
   }
 
   get #audioDuration() {
@@ -62,18 +68,20 @@ export class Clock extends EventTarget {
   // Read the time, and stop or begin again at the end.
   tick() {
     const time = this.time();
-    if (!this.isPlaying || time < this.duration) return time;
+    const [start, end] = this.#span;
+    if (!this.isPlaying || time < end) return time;
     if (this.isLooping) {
-      this.seek(0);
-      return 0;
+      this.seek(start);
+      return start;
     }
     this.pause();
-    this.#moveTo(this.duration);
-    return this.duration;
+    this.#moveTo(end);
+    return end;
   }
 
   play() {
-    if (this.#position >= this.duration - 1e-3) this.#moveTo(0);
+    const [start, end] = this.#span;
+    if (this.#position < start - 1e-3 || this.#position >= end - 1e-3) this.#moveTo(start);
     this.isPlaying = true;
     this.seek(this.#position);
     this.dispatchEvent(new Event("change"));

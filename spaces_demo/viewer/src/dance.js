@@ -79,10 +79,10 @@ export class Dance {
     return interpolated(this.focusPath, before, Math.min(before + 1, this.numFrames - 1), position - before);
   }
 
-  // The way the pelvis looks on average, as an angle about the vertical axis.
-  facing() {
+  // The way the pelvis looks on average from `start` to `end`, in seconds, as an angle about the vertical axis.
+  facing(start = 0, end = this.duration) {
     let [x, z] = [0, 0];
-    for (let frame = 0; frame < this.numFrames; frame++) {
+    for (let frame = this.frameAt(start); frame <= this.frameAt(end); frame++) {
       const [qx, qy, qz, qw] = this.rotations.subarray(4 * frame * this.numJoints);
       x += 2 * (qx * qz + qw * qy);
       z += 1 - 2 * (qx * qx + qy * qy);

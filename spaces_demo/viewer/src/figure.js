@@ -11,14 +11,18 @@ const NEAR_JOINT_METRES = 0.05;
 export class Figure {
   constructor(dance, isLean) {
     this.dance = dance;
-    this.object = new Group();
+    // Mirrored about the upright plane in which the dancer looks: outwards placed, flipped, and turned back.
+    [this.object, this.flip, this.inner] = [new Group(), new Group(), new Group()];
+    this.object.add(this.flip.add(this.inner));
+    this.flip.rotation.y = dance.facing();
+    this.inner.rotation.y = -dance.facing();
     this.bones = dance.offsets.map((offset) => {
       const bone = new Bone();
       bone.position.fromArray(offset);
       return bone;
     });
     dance.parents.forEach((parent, joint) => parent >= 0 && this.bones[parent].add(this.bones[joint]));
-    this.object.add(this.bones[0]);
+    this.inner.add(this.bones[0]);
     this.object.updateMatrixWorld(true);
 
     this.material = new MeshStandardMaterial({ vertexColors: true, roughness: 0.5, metalness: 0.05 });
@@ -37,12 +41,32 @@ export class Figure {
     this.mannequin.visible = !isHuman;
   }
 
+  get isMirrored() {
+    return this.flip.scale.x < 0;
+  }
+
+  set isMirrored(isMirrored) {
+    this.flip.scale.x = isMirrored ? -1 : 1;
+    this.object.updateMatrixWorld(true);
+  }
+
+  // Where a point of the dance is in the world.
+  toWorld(x, y, z) {
+    return new Vector3(x, y, z).applyMatrix4(this.inner.matrixWorld);
+  }
+
+  // Which way a dancer who looks at `angle` in the dance looks in the world.
+  facingInWorld(angle) {
+    const direction = new Vector3(Math.sin(angle), 0, Math.cos(angle)).transformDirection(this.inner.matrixWorld);
+    return Math.atan2(direction.x, direction.z);
+  }
+
   #addMesh(geometry) {
     const mesh = new SkinnedMesh(geometry, this.material);
     mesh.castShadow = true;
     mesh.frustumCulled = false; // its bounds are those of the rest pose
     mesh.bind(this.skeleton, new Matrix4());
-    this.object.add(mesh);
+    this.inner.add(mesh);
     return mesh;
   }
 

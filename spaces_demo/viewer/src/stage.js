@@ -70,7 +70,7 @@ export class Stage {
     const extent = { left: -reach, right: reach, top: reach, bottom: -reach, near: 1, far: 12 };
     Object.assign(this.key.shadow.camera, extent);
 
-    this.shadow = new Mesh(new PlaneGeometry(2 * reach, 2 * reach).rotateX(-Math.PI / 2), new ShadowMaterial());
+    this.shadow = new Mesh(new PlaneGeometry(2 * reach, 2 * reach).rotateX(-Math.PI / 2), new ShadowMaterial({ depthWrite: false }));
     this.shadow.receiveShadow = true;
     this.grid = new Mesh(
       new CircleGeometry(GRID_RADIUS_METRES, 48).rotateX(-Math.PI / 2),

@@ -15,7 +15,9 @@ export class Timeline {
     this.duration = duration;
     const withBeats = dances.find((dance) => dance.beats.length);
     this.beats = withBeats?.beats.filter((beat) => beat >= 0 && beat <= duration) ?? [];
-    this.downbeats = withBeats?.downbeats;
+    this.downbeats = withBeats?.downbeats ?? new Set();
+    this.bars = this.beats.filter((beat) => this.downbeats.has(beat));
+    this.loop = element.querySelector(".loop");
     this.slider.max = duration;
     this.slider.step = 1 / dances[0].frameRate;
     const numWithLanes = dances.filter((dance) => dance.contacts).length;
@@ -28,6 +30,46 @@ export class Timeline {
     const tolerance = 0.02;
     if (step > 0) return this.beats.find((beat) => beat > time + tolerance);
     return this.beats.findLast((beat) => beat < time - tolerance);
+  }
+
+  // The bar, counted from 0, at `time`; -1 before the first.
+  barAt(time) {
+    return this.bars.findLastIndex((bar) => bar <= time + 0.02);
+  }
+
+  // Start and end of the bars `first` to `last`, both included, in seconds.
+  spanOfBars(first, last) {
+    return [this.bars[first], this.bars[last + 1] ?? this.duration];
+  }
+
+  // Show which part is played again and again; none if null.
+  markLoop(span) {
+    this.loop.hidden = !span;
+    if (!span) return;
+    this.loop.style.left = `${(100 * span[0]) / this.duration}%`;
+    this.loop.style.width = `${(100 * (span[1] - span[0])) / this.duration}%`;
+  }
+
+  // What a dancer counts at `time`, from 1 on; 0 where nothing is counted.
+  countAt(time) {
+    const beat = this.beats.findLastIndex((each) => each <= time + 0.02);
+    if (beat < 0) return 0;
+    const bar = this.bars.findLast((each) => each <= this.beats[beat]);
+    if (bar !== undefined) return beat - this.beats.indexOf(bar) + 1;
+    const meter = this.meter;
+    const upbeats = this.beats.indexOf(this.bars[0] ?? this.beats[0]);
+    return meter - ((upbeats - beat - 1) % meter);
+  }
+
+  get meter() {
+    const [first, second] = this.bars.map((bar) => this.beats.indexOf(bar));
+    return second - first || 4;
+  }
+
+  // Seconds from one beat to the next around `time`.
+  beatSeconds(time) {
+    const after = Math.max(1, Math.min(this.beats.findIndex((beat) => beat > time), this.beats.length - 1));
+    return this.beats.length > 1 ? this.beats[after] - this.beats[after - 1] : 0.5;
   }
 
   // How bright a light that flashes on the beat is, 0 to 1.
