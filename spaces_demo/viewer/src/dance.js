@@ -33,7 +33,6 @@ export class Dance {
     this.contactJoints = packed.contact_joints;
     this.body = packed.body;
     this.human = unpackHuman(packed.human);
-    this.sides = packed.joint_names.map(sideOfJoint);
     this.scale = packed.scale;
     this.beats = packed.beat_times_seconds ?? [];
     this.downbeats = new Set(packed.downbeat_times_seconds ?? []);
@@ -91,19 +90,15 @@ export class Dance {
   }
 }
 
-function unpackHuman({ vertices, vertex_unit_metres: unit, triangles, joints, weights }) {
+function unpackHuman({ vertices, vertex_unit_metres: unit, triangles, joints, weights, parts, materials }) {
   return {
     vertices: Float32Array.from(new Int16Array(bytesOf(vertices)), (value) => value * unit),
     triangles: new Uint16Array(bytesOf(triangles)),
     joints: new Uint8Array(bytesOf(joints)),
     weights: new Uint8Array(bytesOf(weights)),
+    parts: new Uint8Array(bytesOf(parts)),
+    colours: materials.map(({ color }) => color),
   };
-}
-
-// Which colour a joint's flesh has: the collars belong to the trunk.
-function sideOfJoint(name) {
-  const side = name.split("_")[0];
-  return ["left", "right"].includes(side) && !name.endsWith("collar") ? side : "trunk";
 }
 
 // From 16-bit wxyz to unit quaternions xyzw.

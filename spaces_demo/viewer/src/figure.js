@@ -1,7 +1,8 @@
 // The dancer, as one of two skinned meshes on the same bones: a mannequin, the convex hulls of the balls that
 // motion/drawing.py draws too, and a human body.
 import { Bone, BufferAttribute, BufferGeometry, Color, Float32BufferAttribute, Group, Matrix4 } from "three";
-import { MeshStandardMaterial, Quaternion, Skeleton, SkinnedMesh, Uint16BufferAttribute, Vector3 } from "three";
+import { MeshStandardMaterial, Quaternion, Skeleton, SkinnedMesh, SRGBColorSpace, Uint16BufferAttribute } from "three";
+import { Vector3 } from "three";
 import { ConvexHull } from "three/addons/math/ConvexHull.js";
 
 const DETAIL = { meridians: 24, parallels: 11 };
@@ -85,20 +86,10 @@ export class Figure {
     return target.setFromMatrixPosition(this.bones[joint].matrixWorld);
   }
 
-  // Colour every vertex by the sides of what moves it.
+  // Colour the mannequin by its sides.
   paint(palette) {
-    const tints = Object.fromEntries(Object.entries(palette).map(([side, hex]) => [side, new Color(hex)]));
-    for (const { geometry } of [this.mannequin, this.human]) {
-      const { sides, attributes } = geometry;
-      const colours = new Float32Array(3 * attributes.position.count);
-      const colour = new Color();
-      for (let vertex = 0; vertex < attributes.position.count; vertex++) {
-        colour.setRGB(0, 0, 0);
-        for (const [side, share] of sides(vertex)) colour.add(tints[side].clone().multiplyScalar(share));
-        colour.toArray(colours, 3 * vertex);
-      }
-      geometry.setAttribute("color", new Float32BufferAttribute(colours, 3));
-    }
+    const { sides } = this.mannequin.geometry;
+    setColours(this.mannequin.geometry, sides.map((side) => new Color(palette[side])));
   }
 
   dispose() {
@@ -109,16 +100,20 @@ export class Figure {
   }
 }
 
-function humanGeometry({ human, sides }) {
+function humanGeometry({ human }) {
   const geometry = new BufferGeometry();
   geometry.setAttribute("position", new BufferAttribute(human.vertices, 3));
   geometry.setAttribute("skinIndex", new Uint16BufferAttribute(human.joints, 4));
   geometry.setAttribute("skinWeight", new BufferAttribute(human.weights, 4, true));
   geometry.setIndex(new BufferAttribute(human.triangles, 1));
   geometry.computeVertexNormals();
-  geometry.sides = (vertex) =>
-    [0, 1, 2, 3].map((k) => [sides[human.joints[4 * vertex + k]], human.weights[4 * vertex + k] / 255]);
+  const colours = human.colours.map(([red, green, blue]) => new Color().setRGB(red, green, blue, SRGBColorSpace));
+  setColours(geometry, Array.from(human.parts, (part) => colours[part]));
   return geometry;
+}
+
+function setColours(geometry, colours) {
+  geometry.setAttribute("color", new Float32BufferAttribute(colours.flatMap((colour) => colour.toArray()), 3));
 }
 
 // In the rest pose all joints' axes are those of the world, so a ball lies at its joint plus its offset.
@@ -161,7 +156,7 @@ function mannequinGeometry(dance, bones, detail) {
   geometry.setAttribute("skinIndex", new Uint16BufferAttribute(skinIndices, 4));
   geometry.setAttribute("skinWeight", new Float32BufferAttribute(skinWeights, 4));
   geometry.setIndex(indices);
-  geometry.sides = (vertex) => [[sides[vertex], 1]];
+  geometry.sides = sides;
   return geometry;
 }
 
