@@ -30,7 +30,7 @@ one machine of two cores on which other work runs: what counts is the time of th
 which the wall time is shown ([notes/command_speed.md](notes/command_speed.md) has one with little else).
 
 The first edition hears the song by onsets alone, takes no references unless it is asked to, and measures no copies.
-Wanted is 40 % of its time, which is not reached: importing torch, transformers and librosa takes that much alone.
+Wanted is 40 % of its time, which is not reached: starting Python, torch, transformers and librosa takes half of that time alone.
 """
 STAGES = """
 import time

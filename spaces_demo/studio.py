@@ -35,6 +35,7 @@ DOWNLOADS: Mapping[str, str] = {
     ".fbx": "Unreal, Unity, Maya",
     ".bvh": "Blender, MotionBuilder, retargeting",
     ".vrma": "VRM avatars",
+    ".vmd": "MikuMikuDance",
     ".usd": "Houdini, Omniverse",
     ".smplx.npz": "SMPL-X poses as AMASS has them",
     ".csv": "positions of the joints, as a table",

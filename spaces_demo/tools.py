@@ -119,7 +119,7 @@ def _add_motion_tools(desk: MotionDesk, files: Any, report: Any, work: dict[str,
         Args:
             motion: Motion file that was uploaded: BVH, SMPL or AMASS npz, this package's npz, joint positions.
             output_format: Ending of the file to write.
-            bone_names: How bones are called: smpl, mixamo, vrm or unreal; smpl if it is not given.
+            bone_names: How bones are called: smpl, mixamo, vrm, unity or unreal; smpl if it is not given.
             frame_rate: Frames per second of the result, 1 to 240; that of the file if it is not given.
             in_place: Keep the dancer on the spot.
         """
