@@ -26,11 +26,11 @@ INTRODUCTION = """# Time of the command `dance`
 
 The whole command, from the shell to the files, beside that of the first edition (commit 1b42047, with the packages of
 today): a song of 61 s, all options at their defaults, with a video of 540 lines and without. All are run in turns on
-one machine of two cores on which other work runs: what counts is the time of the processors, user and system, beside
-which the wall time is shown ([notes/command_speed.md](notes/command_speed.md) has one with little else).
+one machine of two cores: time of the processors, user and system, and time by the clock
+([notes/command_speed.md](notes/command_speed.md) has the findings).
 
 The first edition hears the song by onsets alone, takes no references unless it is asked to, and measures no copies.
-Wanted is 40 % of its time, which is not reached: starting Python, torch, transformers and librosa takes half of that time alone.
+Wanted is 40 % of its time, which is not reached: importing torch, transformers and librosa takes half of it alone.
 """
 STAGES = """
 import time
