@@ -194,4 +194,4 @@ def test_a_block_that_fails_is_told(tmp_path, monkeypatch):
 def test_every_fence_names_its_language():
     """A block of another name, such as `sh` or `py`, would not be run."""
     languages = {name for path in TEXTS for name in re.findall(r"^```(\S+)$", path.read_text(encoding="utf-8"), re.M)}
-    assert languages <= {"bash", "python", "csv", "yaml"}
+    assert languages <= {"bash", "python", "csv", "yaml", "json"}
