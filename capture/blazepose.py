@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..utils.extras import require_extra
 from .landmarks import NUM_LANDMARKS, LandmarkTrack
@@ -125,23 +124,24 @@ class Landmarks:
 
 
 class BlazePose:
-    """Both networks, on as many threads as torch: the same pictures give the same landmarks with any number.
+    """Both networks.
 
     Args:
         models: Their files.
+        num_threads: Of each network; with any number the same pictures give the same landmarks.
 
     Raises:
         ImportError: If the extra `capture` is not installed.
         ValueError: If a file is no network of its kind.
     """
 
-    def __init__(self, models: LandmarkModels):
+    def __init__(self, models: LandmarkModels, num_threads: int = 1):
         for package in ("ai_edge_litert", "cv2"):
             require_extra(package, "capture", "Reading landmarks from a video")
-        self._detector = _Network(models.detector, DETECTOR_SIZE, ((2254, 12), (2254, 1)))
+        self._detector = _Network(models.detector, DETECTOR_SIZE, ((2254, 12), (2254, 1)), num_threads)
         heat = (HEATMAP_SIZE, HEATMAP_SIZE, NUM_OUTPUTS)
         shapes = ((NUM_OUTPUTS * 5,), (1,), (LANDMARK_SIZE, LANDMARK_SIZE, 1), heat, (NUM_OUTPUTS * 3,))
-        self._landmarks = _Network(models.landmarks, LANDMARK_SIZE, shapes)
+        self._landmarks = _Network(models.landmarks, LANDMARK_SIZE, shapes, num_threads)
         self._anchors = anchor_centers()
 
     def detect(self, picture: np.ndarray) -> list[Detection]:
@@ -302,11 +302,11 @@ def refine_from_heat(points: np.ndarray, heat: np.ndarray) -> np.ndarray:
 class _Network:
     """A network of one picture in, `(1, ...)` tensors out."""
 
-    def __init__(self, path: Path, size: int, shapes: tuple[tuple[int, ...], ...]):
+    def __init__(self, path: Path, size: int, shapes: tuple[tuple[int, ...], ...], num_threads: int = 1):
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            self._interpreter: Any = Interpreter(str(path), num_threads=torch.get_num_threads())
+            self._interpreter: Any = Interpreter(str(path), num_threads=num_threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is no network that LiteRT reads. Fetch it again: {FETCH_COMMAND}.") from error

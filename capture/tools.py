@@ -30,12 +30,14 @@ class CaptureTools:
         lifter: Folder or Hub name of a lifter; `None`: the one that ships.
         restorer: Folder or Hub name of a foot restoration model; `None`: the one that ships.
         network: Of the body's landmarks: `"heavy"`, or `"full"`, which takes half of the time and sees less well.
+        num_threads: Of the networks of the body's landmarks; no landmark depends on it.
     """
 
     models: str | None = None
     lifter: str | None = None
     restorer: str | None = None
     network: str = DEFAULT_NETWORK
+    num_threads: int = 1
 
     def digests(self) -> dict[str, str | None]:
         """Return the SHA-256 of all weights that a capture depends on.
@@ -59,7 +61,7 @@ class CaptureTools:
         """Return facts on a video and the people in it; see `track_people`."""
         from .people import track_people
 
-        return track_people(video, _blazepose(self.models, self.network), person=person)
+        return track_people(video, _blazepose(self.models, self.network, self.num_threads), person=person)
 
     def check_hands(self) -> None:
         """Look for the networks of the hands.
@@ -103,11 +105,11 @@ class _Weights:
 
 
 @lru_cache(maxsize=1)
-def _blazepose(models: str | None, network: str) -> Any:
+def _blazepose(models: str | None, network: str, num_threads: int) -> Any:
     from .blazepose import BlazePose
     from .models import find_models
 
-    return BlazePose(find_models(models, network))
+    return BlazePose(find_models(models, network), num_threads)
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         hands=arguments.hands,
     )
     models = None if arguments.models is None else str(arguments.models)
-    tools = CaptureTools(models=models, network=arguments.network)
+    tools = CaptureTools(models=models, network=arguments.network, num_threads=os.cpu_count() or 1)
     made = capture_videos(arguments.videos, arguments.output, options, tools, show_progress=True)
     for clip in made["clips"]:
         kept = " (captured before)" if clip["clip"] in made["kept"] else ""

@@ -13,7 +13,7 @@ from infinitedance.cli import main
 @pytest.fixture(autouse=True)
 def no_networks(monkeypatch, finder):
     """Look for people with a finder of rectangles; nothing here comes as far as the lifter."""
-    monkeypatch.setattr(tools, "_blazepose", lambda models, network: finder)
+    monkeypatch.setattr(tools, "_blazepose", lambda models, network, num_threads: finder)
     monkeypatch.setattr(tools.CaptureTools, "digests", lambda self: {})
 
 

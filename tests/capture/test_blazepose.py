@@ -172,8 +172,7 @@ def test_the_number_of_threads_changes_no_landmark(blazepose, monkeypatch, gener
     monkeypatch.setattr(interpreter, "Interpreter", lambda *a, **named: asked.append(named) or real(*a, **named))
     found = []
     for num_threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda num_threads=num_threads: num_threads)
-        found.append(BlazePose(find_models(network="full"))._landmarks.run(crop))
+        found.append(BlazePose(find_models(network="full"), num_threads)._landmarks.run(crop))
     assert [named["num_threads"] for named in asked] == [1, 1, 3, 3]
     for one, three in zip(*found, strict=True):
         np.testing.assert_array_equal(one, three)
