@@ -16,7 +16,8 @@ CROSSFADE_SECONDS = 0.005
 def loop_of_song(path: str | os.PathLike, start_seconds: float, num_seconds: float) -> tuple[np.ndarray, int]:
     """Cut a loop out of a song: the samples of the file as they are, but for its last 5 ms.
 
-    These lead over into what the song has before the start, so that the sound goes on into its own first sample.
+    These lead over into what the song has before the start, so that the sound goes on into its own first sample; at
+    the start of a song, into that sample.
 
     Args:
         path: Audio file, or a video with sound.
@@ -45,7 +46,9 @@ def loop_of_song(path: str | os.PathLike, start_seconds: float, num_seconds: flo
             f"{path} is {num_read / rate:.2f} s long, and the loop of its dance ends after "
             f"{start_seconds + num_seconds:.2f} s: give the song that was danced to."
         )
-    heard = np.concatenate([np.zeros((max(0, fade - start), blocks[0].shape[1]), np.float32), *blocks])
+    blocks = [block for block in blocks if len(block)]
+    # Before a song's first sample there is none that sound could lead over from: it is held.
+    heard = np.concatenate([np.repeat(blocks[0][:1], max(0, fade - start), axis=0), *blocks])
     lead, loop = heard[:fade], heard[fade : fade + length].copy()
     weights = ((np.arange(fade) + 1) / (fade + 1))[:, None]
     loop[length - fade :] += weights * (lead - loop[length - fade :])

@@ -92,7 +92,13 @@ def run(arguments: argparse.Namespace) -> None:
     motion = read_motion(arguments.motion, read_options(arguments))
     if arguments.song is not None:
         motion = _with_beats(motion, arguments.song)
-    if arguments.frame_rate is not None:
+    if suffix == ".vmd":
+        from ..motion.files.vmd import FRAME_RATE
+
+        if arguments.frame_rate not in (None, FRAME_RATE):
+            raise ValueError(f"A VMD has {FRAME_RATE:g} frames a second, got --frame-rate {arguments.frame_rate}.")
+        motion = motion.resample(FRAME_RATE)  # before it is looped, so that its last key falls on a frame
+    elif arguments.frame_rate is not None:
         motion = motion.resample(arguments.frame_rate)
     song_loop = None
     if arguments.loop is not None:

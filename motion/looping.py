@@ -27,6 +27,8 @@ _FAR_COSINE = np.cos(np.radians(150) / 2)
 """Of half the angle between two turns of a joint, from which on it is chance which way leads from one to the other."""
 _TRAVEL_COST, _TURN_COST = 0.05, 0.1
 """Mean distance of joints that a metre of travel and a radian of turning away weigh as much as."""
+_SAME_BEAT_SECONDS = 0.001
+"""Times that differ by less are those of one beat, whatever they were rounded to."""
 _LEAST_STEP_SECONDS = 0.35
 """A foot that the dance lifts for less begins its step before, and ends it after."""
 
@@ -301,11 +303,11 @@ def _largest(vectors: np.ndarray) -> float:
 
 
 def _shifted_beats(motion: Motion, cut: _Cut) -> dict[str, Any]:
-    """Count the beats from the loop's first frame and keep those before the last, which is the first again."""
+    """Count the beats from the loop's first frame: those of its bars, whose frames are rounded, and no other."""
     provenance = dict(motion.provenance)
-    half_a_frame, end = 0.5 / motion.frame_rate, cut.length / motion.frame_rate
+    first, end = _downbeats(motion)[[cut.first_bar, cut.first_bar + cut.num_bars]] - _SAME_BEAT_SECONDS
     for key in BEAT_KEYS:
-        times = np.asarray(provenance.get(key) or ()) - cut.start / motion.frame_rate
-        times = times[(times >= -half_a_frame) & (times < end - half_a_frame)]
+        times = np.asarray(provenance.get(key) or ())
+        times = times[(times >= first) & (times < end)] - cut.start / motion.frame_rate
         provenance[key] = np.maximum(times, 0).tolist()
     return provenance

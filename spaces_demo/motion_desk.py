@@ -14,6 +14,7 @@ from ..audio.beats import estimate_beats
 from ..audio.loading import load_audio
 from ..audio.spectra import SAMPLING_RATE
 from ..motion.files import EXPORT_FORMATS, export_motion, read_motion
+from ..motion.files.vmd import FRAME_RATE as VMD_FRAME_RATE
 from ..motion.looping import in_place
 from ..motion.motion import FRAME_RATE, Motion
 from .evaluation_card import measures_of, verdict
@@ -68,6 +69,10 @@ class MotionDesk:
         """
         if frame_rate is not None and not 1 <= frame_rate <= MAX_FRAME_RATE:
             raise ValueError(f"`frame_rate` must lie between 1 and {MAX_FRAME_RATE}, got {frame_rate:g}.")
+        if suffix not in FORMATS:
+            raise ValueError(f"`output_format` must be one of {', '.join(FORMATS)}, got {suffix}.")
+        if suffix == ".vmd" and frame_rate not in (None, VMD_FRAME_RATE):
+            raise ValueError(f"A VMD has {VMD_FRAME_RATE:g} frames a second, got {frame_rate:g}.")
         motion, about = self._read(upload)
         try:
             if frame_rate is not None:
@@ -79,7 +84,7 @@ class MotionDesk:
             raise ValueError(f"{suffix} cannot be written here: {error}") from error
         return [output], about | {"frames": motion.num_frames, "frame_rate": motion.frame_rate}
 
-    def restore(self, upload: Path, strength: float) -> tuple[list[Path], dict[str, Any]]:
+    def restore(self, upload: Path, strength: float | None) -> tuple[list[Path], dict[str, Any]]:
         """Stop feet from sliding.
 
         Args:
@@ -91,6 +96,8 @@ class MotionDesk:
         """
         from ..restoration.restore import RestoreOptions, restore_files
 
+        if strength is None or not 0 <= strength <= 1:
+            raise ValueError(f"`strength` must lie between 0 and 1, got {strength}.")
         _, about = self._read(upload)
         folder = self.files.new_folder()
         record = restore_files([upload], folder, self._restorer, RestoreOptions(strength=strength))

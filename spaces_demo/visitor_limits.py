@@ -15,8 +15,6 @@ from .visitor_files import VisitorFiles
 
 _FORM_BYTES = 100_000
 """What a form adds to the file in it, and more than any request without a file has."""
-_FILE_FIELD = b"filename"
-"""Before `=`, or `*=`, in any case."""
 _FILE_ROUTE = "/gradio_api/file="
 """Before the path of an uploaded file in its address."""
 _TOO_LARGE_TEXT = "The request is too large."
@@ -58,7 +56,7 @@ class VisitorLimits:
         path, visitor = scope["path"].rstrip("/"), visitor_of(scope)
         try:
             if path.endswith("/upload"):
-                receive = self._counted(receive, visitor)
+                receive = self._counted(receive, visitor, _FileCounter(scope))
             else:
                 _check_stated_size(scope)
                 receive = _bounded(receive)
@@ -71,7 +69,7 @@ class VisitorLimits:
 
             await PlainTextResponse(refusal.told, status_code=refusal.status)(scope, receive, send)
 
-    def _counted(self, receive: Any, visitor: str) -> Any:
+    def _counted(self, receive: Any, visitor: str, counter: _FileCounter) -> Any:
         """Return a `receive` that ends an upload as soon as it is too much."""
         limits = self.limits
         self._forget_old()
@@ -81,21 +79,19 @@ class VisitorLimits:
         if self.files.total_bytes() > 1_000_000 * limits.max_total_megabytes:
             raise RefusedError(_FULL, "The Space has no room left. Come back later.")
         own_bytes = sum(size for _, size in kept)
-        num_bytes, num_files, end = 0, 0, b""
+        num_bytes = 0
 
         async def counted() -> Any:
-            nonlocal num_bytes, num_files, end
+            nonlocal num_bytes
             message = await receive()
             body = message.get("body", b"")
             num_bytes += len(body)
-            seen = (end + body).lower()
-            num_files += seen.count(_FILE_FIELD)
-            end = seen[-len(_FILE_FIELD) + 1 :]
+            counter.add(body)
             if num_bytes > 1_000_000 * limits.max_file_megabytes + _FORM_BYTES:
                 raise RefusedError(
                     _TOO_LARGE, f"A file exceeded the maximum file size of {limits.max_file_megabytes} MB."
                 )
-            if num_files > 1:
+            if counter.num_files > 1:
                 raise RefusedError(_TOO_LARGE, "One file at a time.")
             if own_bytes + num_bytes > 1_000_000 * limits.max_visitor_megabytes:
                 raise RefusedError(
@@ -114,6 +110,47 @@ class VisitorLimits:
                 kept.popleft()
             if not kept:
                 del self.uploads[visitor]
+
+
+class _FileCounter:
+    """Counts the files in the form of an upload while it arrives, as Gradio's parser, which is the same, finds them.
+
+    Args:
+        scope: Of the request.
+    """
+
+    def __init__(self, scope: Any):
+        from python_multipart.multipart import MultipartParser, parse_options_header
+
+        self.num_files, self._header = 0, b""
+        kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+        boundary = parse_options_header(kind)[1].get(b"boundary")
+        callbacks: Any = {
+            "on_part_begin": self._begin,
+            "on_header_field": self._note,
+            "on_header_value": self._note,
+            "on_headers_finished": self._count,
+        }
+        self._parser = MultipartParser(boundary, callbacks) if boundary else None
+
+    def add(self, body: bytes) -> None:
+        """Read on; what is no form is refused by Gradio, with what it reads then."""
+        from python_multipart.exceptions import FormParserError
+
+        if self._parser is not None:
+            try:
+                self._parser.write(body)
+            except FormParserError:
+                self._parser = None
+
+    def _begin(self) -> None:
+        self._header = b""
+
+    def _note(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end].lower()
+
+    def _count(self) -> None:
+        self.num_files += b"filename" in self._header
 
 
 def _check_stated_size(scope: Any) -> None:
@@ -176,7 +213,12 @@ def refuse_addresses(component: Any, root: Path) -> None:
         _, is_ours, name = text.partition(_FILE_ROUTE)
         path = Path(unquote(name)).resolve()
         if not is_ours or not path.is_relative_to(root) or not path.is_file():
-            raise gr.Error("Give a file, not an address.", title="No file", duration=None, print_exception=False)
+            raise gr.Error(
+                "Give a file that was uploaded here, or its address here.",
+                title="No file",
+                duration=None,
+                print_exception=False,
+            )
         return await move_file(str(path))
 
     component.async_move_resource_to_block_cache = move

@@ -24,7 +24,7 @@ from .videos import CAMERAS, Recording, write_video
 if TYPE_CHECKING:
     from .report import CaptureReport
 
-LENGTHS_SECONDS = (60, 600)
+LENGTHS_SECONDS = (60, 180)
 _KILOBYTES_PER_MEGABYTE = 1024
 
 

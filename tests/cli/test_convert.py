@@ -171,6 +171,15 @@ def test_the_rate_is_told_where_blender_does_not_take_it_from_the_file(name, tol
     assert ("bpy.context.scene.render.fps = 30" in capsys.readouterr().out) == told
 
 
+def test_a_vmd_is_looped_at_its_own_rate_and_refuses_another(dance, tmp_path, capsys):
+    save_motion(load_motion(dance).resample(24), dance)
+    assert main(["convert", str(dance), str(tmp_path / "waltz.vmd"), "--loop", "1"]) == 0
+    assert "frames at 30 Hz" in capsys.readouterr().out
+    assert main(["convert", str(dance), str(tmp_path / "other.vmd"), "--frame-rate", "60"]) == 2
+    assert "A VMD has 30 frames a second, got --frame-rate 60" in capsys.readouterr().err
+    assert not (tmp_path / "other.vmd").exists()
+
+
 def test_bars_that_are_no_number_are_refused_with_the_way_to_write_them(dance, tmp_path, capsys):
     for text in ("0", "-1", str(dance)):
         with pytest.raises(SystemExit) as ended:

@@ -173,6 +173,17 @@ def test_a_blend_is_no_longer_than_half_a_bar(waltz):
     assert loop_of_whole_bars(quick, 4, 3)[1].blend_seconds == 0.5
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.3, 0.55, 0.8])
+def test_a_loop_has_the_beats_of_its_bars_also_where_bars_are_no_whole_frames(shift, waltz):
+    beats = np.arange(22) * 0.6613 + shift / 30
+    for from_bar in (1, 2, 3):
+        loop, _ = loop_of_whole_bars(with_beats(waltz, beats), 3, from_bar)
+        assert len(loop.provenance["downbeat_times_seconds"]) == 3
+        gaps = np.diff([*loop.provenance["beat_times_seconds"], (loop.num_frames - 1) / 30])
+        assert len(gaps) == 9
+        np.testing.assert_allclose(gaps, 0.6613, atol=1.01 / 30)
+
+
 def test_beats_count_from_the_first_frame_of_the_loop_and_the_repeated_one_has_none(waltz):
     loop, _ = loop_of_whole_bars(with_beats(waltz, BEATS[:21] + 0.5), 3, 2)
     assert loop.provenance["seed"] == 7

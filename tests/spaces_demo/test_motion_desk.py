@@ -61,6 +61,11 @@ def test_what_cannot_be_used_is_told_without_a_path_of_the_server(desk, gliding,
         with pytest.raises(ValueError, match=told) as caught:
             desk.convert(path, ".npz", names=None, frame_rate=None, stays=False)
         assert str(tmp_path) not in str(caught.value)
+    for suffix, rate, told in ((None, None, "`output_format` must be one of"), (".vmd", 60, "A VMD has 30 frames")):
+        with pytest.raises(ValueError, match=told):
+            desk.convert(gliding, suffix, names=None, frame_rate=rate, stays=False)
+    with pytest.raises(ValueError, match="`strength` must lie between 0 and 1, got None"):
+        desk.restore(gliding, None)
     for rate in (1e9, 0, float("nan")):
         with pytest.raises(ValueError, match="between 1 and 240"):
             desk.convert(gliding, ".npz", names=None, frame_rate=rate, stays=False)
