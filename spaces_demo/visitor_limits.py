@@ -214,7 +214,7 @@ def refuse_addresses(component: Any, root: Path) -> None:
         path = Path(unquote(name)).resolve()
         if not is_ours or not path.is_relative_to(root) or not path.is_file():
             raise gr.Error(
-                "Give a file that was uploaded here, or its address here.",
+                "Give a file that was uploaded here, not an address elsewhere.",
                 title="No file",
                 duration=None,
                 print_exception=False,
