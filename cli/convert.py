@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _looped(motion: Motion, arguments: argparse.Namespace) -> tuple[Motion, tuple[np.ndarray, int] | None]:
     """Return the loop of a dance, and the samples and rate of its song's cut if there is a song; print its seam."""
-    from ..motion.looping import loop_of_whole_bars
+    from ..motion.looping import SONG_START_KEY, loop_of_whole_bars
 
     motion, seam = loop_of_whole_bars(motion, arguments.loop or None, arguments.from_bar)
     seconds = (motion.num_frames - 1) / motion.frame_rate
@@ -135,7 +135,7 @@ def _looped(motion: Motion, arguments: argparse.Namespace) -> tuple[Motion, tupl
         from ..audio.song_loop import loop_of_song
 
         _check_is_other(song_path_of(arguments.output), arguments.song)
-        song_loop = loop_of_song(arguments.song, seam.start_seconds, seconds)
+        song_loop = loop_of_song(arguments.song, motion.provenance[SONG_START_KEY], seconds)
     where = "end" if seam.leads_at_end else "start"
     print(
         f"loop of {seam.num_bars} {'bar' if seam.num_bars == 1 else 'bars'} from bar {seam.first_bar} on, "

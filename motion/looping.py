@@ -16,6 +16,8 @@ from .skeleton import CONTACT_JOINTS, NUM_JOINTS
 
 BEAT_KEYS = ("beat_times_seconds", "downbeat_times_seconds")
 """Where the provenance of a dance holds its beats and the first beats of its bars, in seconds from frame 0."""
+SONG_START_KEY = "song_start_seconds"
+"""Where it holds at what time of the song a loop starts."""
 LEAST_BARS, MOST_BARS = 4, 32
 """Of a loop whose length is chosen, if the dance has eight or more; else at least half of what it has."""
 MAX_BLEND_SECONDS = 0.8
@@ -310,4 +312,7 @@ def _shifted_beats(motion: Motion, cut: _Cut) -> dict[str, Any]:
         times = np.asarray(provenance.get(key) or ())
         times = times[(times >= first) & (times < end)] - cut.start / motion.frame_rate
         provenance[key] = np.maximum(times, 0).tolist()
+    before = provenance.get(SONG_START_KEY)  # of a loop of a loop
+    known = before if isinstance(before, int | float) and np.isfinite(before) else 0.0
+    provenance[SONG_START_KEY] = known + cut.start / motion.frame_rate
     return provenance

@@ -90,6 +90,19 @@ def test_the_song_of_a_loop_is_cut_where_the_loop_is(name, waltz, tmp_path, caps
     np.testing.assert_allclose(cut[:-200], sound[round(start * rate) :][: len(cut) - 200], atol=2**-15)
 
 
+def test_the_song_of_a_loop_of_a_loop_is_cut_where_both_are(waltz, tmp_path):
+    sound = np.random.default_rng(0).normal(size=12 * 22_050) * 0.1
+    soundfile.write(tmp_path / "song.wav", sound, 22_050, subtype="PCM_16")
+    song = ["--song", str(tmp_path / "song.wav")]
+    first, second = str(tmp_path / "first.npz"), str(tmp_path / "second.npz")
+    assert main(["convert", str(waltz), first, "--loop", "3", "--from-bar", "2", *song]) == 0
+    assert main(["convert", first, second, "--loop", "1", "--from-bar", "2", *song]) == 0
+    start = load_motion(tmp_path / "second.npz").provenance["song_start_seconds"]
+    assert start == pytest.approx(4.0, abs=0.05)  # the third bar of the song
+    cut = soundfile.read(tmp_path / "second.song.wav")[0]
+    np.testing.assert_allclose(cut[:-200], sound[round(start * 22_050) :][: len(cut) - 200], atol=2**-15)
+
+
 def test_the_song_gives_the_beats_of_a_dance_that_knows_none(dance, clicks, tmp_path):
     motion = load_motion(dance)
     motion.provenance.clear()
