@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LENGTHS_SECONDS = (60, 180)
 _KILOBYTES_PER_MEGABYTE = 1024
+_POLL_SECONDS = 0.2
 
 
 def speed_tables(report: CaptureReport) -> list[Table]:
@@ -64,9 +65,20 @@ def run_capture(video: Path, output: Path, options: Sequence[str]) -> tuple[floa
     """
     shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-m", "infinitedance", "capture", str(video), "--output", str(output)]
-    started = time.perf_counter()
+    started, kilobytes = time.perf_counter(), 0
     process = subprocess.Popen([*command, *options])
-    _, status, usage = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command)
-    return time.perf_counter() - started, usage.ru_maxrss / _KILOBYTES_PER_MEGABYTE
+    while process.poll() is None:
+        kilobytes = max(kilobytes, _peak_kilobytes(process.pid))
+        time.sleep(_POLL_SECONDS)
+    if process.returncode != 0:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return time.perf_counter() - started, kilobytes / _KILOBYTES_PER_MEGABYTE
+
+
+def _peak_kilobytes(pid: int) -> int:
+    """Return what Linux says of a program alone: `ru_maxrss` of a child is at least the memory of its parent."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:  # it has just ended
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
