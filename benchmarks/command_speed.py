@@ -1,8 +1,8 @@
 """Time the command `dance` beside that of the first edition, in turns, and where its time goes.
 
 ```bash
-git worktree add /tmp/first 1b42047
-python -m benchmarks.command_speed --first /tmp/first --song song.ogg
+git worktree add ../first 1b42047
+python -m benchmarks.command_speed --first ../first --song song.ogg
 ```
 """
 
