@@ -40,8 +40,6 @@ def make_dances(studio: Studio, asked: dict[str, Any], on_step: Callable[[Step],
         asked["energy"] = None
     if asked["seed"] is None:
         asked["seed"] = new_seed()
-    if "seconds" in asked and asked["seconds"] is None:
-        raise FieldError("request", "Say how long the dance shall be, in seconds.")
     return studio.make(Path(song), request_of(asked), on_step)
 
 

@@ -87,12 +87,12 @@ def export_rig(motion: Motion, preset: str, *, along_limbs: bool = True) -> Rig:
     names, parents = bone_names(preset), PARENTS
     rest = rest_positions(motion.skeleton)
     rest[:, 1] += standing_height(motion.skeleton)
-    rotations = _continuous_quaternions(motion.joint_rotations)
+    rotations = continuous_quaternions(motion.joint_rotations)
     if motion.finger_rotations is not None:
         names, parents = (*names, *FINGER_BONE_NAMES[preset]), (*PARENTS, *PARENT_JOINTS)
         for offset, parent in zip(finger_offsets(motion.skeleton), PARENT_JOINTS, strict=True):
             rest = np.concatenate([rest, [rest[parent] + offset]])
-        rotations = np.concatenate([rotations, _continuous_quaternions(motion.finger_rotations)], axis=1)
+        rotations = np.concatenate([rotations, continuous_quaternions(motion.finger_rotations)], axis=1)
     axes = np.tile(_NO_TURN, (len(names), 1))
     if along_limbs:
         axes = _axes_along(_bone_directions(motion.skeleton, rest))
@@ -167,8 +167,8 @@ def _product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return roma.quat_xyzw_to_wxyz(roma.quat_product(left, right)).numpy()
 
 
-def _continuous_quaternions(joint_rotations: np.ndarray) -> np.ndarray:
-    """Choose of each quaternion and its negative, which are one rotation, the nearer to the frame before."""
-    dots = (joint_rotations[1:] * joint_rotations[:-1]).sum(axis=-1)
+def continuous_quaternions(rotations: np.ndarray) -> np.ndarray:
+    """Choose of each of `(frames, ..., 4)` and its negative, one rotation, the nearer to the frame before."""
+    dots = (rotations[1:] * rotations[:-1]).sum(axis=-1)
     signs = np.cumprod(np.where(dots < 0, np.float32(-1), np.float32(1)), axis=0)
-    return np.concatenate([joint_rotations[:1], joint_rotations[1:] * signs[..., None]])
+    return np.concatenate([rotations[:1], rotations[1:] * signs[..., None]])

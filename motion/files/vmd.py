@@ -14,7 +14,7 @@ from ..fingers import BONES_OF_FINGER, FINGERS, JOINTS_OF_HAND, NUM_FINGER_JOINT
 from ..kinematics import SIDES, matrix_to_quaternion, quaternion_to_matrix
 from ..motion import Motion
 from ..skeleton import JOINT_INDEX
-from .rig import standing_height
+from .rig import continuous_quaternions, standing_height
 
 FRAME_RATE = 30.0
 UNITS_PER_METRE = 12.5
@@ -151,7 +151,5 @@ def _raised_arm(side: str) -> np.ndarray:
 
 def _mmd_quaternions(matrices: np.ndarray) -> np.ndarray:
     """Return rotations `(frames, 3, 3)` as quaternions xyzw in MMD's axes, of neighboring frames the nearer sign."""
-    wxyz = matrix_to_quaternion(torch.from_numpy(np.ascontiguousarray(matrices))).numpy()
-    signs = np.where((wxyz[1:] * wxyz[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
-    wxyz[1:] *= np.cumprod(signs)[:, None]
+    wxyz = continuous_quaternions(matrix_to_quaternion(torch.from_numpy(np.ascontiguousarray(matrices))).numpy())
     return wxyz[:, [1, 2, 3, 0]] * [-1, -1, 1, 1]
