@@ -14,8 +14,8 @@ RECONSTRUCTION_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
 }
 JOINTS = slice(5, 68)
 """Channels of the joints' positions."""
-ROTATIONS = (slice(68, 194), slice(1, 2), slice(2, 3))
-"""Channels that the rotation decoder writes: rotations of the joints, and two of the heading."""
+ROTATIONS = (slice(1, 2), slice(2, 3), slice(68, 194))
+"""Channels that the rotation decoder writes: two of the heading, and the rotations of the joints."""
 JOINT_WEIGHT, COMMITMENT_WEIGHT = 0.02, 0.05
 
 
@@ -48,7 +48,7 @@ def rotation_loss(rotations: torch.Tensor, features: torch.Tensor) -> torch.Tens
         rotations: `(batch, frames, 128)`, normalized: the two channels of the heading, then those of the joints.
         features: `(batch, frames, 264)`, normalized.
     """
-    heading_first = [rotations[..., 2:], rotations[..., :1], rotations[..., 1:2]]
-    pairs = [(part, features[..., channels]) for part, channels in zip(heading_first, ROTATIONS, strict=True)]
-    terms = [F.mse_loss(part.diff(n, dim=1), true.diff(n, dim=1)) for part, true in pairs for n in range(2)]
+    true = [features[..., channels] for channels in ROTATIONS]
+    pairs = zip(rotations.split([part.shape[-1] for part in true], dim=-1), true, strict=True)
+    terms = [F.mse_loss(part.diff(n, dim=1), wanted.diff(n, dim=1)) for part, wanted in pairs for n in range(2)]
     return torch.stack(terms).sum()
